@@ -1,1 +1,7 @@
-//! (see ARCHITECTURE.md)
+//! What everything rests on and what knows nothing of the rest: hashes, time, randomness, text of numbers, patterns.
+
+pub mod clock;
+pub mod crc;
+pub mod glob;
+pub mod number;
+pub mod rng;

@@ -1,0 +1,214 @@
+//! Writes replies, in RESP2 or RESP3 as the client asked.
+
+use crate::base::number::{write_f64, write_i64};
+
+/// A reply being appended to a connection's output.
+pub struct Out<'a> {
+    pub buf: &'a mut Vec<u8>,
+    pub resp3: bool,
+}
+
+/// Where the header of an array of yet unknown length will go.
+#[derive(Clone, Copy, Debug)]
+pub struct Deferred(usize);
+
+impl Out<'_> {
+    #[inline]
+    pub fn ok(&mut self) {
+        self.raw(b"+OK\r\n");
+    }
+
+    #[inline]
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.buf.extend_from_slice(bytes);
+    }
+
+    #[inline]
+    fn header(&mut self, mark: u8, number: i64) {
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(number).as_bytes();
+        self.buf.reserve(digits.len() + 3);
+        self.buf.push(mark);
+        self.buf.extend_from_slice(digits);
+        self.buf.extend_from_slice(b"\r\n");
+    }
+
+    /// A status such as `OK`.
+    pub fn simple(&mut self, text: &str) {
+        self.line(b'+', text.as_bytes());
+    }
+
+    /// An error: `text` begins with its code. Line ends in it become spaces.
+    pub fn error(&mut self, text: &str) {
+        self.line(b'-', text.trim_end_matches(['\r', '\n']).as_bytes());
+    }
+
+    fn line(&mut self, mark: u8, text: &[u8]) {
+        self.buf.push(mark);
+        self.buf.extend(text.iter().map(|&byte| if byte == b'\r' || byte == b'\n' { b' ' } else { byte }));
+        self.raw(b"\r\n");
+    }
+
+    #[inline]
+    pub fn integer(&mut self, value: i64) {
+        match value {
+            0 => self.raw(b":0\r\n"),
+            1 => self.raw(b":1\r\n"),
+            _ => self.header(b':', value),
+        }
+    }
+
+    #[inline]
+    pub fn bulk(&mut self, bytes: &[u8]) {
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(bytes.len()).as_bytes();
+        self.buf.reserve(digits.len() + bytes.len() + 5);
+        self.buf.push(b'$');
+        self.buf.extend_from_slice(digits);
+        self.buf.extend_from_slice(b"\r\n");
+        self.buf.extend_from_slice(bytes);
+        self.buf.extend_from_slice(b"\r\n");
+    }
+
+    /// An integer as a bulk string.
+    pub fn bulk_int(&mut self, value: i64) {
+        self.bulk(itoa::Buffer::new().format(value).as_bytes());
+    }
+
+    #[inline]
+    pub fn null(&mut self) {
+        self.raw(if self.resp3 { b"_\r\n" } else { b"$-1\r\n" });
+    }
+
+    pub fn null_array(&mut self) {
+        self.raw(if self.resp3 { b"_\r\n" } else { b"*-1\r\n" });
+    }
+
+    pub fn array(&mut self, count: usize) {
+        self.header(b'*', count as i64);
+    }
+
+    /// A map of `pairs` keys and values.
+    pub fn map(&mut self, pairs: usize) {
+        if self.resp3 { self.header(b'%', pairs as i64) } else { self.array(pairs * 2) }
+    }
+
+    pub fn set(&mut self, count: usize) {
+        self.header(if self.resp3 { b'~' } else { b'*' }, count as i64);
+    }
+
+    /// Something the client did not ask for just now.
+    pub fn push(&mut self, count: usize) {
+        self.header(if self.resp3 { b'>' } else { b'*' }, count as i64);
+    }
+
+    /// Attributes of the next reply; RESP2 has none, so write them for RESP3 only.
+    pub fn attribute(&mut self, pairs: usize) {
+        debug_assert!(self.resp3);
+        self.header(b'|', pairs as i64);
+    }
+
+    pub fn double(&mut self, value: f64) {
+        let mut text = Vec::with_capacity(24);
+        write_f64(&mut text, value);
+        if self.resp3 {
+            self.line(b',', &text);
+        } else {
+            self.bulk(&text);
+        }
+    }
+
+    pub fn boolean(&mut self, value: bool) {
+        match (self.resp3, value) {
+            (true, true) => self.raw(b"#t\r\n"),
+            (true, false) => self.raw(b"#f\r\n"),
+            (false, value) => self.integer(value as i64),
+        }
+    }
+
+    pub fn big_number(&mut self, digits: &str) {
+        if self.resp3 { self.line(b'(', digits.as_bytes()) } else { self.bulk(digits.as_bytes()) }
+    }
+
+    /// Text with a format of three letters, `txt` or `mkd`.
+    pub fn verbatim(&mut self, format: &str, bytes: &[u8]) {
+        debug_assert_eq!(format.len(), 3);
+        if !self.resp3 {
+            return self.bulk(bytes);
+        }
+        self.buf.push(b'=');
+        write_i64(self.buf, bytes.len() as i64 + 4);
+        self.raw(b"\r\n");
+        self.raw(format.as_bytes());
+        self.raw(b":");
+        self.raw(bytes);
+        self.raw(b"\r\n");
+    }
+
+    /// Remembers the place of an array's header whose count comes later.
+    pub fn deferred(&mut self) -> Deferred {
+        Deferred(self.buf.len())
+    }
+
+    /// Puts the header of an array where `deferred` was called.
+    pub fn finish_array(&mut self, at: Deferred, count: usize) {
+        self.finish(at, b'*', count);
+    }
+
+    /// The same for a map of `pairs`.
+    pub fn finish_map(&mut self, at: Deferred, pairs: usize) {
+        if self.resp3 { self.finish(at, b'%', pairs) } else { self.finish(at, b'*', pairs * 2) }
+    }
+
+    /// The same for a set.
+    pub fn finish_set(&mut self, at: Deferred, count: usize) {
+        self.finish(at, if self.resp3 { b'~' } else { b'*' }, count);
+    }
+
+    fn finish(&mut self, at: Deferred, mark: u8, count: usize) {
+        let header = format!("{}{count}\r\n", mark as char);
+        self.buf.splice(at.0..at.0, header.bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Out;
+
+    fn written(resp3: bool, write: impl FnOnce(&mut Out)) -> String {
+        let mut buf = Vec::new();
+        write(&mut Out { buf: &mut buf, resp3 });
+        String::from_utf8(buf).unwrap()
+    }
+
+    #[test]
+    fn both_protocols() {
+        type Write = fn(&mut Out);
+        let cases: &[(Write, &str, &str)] = &[
+            (|out| out.null(), "$-1\r\n", "_\r\n"),
+            (|out| out.null_array(), "*-1\r\n", "_\r\n"),
+            (|out| out.map(2), "*4\r\n", "%2\r\n"),
+            (|out| out.set(2), "*2\r\n", "~2\r\n"),
+            (|out| out.double(1.5), "$3\r\n1.5\r\n", ",1.5\r\n"),
+            (|out| out.boolean(true), ":1\r\n", "#t\r\n"),
+            (|out| out.big_number("12"), "$2\r\n12\r\n", "(12\r\n"),
+            (|out| out.verbatim("txt", b"hi"), "$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n"),
+            (|out| out.error("ERR a\r\nb\r\n"), "-ERR a  b\r\n", "-ERR a  b\r\n"),
+            (|out| out.integer(-7), ":-7\r\n", ":-7\r\n"),
+        ];
+        for (write, resp2, resp3) in cases {
+            assert_eq!(written(false, write), *resp2);
+            assert_eq!(written(true, write), *resp3);
+        }
+    }
+
+    #[test]
+    fn a_count_may_come_late() {
+        let text = written(false, |out| {
+            let at = out.deferred();
+            out.integer(5);
+            out.finish_array(at, 1);
+        });
+        assert_eq!(text, "*1\r\n:5\r\n");
+    }
+}
