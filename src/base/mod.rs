@@ -4,4 +4,5 @@ pub mod clock;
 pub mod crc;
 pub mod glob;
 pub mod number;
+pub mod quoted;
 pub mod rng;

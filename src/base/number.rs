@@ -94,7 +94,8 @@ fn write_shortest(into: &mut Vec<u8>, value: f64) {
     into.extend_from_slice(format!("{mantissa}e{sign}{:02}", exponent.abs()).as_bytes());
 }
 
-/// A memory size in bytes: `100mb` is 100 × 1024 × 1024, `100m` is 100 × 1000 × 1000.
+/// A memory size in bytes: `100mb` is 100 × 1024 × 1024, `100m` is 100 × 1000 × 1000. As in Redis, no digits
+/// count as 0, and a product beyond 64 bits wraps.
 pub fn parse_memory(text: &[u8]) -> Option<u64> {
     let end = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
     let factor = match text[end..].to_ascii_lowercase().as_slice() {
@@ -107,8 +108,11 @@ pub fn parse_memory(text: &[u8]) -> Option<u64> {
         b"gb" => 1 << 30,
         _ => return None,
     };
+    if end == 0 {
+        return Some(0);
+    }
     let number: u64 = std::str::from_utf8(&text[..end]).ok()?.parse().ok()?;
-    number.checked_mul(factor)
+    Some(number.wrapping_mul(factor))
 }
 
 #[cfg(test)]
@@ -170,7 +174,9 @@ mod tests {
 
     #[test]
     fn memory_sizes() {
-        for (text, bytes) in [("1k", 1000), ("1KB", 1024), ("2gb", 2 << 30), ("7", 7), ("0", 0)] {
+        for (text, bytes) in
+            [("1k", 1000), ("1KB", 1024), ("2gb", 2 << 30), ("7", 7), ("0", 0), ("", 0), ("kb", 0)]
+        {
             assert_eq!(parse_memory(text.as_bytes()), Some(bytes), "{text}");
         }
         assert_eq!(parse_memory(b"1x"), None);

@@ -4,6 +4,7 @@
 //! Invariants: P1, memory grows only with bytes received, never with lengths announced; P2, a request that arrives
 //! in pieces is parsed once: the parser keeps how far it came, relative to the request's first byte.
 
+use crate::base::quoted;
 use std::fmt;
 
 /// A byte range of one argument.
@@ -254,81 +255,11 @@ fn inline(buf: &[u8], limits: &Limits) -> Result<Step, ProtocolError> {
         };
     };
     let line = buf[..end].strip_suffix(b"\r").unwrap_or(&buf[..end]);
-    match split_quoted(line) {
+    match quoted::split(line) {
         None => broken("unbalanced quotes in request"),
         Some(args) if args.is_empty() => Ok(Step::Ready { consumed: end + 1, argc: 0 }),
         Some(args) => Ok(Step::Inline { consumed: end + 1, args }),
     }
-}
-
-/// Splits a line at spaces, with "escapes \n \x41" and 'plain' quotes. None: quotes do not match.
-pub fn split_quoted(line: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let space = |byte: u8| byte.is_ascii_whitespace() || byte == 0 || byte == 11;
-    let mut args = Vec::new();
-    let mut at = 0;
-    loop {
-        while line.get(at).is_some_and(|&byte| space(byte)) {
-            at += 1;
-        }
-        if at == line.len() {
-            return Some(args);
-        }
-        let mut arg = Vec::new();
-        while let Some(&byte) = line.get(at) {
-            match byte {
-                b'"' | b'\'' => {
-                    at = quoted(line, at, &mut arg)?;
-                    if line.get(at).is_some_and(|&byte| !space(byte)) {
-                        return None;
-                    }
-                    break;
-                }
-                byte if space(byte) => break,
-                byte => arg.push(byte),
-            }
-            at += 1;
-        }
-        args.push(arg);
-    }
-}
-
-/// Appends what stands between the quotes that open at `at`; returns where the line goes on.
-fn quoted(line: &[u8], at: usize, arg: &mut Vec<u8>) -> Option<usize> {
-    let quote = line[at];
-    let mut at = at + 1;
-    loop {
-        match (*line.get(at)?, line.get(at + 1).copied()) {
-            (b'\\', Some(b'x')) if quote == b'"' && hex_pair(line, at + 2).is_some() => {
-                arg.push(hex_pair(line, at + 2)?);
-                at += 4;
-            }
-            (b'\\', Some(escaped)) if quote == b'"' => {
-                arg.push(match escaped {
-                    b'n' => b'\n',
-                    b'r' => b'\r',
-                    b't' => b'\t',
-                    b'b' => 8,
-                    b'a' => 7,
-                    other => other,
-                });
-                at += 2;
-            }
-            (b'\\', Some(b'\'')) => {
-                arg.push(b'\'');
-                at += 2;
-            }
-            (byte, _) if byte == quote => return Some(at + 1),
-            (byte, _) => {
-                arg.push(byte);
-                at += 1;
-            }
-        }
-    }
-}
-
-fn hex_pair(line: &[u8], at: usize) -> Option<u8> {
-    let digits = line.get(at..at + 2).filter(|pair| pair.iter().all(u8::is_ascii_hexdigit))?;
-    u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
 #[cfg(test)]
@@ -443,7 +374,7 @@ mod tests {
 
     #[test]
     fn inline_arguments_are_unquoted() {
-        let split = |line: &str| split_quoted(line.as_bytes());
+        let split = |line: &str| quoted::split(line.as_bytes());
         let words =
             |words: &[&str]| Some(words.iter().map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>());
         assert_eq!(split(" set  k \"a\\x41 b\\n\" 'it\\'s'"), words(&["set", "k", "aA b\n", "it's"]));
