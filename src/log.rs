@@ -1,1 +1,3 @@
-//! (see ARCHITECTURE.md)
+pub fn warning(text: &str) {
+    eprintln!("{text}");
+}

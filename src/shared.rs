@@ -1,1 +1,242 @@
-//! (see ARCHITECTURE.md)
+//! What all cores share: configuration, counters, the list of clients, the slow log. Nothing here is locked on the hot path.
+//! In: rare updates under a lock, counters by their one writer. Out: the same to any core.
+//! Invariant: a change is visible to every core before the reply that acknowledges it leaves.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
+use std::sync::{Arc, Mutex, RwLock};
+
+use crate::base::clock::Clock;
+use crate::client::Clients;
+use crate::config::Config;
+use crate::metrics::CoreMetrics;
+
+/// Hash slots of the keyspace, as in a Redis cluster.
+pub const SLOTS: usize = 16384;
+
+/// Which shard owns each hash slot.
+pub struct SlotTable {
+    shards: Box<[u8; SLOTS]>,
+    count: usize,
+}
+
+impl SlotTable {
+    /// Spreads the slots over `count` shards, in even runs.
+    pub fn even(count: usize) -> Self {
+        let mut shards = Box::new([0; SLOTS]);
+        for (slot, shard) in shards.iter_mut().enumerate() {
+            *shard = (slot * count / SLOTS) as u8;
+        }
+        Self { shards, count }
+    }
+
+    pub fn shard_count(&self) -> usize {
+        self.count
+    }
+
+    pub fn shard_of_slot(&self, slot: u16) -> usize {
+        self.shards[slot as usize] as usize
+    }
+
+    /// The shard of `key`.
+    #[inline]
+    pub fn shard(&self, key: &[u8]) -> usize {
+        if self.count == 1 { 0 } else { self.shard_of_slot(crate::base::crc::slot(key)) }
+    }
+}
+
+/// Reasons why a command may not run at once; bits of `Shared::gates`, 0 on a quiet day.
+pub mod gate {
+    /// CLIENT PAUSE is on.
+    pub const PAUSED: u32 = 1 << 0;
+    /// Somebody listens with MONITOR.
+    pub const MONITORED: u32 = 1 << 1;
+    /// The server is going down.
+    pub const SHUTDOWN: u32 = 1 << 2;
+}
+
+/// CLIENT PAUSE: until when, and whether reads wait too.
+#[derive(Default)]
+pub struct Pause {
+    pub until_ms: AtomicI64,
+    pub all: AtomicBool,
+}
+
+/// One command that took longer than `slowlog-log-slower-than`.
+#[derive(Clone, Debug)]
+pub struct SlowEntry {
+    pub id: u64,
+    pub unix_s: i64,
+    pub duration_us: u64,
+    pub args: Vec<Vec<u8>>,
+    pub addr: String,
+    pub name: Vec<u8>,
+}
+
+#[derive(Default)]
+pub struct SlowLog {
+    pub next_id: u64,
+    /// Newest first.
+    pub entries: VecDeque<SlowEntry>,
+}
+
+/// Samples of one latency event: (unix s, ms), oldest first, at most 160, and the worst ever.
+#[derive(Default, Clone, Debug)]
+pub struct LatencySeries {
+    pub samples: VecDeque<(i64, u32)>,
+    pub max_ms: u32,
+}
+
+/// Samples kept of a latency event.
+pub const LATENCY_SAMPLES: usize = 160;
+
+/// The server as all its cores see it.
+pub struct Shared {
+    pub clock: Clock,
+    config: RwLock<Arc<Config>>,
+    config_epoch: AtomicU64,
+    pub config_file: Option<PathBuf>,
+    /// Why commands may have to wait or be told to others: see `gate`.
+    pub gates: AtomicU32,
+    pub slots: SlotTable,
+    pub metrics: Vec<CoreMetrics>,
+    /// Connections on each core, kept by whoever assigns and by the core that closes.
+    pub loads: Vec<AtomicUsize>,
+    pub clients: Clients,
+    pub next_client_id: AtomicU64,
+    pub pause: Pause,
+    pub slow_log: Mutex<SlowLog>,
+    pub latency: Mutex<BTreeMap<&'static str, LatencySeries>>,
+    /// Error replies by their first word.
+    pub errors: Mutex<BTreeMap<String, u64>>,
+    /// Clients under MONITOR, each with the place of its first line in their common order.
+    pub monitors: Mutex<Vec<(crate::client::ConnectionId, u64)>>,
+    pub monitor_next: AtomicU64,
+    pub run_id: String,
+    pub start_ms: i64,
+    /// Set by DEBUG SET-ACTIVE-EXPIRE 0.
+    pub active_expire_off: AtomicBool,
+    pub shutdown: AtomicBool,
+    /// Facts about this process for INFO and the banner: ring features, allocator, tcp port.
+    pub facts: Facts,
+}
+
+/// What the driver and the boot found out.
+#[derive(Default, Clone, Debug)]
+pub struct Facts {
+    pub multiplexing_api: &'static str,
+    pub ring_features: String,
+    pub executable: String,
+    pub hash_seed: u64,
+}
+
+impl Shared {
+    /// State of a server of `cores` cores whose command table has `commands` rows.
+    pub fn new(
+        clock: Clock,
+        config: Config,
+        cores: usize,
+        commands: usize,
+        run_id: String,
+        facts: Facts,
+    ) -> Self {
+        let start_ms = clock.unix_ms();
+        Self {
+            clock,
+            config: RwLock::new(Arc::new(config)),
+            config_epoch: AtomicU64::new(1),
+            config_file: None,
+            gates: AtomicU32::new(0),
+            slots: SlotTable::even(cores),
+            metrics: (0..cores).map(|_| CoreMetrics::new(commands)).collect(),
+            loads: (0..cores).map(|_| AtomicUsize::new(0)).collect(),
+            clients: Clients::default(),
+            next_client_id: AtomicU64::new(1),
+            pause: Pause::default(),
+            slow_log: Mutex::default(),
+            latency: Mutex::default(),
+            errors: Mutex::default(),
+            monitors: Mutex::default(),
+            monitor_next: AtomicU64::new(0),
+            run_id,
+            start_ms,
+            active_expire_off: AtomicBool::new(false),
+            shutdown: AtomicBool::new(false),
+            facts,
+        }
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<Config> {
+        self.config.read().expect("nobody panics holding the configuration").clone()
+    }
+
+    /// Grows with every change of the configuration; cores compare it to refresh their copy.
+    #[inline]
+    pub fn config_epoch(&self) -> u64 {
+        self.config_epoch.load(Acquire)
+    }
+
+    /// Changes the configuration, all or nothing.
+    pub fn update_config<E>(&self, change: impl FnOnce(&mut Config) -> Result<(), E>) -> Result<(), E> {
+        let mut place = self.config.write().expect("nobody panics holding the configuration");
+        let mut next = Config::clone(&place);
+        change(&mut next)?;
+        *place = Arc::new(next);
+        self.config_epoch.fetch_add(1, Release);
+        Ok(())
+    }
+
+    #[inline]
+    pub fn gates(&self) -> u32 {
+        self.gates.load(Acquire)
+    }
+
+    pub fn set_gate(&self, bit: u32, on: bool) {
+        if on {
+            self.gates.fetch_or(bit, AcqRel);
+        } else {
+            self.gates.fetch_and(!bit, AcqRel);
+        }
+    }
+
+    /// Counts an error reply under its first word, for INFO errorstats.
+    pub fn count_error(&self, text: &str) {
+        const KINDS_MAX: usize = 128;
+        let word = text.split(' ').next().unwrap_or("ERR");
+        let mut errors = self.errors.lock().expect("nobody panics holding the error counts");
+        if let Some(count) = errors.get_mut(word) {
+            *count += 1;
+        } else if errors.len() < KINDS_MAX {
+            errors.insert(word.to_owned(), 1);
+        }
+    }
+
+    /// Notes a latency event if it lasted long enough for `latency-monitor-threshold`.
+    pub fn note_latency(&self, event: &'static str, ms: u64) {
+        let threshold = self.config().latency_monitor_threshold_ms as u64;
+        if threshold == 0 || ms < threshold {
+            return;
+        }
+        let now_s = self.clock.unix_ms() / 1000;
+        let ms = ms.min(u32::MAX as u64) as u32;
+        let mut latency = self.latency.lock().expect("nobody panics holding the samples");
+        let series = latency.entry(event).or_default();
+        series.max_ms = series.max_ms.max(ms);
+        match series.samples.back_mut() {
+            Some((second, worst)) if *second == now_s => *worst = (*worst).max(ms),
+            _ => series.samples.push_back((now_s, ms)),
+        }
+        if series.samples.len() > LATENCY_SAMPLES {
+            series.samples.pop_front();
+        }
+    }
+
+    /// Assigns a new connection to the core with the fewest, the lowest number first among equals.
+    pub fn assign_core(&self) -> usize {
+        let fewest = (0..self.loads.len()).min_by_key(|&core| self.loads[core].load(Relaxed)).unwrap_or(0);
+        self.loads[fewest].fetch_add(1, Relaxed);
+        fewest
+    }
+}

@@ -1,1 +1,120 @@
-//! (see ARCHITECTURE.md)
+//! The protocol state of a client: its connection at home, its card for everybody, the copy that travels.
+//! Absent: sockets (`net`), the rules of what may run when (`server::dispatch`).
+
+pub mod args;
+pub mod card;
+
+use std::sync::Arc;
+
+pub use args::{Args, CORES_MAX, Request, Requests, ShardSet};
+pub use card::{Card, Clients, ConnectionId, flag};
+
+use crate::resp::Parser;
+
+/// What a command needs to know of its client; it travels with a batch as a small copy.
+#[derive(Clone, Copy, Debug)]
+pub struct Session {
+    pub id: u64,
+    pub db: u16,
+    pub resp3: bool,
+    /// CLIENT NO-TOUCH: reads do not refresh the access clock.
+    pub no_touch: bool,
+    /// A command of a transaction or a script: it may not block, and it sees one clock.
+    pub atomic: bool,
+}
+
+/// How replies of a connection are treated (CLIENT REPLY).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ReplyMode {
+    #[default]
+    On,
+    Off,
+    /// The next command is not answered.
+    SkipNext,
+    /// This command is not answered.
+    Skip,
+}
+
+/// What a connection is waiting for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum State {
+    /// Runs commands as they arrive.
+    #[default]
+    Ready,
+    /// Its batch travels; input is only buffered.
+    Away,
+    /// CLIENT PAUSE holds its next command back.
+    Paused,
+    /// A protocol error, QUIT or a kill: input is ignored, what was written is still sent.
+    Closing,
+}
+
+/// A key under WATCH: EXEC fails unless its version is still this one.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    pub shard: usize,
+    pub db: u16,
+    pub key: Box<[u8]>,
+    pub version: u64,
+    /// The key had expired (but was not yet deleted) when WATCH looked: deleting it is no change.
+    pub expired: bool,
+}
+
+/// Commands queued between MULTI and EXEC, in a buffer of their own.
+#[derive(Default)]
+pub struct Transaction {
+    pub buf: Vec<u8>,
+    pub requests: Requests,
+    /// A command was refused while queueing: EXEC answers EXECABORT.
+    pub aborted: bool,
+}
+
+/// One client on its home core.
+pub struct Connection {
+    pub id: ConnectionId,
+    pub card: Arc<Card>,
+    pub session: Session,
+    pub state: State,
+    /// Received and not yet run.
+    pub input: Vec<u8>,
+    pub parser: Parser,
+    /// Answered and not yet handed to the driver.
+    pub output: Vec<u8>,
+    pub reply_mode: ReplyMode,
+    pub authenticated: bool,
+    pub transaction: Option<Box<Transaction>>,
+    pub watched: Vec<Watched>,
+    /// The driver was asked to stop receiving until input or output shrinks.
+    pub receive_paused: bool,
+    /// It is in the core's list of connections with something to send.
+    pub dirty: bool,
+    /// Bytes handed to the driver and not yet sent.
+    pub unsent: usize,
+    /// It was closed while its batch was away: the slot waits for the batch.
+    pub awaited: bool,
+    /// When output passed the soft limit of its class, unix ms.
+    pub over_soft_limit_since_ms: Option<i64>,
+}
+
+impl Connection {
+    pub fn new(card: Arc<Card>, authenticated: bool) -> Self {
+        Self {
+            id: card.connection,
+            session: Session { id: card.id, db: 0, resp3: false, no_touch: false, atomic: false },
+            card,
+            state: State::Ready,
+            input: Vec::new(),
+            parser: Parser::default(),
+            output: Vec::new(),
+            reply_mode: ReplyMode::On,
+            authenticated,
+            transaction: None,
+            watched: Vec::new(),
+            receive_paused: false,
+            dirty: false,
+            unsent: 0,
+            awaited: false,
+            over_soft_limit_since_ms: None,
+        }
+    }
+}

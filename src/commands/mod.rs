@@ -1,1 +1,29 @@
-//! (see ARCHITECTURE.md)
+//! Every command: one file a family, the TABLE first, then the handlers, then tests.
+//! Absent: what may run when and where (`server::dispatch`), how clients are read and answered.
+
+pub mod command;
+pub mod context;
+pub mod error;
+pub mod string;
+pub mod transaction;
+
+pub use command::{Command, Family, Find, KeySpec, Registry, Route, flags};
+pub use context::{Context, Keyspace, Note, Signal};
+pub use error::Error;
+
+use crate::client::Args;
+
+/// The families in the order of their numbers.
+pub const FAMILIES: &[Family] = &[
+    Family { group: "string", table: string::TABLE },
+    Family { group: "transactions", table: transaction::TABLE },
+];
+
+/// SCAN cursors: the shard in the low bits, the place in its hash space above, so that they fit a double's 53 bits.
+pub const CURSOR_SHARD_BITS: u32 = 8;
+
+/// The shard that the cursor in argument 1 points to.
+pub fn cursor_shard(args: Args) -> usize {
+    let cursor = args.get(1).and_then(crate::base::number::parse_u64).unwrap_or(0);
+    (cursor & ((1 << CURSOR_SHARD_BITS) - 1)) as usize
+}

@@ -1,1 +1,8 @@
-//! (see ARCHITECTURE.md)
+//! The only place that talks to the kernel on the hot path: the ring, its buffers, sockets and listeners.
+//! Absent: RESP, commands, which bytes mean what.
+
+pub mod listen;
+pub mod ring;
+
+pub use listen::{Listener, Peer};
+pub use ring::{Event, Ring, RingError};

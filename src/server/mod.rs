@@ -1,1 +1,12 @@
-//! (see ARCHITECTURE.md)
+//! The server: boot, the core and its drivers, the gates before a command, the ways of batches.
+
+pub mod admission;
+pub mod batch;
+pub mod boot;
+pub mod core;
+pub mod dispatch;
+pub mod driver;
+pub mod monitor;
+pub mod route;
+pub mod run;
+pub mod slow;

@@ -1,1 +1,260 @@
-//! (see ARCHITECTURE.md)
+//! A part of the keyspace with all its databases: a value that is moved between cores, never shared.
+//! In: keys and values through one choke point for reading and one for writing. Out: entries, what changed, counts.
+//! Absent: which shard a key belongs to (`shared::SlotTable`), replies, sockets, other shards.
+
+pub mod db;
+pub mod entry;
+pub mod slab;
+pub mod store;
+pub mod table;
+pub mod watch;
+
+pub use db::{Db, Moment, Overdue, Report};
+pub use entry::{Encoding, Entry, Type, Value};
+pub use store::{Removed, Store};
+
+use crate::shard::watch::WatchTable;
+use crate::types::Object;
+
+/// Counts of a shard for INFO stats.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct ShardCounters {
+    pub hits: u64,
+    pub misses: u64,
+    pub expired: u64,
+    pub evicted: u64,
+    pub lazy_freed: u64,
+    pub expire_cycle_us: u64,
+    /// Changes since the last save.
+    pub dirty: u64,
+}
+
+pub struct Shard {
+    pub id: usize,
+    pub dbs: Vec<Db>,
+    pub watch: WatchTable,
+    pub counters: ShardCounters,
+    /// Values and whole databases on their way out, freed in slices.
+    trash: Trash,
+    hasher: ahash::RandomState,
+    expire: db::ExpireCycle,
+}
+
+#[derive(Default)]
+struct Trash {
+    stores: Vec<Store>,
+    objects: Vec<Box<Object>>,
+}
+
+impl Shard {
+    /// Shard `id` with `databases` empty databases whose keys are hashed from `seed`.
+    pub fn new(id: usize, databases: usize, seed: u64) -> Self {
+        let hasher =
+            ahash::RandomState::with_seeds(seed, seed ^ 0x9e37_79b9_7f4a_7c15, !seed, seed.rotate_left(32));
+        Self {
+            id,
+            dbs: (0..databases).map(|_| Db::new(Store::new(hasher.clone()))).collect(),
+            watch: WatchTable::default(),
+            counters: ShardCounters::default(),
+            trash: Trash::default(),
+            hasher,
+            expire: db::ExpireCycle::default(),
+        }
+    }
+
+    /// The one place where a key is looked up to be read: an expired entry is absent (and deleted),
+    /// the access clock is refreshed. Counts a hit or a miss.
+    #[inline]
+    pub fn read(&mut self, db: u16, key: &[u8], moment: &Moment) -> Option<&mut Entry> {
+        if self.delete_if_overdue(db, key, moment) {
+            self.counters.misses += 1;
+            return None;
+        }
+        match self.dbs[db as usize].store.find_mut(key) {
+            Some(entry) => {
+                self.counters.hits += 1;
+                moment.touch(entry);
+                Some(entry)
+            }
+            None => {
+                self.counters.misses += 1;
+                None
+            }
+        }
+    }
+
+    /// A look at a key that refreshes and counts nothing (OBJECT, TTL, DEBUG).
+    pub fn peek(&mut self, db: u16, key: &[u8], moment: &Moment) -> Option<&mut Entry> {
+        if self.delete_if_overdue(db, key, moment) {
+            return None;
+        }
+        self.dbs[db as usize].store.find_mut(key)
+    }
+
+    /// The one place where a key is looked up to be changed in place. Whoever changes it says so with `changed`.
+    #[inline]
+    pub fn edit(&mut self, db: u16, key: &[u8], moment: &Moment) -> Option<&mut Entry> {
+        if self.delete_if_overdue(db, key, moment) {
+            return None;
+        }
+        let entry = self.dbs[db as usize].store.find_mut(key)?;
+        moment.touch(entry);
+        Some(entry)
+    }
+
+    #[inline]
+    fn delete_if_overdue(&mut self, db: u16, key: &[u8], moment: &Moment) -> bool {
+        let store = &self.dbs[db as usize].store;
+        if store.expires() == 0 {
+            return false;
+        }
+        match store.find(key).and_then(Entry::expiry) {
+            Some(at_ms) if at_ms <= moment.now_ms => self.expire_key(db, key),
+            _ => false,
+        }
+    }
+
+    /// Deletes a key whose time has come.
+    fn expire_key(&mut self, db: u16, key: &[u8]) -> bool {
+        self.counters.expired += 1;
+        self.remove(db, key)
+    }
+
+    /// Sets a string, whatever was there. `expiry` in unix ms.
+    #[inline]
+    pub fn set_string(
+        &mut self,
+        db: u16,
+        key: &[u8],
+        value: &[u8],
+        encoding: Encoding,
+        expiry: Option<i64>,
+        moment: &Moment,
+    ) {
+        let store = &mut self.dbs[db as usize].store;
+        let hash = store.hash(key);
+        let old = store.set_string(hash, key, value, encoding, expiry, moment.fresh_access());
+        self.discard(old);
+        self.changed(db, key);
+    }
+
+    /// Sets a string that is an integer.
+    #[inline]
+    pub fn set_int(&mut self, db: u16, key: &[u8], value: i64, expiry: Option<i64>, moment: &Moment) {
+        let store = &mut self.dbs[db as usize].store;
+        let hash = store.hash(key);
+        let old = store.set_int(hash, key, value, expiry, moment.fresh_access());
+        self.discard(old);
+        self.changed(db, key);
+    }
+
+    /// Puts a value that was taken from elsewhere (RENAME, MOVE) under `key`, whatever was there.
+    pub fn put(&mut self, db: u16, key: &[u8], value: Removed, expiry: Option<i64>, moment: &Moment) {
+        let store = &mut self.dbs[db as usize].store;
+        let hash = store.hash(key);
+        let old = store.put(hash, key, value, expiry, moment.fresh_access());
+        self.discard(old);
+        self.changed(db, key);
+    }
+
+    /// Gives a key an expiry, or takes it away. False: no such key.
+    pub fn set_expiry(&mut self, db: u16, key: &[u8], expiry: Option<i64>) -> bool {
+        let done = self.dbs[db as usize].store.set_expiry(key, expiry);
+        if done {
+            self.changed(db, key);
+        }
+        done
+    }
+
+    /// Takes a key out with its value. It must have been looked up before (an expired one is taken too).
+    pub fn take(&mut self, db: u16, key: &[u8]) -> Option<Removed> {
+        let removed = self.dbs[db as usize].store.remove(key)?;
+        self.changed(db, key);
+        Some(removed)
+    }
+
+    /// Deletes a key; large values are freed later, in slices. False: no such key.
+    pub fn remove(&mut self, db: u16, key: &[u8]) -> bool {
+        let removed = self.take(db, key);
+        let was_there = removed.is_some();
+        self.discard(removed);
+        was_there
+    }
+
+    /// Everything that changes a key says so here: watchers see it, and it counts as unsaved.
+    #[inline]
+    pub fn changed(&mut self, db: u16, key: &[u8]) {
+        self.counters.dirty += 1;
+        if !self.watch.is_empty() {
+            self.watch.changed(db, key);
+        }
+    }
+
+    #[inline]
+    fn discard(&mut self, old: Option<Removed>) {
+        if let Some(object) = old.and_then(Removed::into_object) {
+            self.trash.objects.push(object);
+        }
+    }
+
+    /// Empties a database at once; its memory goes in slices. Returns how many keys it had.
+    pub fn flush(&mut self, db: u16) -> usize {
+        for key in self.watch.keys_of(db) {
+            if self.dbs[db as usize].store.find(&key).is_some() {
+                self.watch.changed(db, &key);
+            }
+        }
+        let fresh = Db::new(Store::new(self.hasher.clone()));
+        let old = std::mem::replace(&mut self.dbs[db as usize], fresh);
+        let keys = old.store.len();
+        self.counters.dirty += keys as u64;
+        self.trash.stores.push(old.store);
+        keys
+    }
+
+    /// Swaps two databases.
+    pub fn swap(&mut self, a: u16, b: u16) {
+        for (from, to) in [(a, b), (b, a)] {
+            for key in self.watch.keys_of(from) {
+                let either = [from, to].iter().any(|&db| self.dbs[db as usize].store.find(&key).is_some());
+                if either {
+                    self.watch.changed(from, &key);
+                }
+            }
+        }
+        self.dbs.swap(a as usize, b as usize);
+        self.counters.dirty += 1;
+    }
+
+    /// Frees a slice of what was thrown away: at most `entries_max` entries. True when nothing is left.
+    pub fn free_slice(&mut self, entries_max: usize) -> bool {
+        for _ in 0..entries_max {
+            let Some(object) = self.trash.objects.pop() else { break };
+            drop(object);
+            self.counters.lazy_freed += 1;
+        }
+        if let Some(store) = self.trash.stores.last_mut() {
+            let before = store.len();
+            let empty = store.free_slice(entries_max);
+            self.counters.lazy_freed += (before - store.len()) as u64;
+            if empty {
+                self.trash.stores.pop();
+            }
+        }
+        !self.has_trash()
+    }
+
+    pub fn has_trash(&self) -> bool {
+        !self.trash.objects.is_empty() || !self.trash.stores.is_empty()
+    }
+
+    /// Entries waiting to be freed.
+    pub fn trash_len(&self) -> usize {
+        self.trash.objects.len() + self.trash.stores.iter().map(Store::len).sum::<usize>()
+    }
+
+    /// Whether any key carries an expiry: only then is there work for the active expiry.
+    pub fn has_expires(&self) -> bool {
+        self.dbs.iter().any(|db| db.store.expires() > 0)
+    }
+}

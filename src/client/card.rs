@@ -1,0 +1,150 @@
+//! What the whole server may know of one client: CLIENT LIST and CLIENT KILL read it from any core.
+//! In: single-writer updates by the client's home core. Out: snapshots for any core.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::metrics::Counter;
+
+/// Where a connection lives: its home core, and its slot there with the slot's generation.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ConnectionId {
+    pub core: u16,
+    pub slot: u32,
+    pub generation: u32,
+}
+
+/// Text about a client that changes seldom.
+#[derive(Default, Clone, Debug)]
+pub struct Names {
+    pub name: Vec<u8>,
+    pub library_name: Vec<u8>,
+    pub library_version: Vec<u8>,
+    pub user: String,
+}
+
+/// Flags of a client as CLIENT LIST shows them; bits of `Card::flags`.
+pub mod flag {
+    pub const MULTI: u64 = 1 << 0;
+    pub const DIRTY_WATCH: u64 = 1 << 1;
+    pub const MONITOR: u64 = 1 << 2;
+    pub const NO_EVICT: u64 = 1 << 3;
+    pub const NO_TOUCH: u64 = 1 << 4;
+    pub const UNIX_SOCKET: u64 = 1 << 5;
+    pub const CLOSE_AFTER_REPLY: u64 = 1 << 6;
+    pub const CLOSE_SOON: u64 = 1 << 7;
+    pub const PUBSUB: u64 = 1 << 8;
+    pub const BLOCKED: u64 = 1 << 9;
+}
+
+/// One client, seen from outside. All counters are written by its home core only.
+#[derive(Debug)]
+pub struct Card {
+    pub id: u64,
+    pub connection: ConnectionId,
+    pub fd: i32,
+    pub addr: String,
+    pub laddr: String,
+    pub created_ms: i64,
+    pub names: Mutex<Names>,
+    /// Set by CLIENT KILL on any core: the home core runs nothing more for this client.
+    pub killed: AtomicBool,
+    pub last_ms: AtomicI64,
+    pub flags: AtomicU64,
+    pub db: Counter,
+    pub resp: Counter,
+    /// Commands queued by MULTI, plus one; 0 outside MULTI.
+    pub multi: Counter,
+    pub multi_bytes: Counter,
+    pub watched: Counter,
+    /// Row of the last command, plus one; 0 before the first.
+    pub last_command: Counter,
+    pub input_bytes: Counter,
+    pub input_capacity: Counter,
+    pub output_bytes: Counter,
+    pub net_in: Counter,
+    pub net_out: Counter,
+    pub commands: Counter,
+}
+
+impl Card {
+    pub fn new(id: u64, connection: ConnectionId, fd: i32, addr: String, laddr: String, now_ms: i64) -> Self {
+        let zero = Counter::default;
+        Self {
+            id,
+            connection,
+            fd,
+            addr,
+            laddr,
+            created_ms: now_ms,
+            names: Mutex::new(Names { user: "default".into(), ..Names::default() }),
+            killed: AtomicBool::new(false),
+            last_ms: AtomicI64::new(now_ms),
+            flags: AtomicU64::new(0),
+            db: zero(),
+            resp: zero(),
+            multi: zero(),
+            multi_bytes: zero(),
+            watched: zero(),
+            last_command: zero(),
+            input_bytes: zero(),
+            input_capacity: zero(),
+            output_bytes: zero(),
+            net_in: zero(),
+            net_out: zero(),
+            commands: zero(),
+        }
+    }
+
+    pub fn names(&self) -> MutexGuard<'_, Names> {
+        self.names.lock().expect("nobody panics holding a name")
+    }
+
+    /// Sets or clears a flag. Only the home core writes flags.
+    pub fn set_flag(&self, bit: u64, on: bool) {
+        let old = self.flags.load(Relaxed);
+        self.flags.store(if on { old | bit } else { old & !bit }, Relaxed);
+    }
+
+    pub fn has(&self, bit: u64) -> bool {
+        self.flags.load(Relaxed) & bit != 0
+    }
+}
+
+/// Every client of the server by id, in the order they came.
+#[derive(Default)]
+pub struct Clients {
+    cards: Mutex<BTreeMap<u64, Arc<Card>>>,
+}
+
+impl Clients {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Card>>> {
+        self.cards.lock().expect("nobody panics holding the client list")
+    }
+
+    pub fn add(&self, card: Arc<Card>) {
+        self.lock().insert(card.id, card);
+    }
+
+    pub fn remove(&self, id: u64) {
+        self.lock().remove(&id);
+    }
+
+    pub fn get(&self, id: u64) -> Option<Arc<Card>> {
+        self.lock().get(&id).cloned()
+    }
+
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All cards at one moment, oldest client first.
+    pub fn all(&self) -> Vec<Arc<Card>> {
+        self.lock().values().cloned().collect()
+    }
+}

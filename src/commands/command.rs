@@ -1,0 +1,391 @@
+//! A row of the command table, and the registry that finds it by name.
+//! In: the TABLE of each family. Out: rows by name and by number.
+
+use std::collections::HashMap;
+
+use super::context::Context;
+use super::error::Error;
+use crate::client::Args;
+
+/// What runs a command: it parses all its arguments, looks up, changes, replies. An error changes nothing.
+pub type Handler = fn(&mut Context, Args) -> Result<(), Error>;
+
+/// Facts about a command, as COMMAND INFO names them; bits of `Command::flags`.
+pub mod flags {
+    pub const WRITE: u32 = 1 << 0;
+    pub const READONLY: u32 = 1 << 1;
+    pub const DENYOOM: u32 = 1 << 2;
+    pub const ADMIN: u32 = 1 << 3;
+    pub const PUBSUB: u32 = 1 << 4;
+    pub const NOSCRIPT: u32 = 1 << 5;
+    pub const BLOCKING: u32 = 1 << 6;
+    pub const LOADING: u32 = 1 << 7;
+    pub const STALE: u32 = 1 << 8;
+    pub const SKIP_MONITOR: u32 = 1 << 9;
+    pub const SKIP_SLOWLOG: u32 = 1 << 10;
+    pub const ASKING: u32 = 1 << 11;
+    pub const FAST: u32 = 1 << 12;
+    pub const NO_AUTH: u32 = 1 << 13;
+    pub const MAY_REPLICATE: u32 = 1 << 14;
+    pub const SENTINEL: u32 = 1 << 15;
+    pub const NO_MANDATORY_KEYS: u32 = 1 << 16;
+    pub const NO_ASYNC_LOADING: u32 = 1 << 17;
+    pub const NO_MULTI: u32 = 1 << 18;
+    pub const ALLOW_BUSY: u32 = 1 << 19;
+    pub const TOUCHES_ARBITRARY_KEYS: u32 = 1 << 20;
+
+    /// Their names, in the order in which COMMAND INFO lists them.
+    pub const NAMES: &[(u32, &str)] = &[
+        (WRITE, "write"),
+        (READONLY, "readonly"),
+        (DENYOOM, "denyoom"),
+        (ADMIN, "admin"),
+        (PUBSUB, "pubsub"),
+        (NOSCRIPT, "noscript"),
+        (BLOCKING, "blocking"),
+        (LOADING, "loading"),
+        (STALE, "stale"),
+        (SKIP_MONITOR, "skip_monitor"),
+        (SKIP_SLOWLOG, "skip_slowlog"),
+        (ASKING, "asking"),
+        (FAST, "fast"),
+        (NO_AUTH, "no_auth"),
+        (MAY_REPLICATE, "may_replicate"),
+        (NO_MANDATORY_KEYS, "no_mandatory_keys"),
+        (NO_ASYNC_LOADING, "no_async_loading"),
+        (NO_MULTI, "no_multi"),
+        (ALLOW_BUSY, "allow_busy"),
+        (TOUCHES_ARBITRARY_KEYS, "touches_arbitrary_keys"),
+    ];
+}
+
+/// Where a command runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Route {
+    /// With the shards of its keys; anywhere if it has none.
+    Keys,
+    /// On the home core of its connection, which it reads or changes.
+    Home,
+    /// With every shard at hand.
+    All,
+    /// Anywhere, after a fold that gathered a `Report` of every shard.
+    Report,
+    /// With the shard that its cursor (argument 1) names.
+    Cursor,
+}
+
+/// Where the key arguments of a command are found.
+#[derive(Clone, Copy, Debug)]
+pub enum Find {
+    /// From argument `first` to `last` (negative: from the end), every `step`th.
+    Range { first: usize, last: i32, step: usize },
+    /// Argument `at` says how many keys follow it, every `step`th.
+    Count { at: usize, step: usize },
+}
+
+/// Some key arguments of a command, and what is done to them.
+#[derive(Clone, Copy, Debug)]
+pub struct KeySpec {
+    pub find: Find,
+    /// Names as in COMMAND INFO: one of RO RW OW RM, then access, update, insert, delete, not_key …
+    pub does: &'static str,
+    pub notes: &'static str,
+}
+
+impl KeySpec {
+    /// The key at argument `at`.
+    pub const fn at(at: usize, does: &'static str) -> Self {
+        Self::range(at, at as i32, 1, does)
+    }
+
+    pub const fn range(first: usize, last: i32, step: usize, does: &'static str) -> Self {
+        Self { find: Find::Range { first, last, step }, does, notes: "" }
+    }
+
+    pub const fn count(at: usize, step: usize, does: &'static str) -> Self {
+        Self { find: Find::Count { at, step }, does, notes: "" }
+    }
+
+    /// Calls `visit` with the index of each key argument. False: the arguments do not fit.
+    pub fn each(&self, args: Args, visit: &mut dyn FnMut(usize)) -> bool {
+        let (first, last, step) = match self.find {
+            Find::Range { first, last, step } if last >= 0 => (first, last as usize, step),
+            Find::Range { first, last, step } => match args.len().checked_sub(last.unsigned_abs() as usize) {
+                Some(last) => (first, last, step),
+                None => return false,
+            },
+            Find::Count { at, step } => {
+                let count = args.get(at).and_then(crate::base::number::parse_i64).unwrap_or(-1);
+                let Ok(count) = usize::try_from(count) else { return false };
+                match count.checked_mul(step).and_then(|n| n.checked_add(at)) {
+                    Some(last) if last < args.len() => (at + 1, last, step),
+                    _ => return false,
+                }
+            }
+        };
+        if last >= args.len() {
+            return false;
+        }
+        (first..=last).step_by(step).for_each(visit);
+        true
+    }
+}
+
+/// A row of the table.
+#[derive(Clone, Copy)]
+pub struct Command {
+    /// In capitals; a subcommand is `CONTAINER SUB`.
+    pub name: &'static str,
+    /// Its arguments as documentation writes them.
+    pub syntax: &'static str,
+    pub handler: Handler,
+    /// Number of arguments with the name; negative: at least that many.
+    pub arity: i32,
+    pub flags: u32,
+    pub route: Route,
+    pub keys: &'static [KeySpec],
+    pub since: &'static str,
+    pub about: &'static str,
+    pub complexity: &'static str,
+    /// ACL categories besides those that follow from group and flags.
+    pub categories: &'static [&'static str],
+    /// Command tips for clients, as in COMMAND INFO.
+    pub tips: &'static [&'static str],
+    /// It only holds subcommands.
+    pub container: bool,
+    /// Handled by the core itself, around transactions: MULTI, EXEC, DISCARD, WATCH, QUIT, RESET.
+    pub unqueued: bool,
+}
+
+impl Command {
+    pub const fn new(name: &'static str, syntax: &'static str, handler: Handler) -> Self {
+        Self {
+            name,
+            syntax,
+            handler,
+            arity: -1,
+            flags: 0,
+            route: Route::Keys,
+            keys: &[],
+            since: "1.0.0",
+            about: "",
+            complexity: "O(1)",
+            categories: &[],
+            tips: &[],
+            container: false,
+            unqueued: false,
+        }
+    }
+
+    pub const fn arity(mut self, arity: i32) -> Self {
+        self.arity = arity;
+        self
+    }
+
+    pub const fn flag(mut self, bits: u32) -> Self {
+        self.flags |= bits;
+        self
+    }
+
+    pub const fn read(self) -> Self {
+        self.flag(flags::READONLY)
+    }
+
+    /// Changes the keyspace.
+    pub const fn write(self) -> Self {
+        self.flag(flags::WRITE)
+    }
+
+    /// Changes the keyspace and may need more memory.
+    pub const fn grow(self) -> Self {
+        self.flag(flags::WRITE | flags::DENYOOM)
+    }
+
+    pub const fn fast(self) -> Self {
+        self.flag(flags::FAST)
+    }
+
+    pub const fn admin(self) -> Self {
+        self.flag(flags::ADMIN | flags::NOSCRIPT)
+    }
+
+    /// Works while loading and with stale data.
+    pub const fn always(self) -> Self {
+        self.flag(flags::LOADING | flags::STALE)
+    }
+
+    pub const fn keys(mut self, keys: &'static [KeySpec]) -> Self {
+        self.keys = keys;
+        self
+    }
+
+    pub const fn route(mut self, route: Route) -> Self {
+        self.route = route;
+        self
+    }
+
+    /// Runs on the home core of its connection.
+    pub const fn home(self) -> Self {
+        self.route(Route::Home)
+    }
+
+    pub const fn since(mut self, version: &'static str) -> Self {
+        self.since = version;
+        self
+    }
+
+    pub const fn about(mut self, text: &'static str) -> Self {
+        self.about = text;
+        self
+    }
+
+    pub const fn complexity(mut self, text: &'static str) -> Self {
+        self.complexity = text;
+        self
+    }
+
+    pub const fn categories(mut self, names: &'static [&'static str]) -> Self {
+        self.categories = names;
+        self
+    }
+
+    pub const fn tips(mut self, tips: &'static [&'static str]) -> Self {
+        self.tips = tips;
+        self
+    }
+
+    pub const fn container(mut self) -> Self {
+        self.container = true;
+        self
+    }
+
+    /// Never queued by MULTI.
+    pub const fn unqueued(mut self) -> Self {
+        self.unqueued = true;
+        self
+    }
+
+    pub const fn is(&self, bits: u32) -> bool {
+        self.flags & bits != 0
+    }
+
+    pub fn arity_fits(&self, argc: usize) -> bool {
+        if self.arity >= 0 { argc == self.arity as usize } else { argc >= self.arity.unsigned_abs() as usize }
+    }
+
+    /// The name of a subcommand without its container.
+    pub fn last_name(&self) -> &'static str {
+        self.name.rsplit(' ').next().unwrap_or(self.name)
+    }
+
+    /// The name as Redis prints it: `get`, `config|set`.
+    pub fn full_name(&self) -> String {
+        self.name.to_ascii_lowercase().replace(' ', "|")
+    }
+}
+
+/// A group of commands and its table.
+pub struct Family {
+    pub group: &'static str,
+    pub table: &'static [Command],
+}
+
+/// All commands, numbered in the order of the families, found by name whatever its case.
+pub struct Registry {
+    rows: Vec<(&'static Command, &'static str)>,
+    /// By lower-case name; a subcommand as `container|sub`.
+    by_name: HashMap<Vec<u8>, u16, ahash::RandomState>,
+}
+
+/// The longest name that is looked up.
+const NAME_MAX: usize = 64;
+
+impl Registry {
+    /// The registry of `families`, with commands renamed or (to "") removed.
+    pub fn new(families: &[Family], renames: &[(String, String)]) -> Self {
+        let mut rows = Vec::new();
+        let mut by_name = HashMap::with_hasher(ahash::RandomState::with_seeds(1, 2, 3, 4));
+        for family in families {
+            for command in family.table {
+                by_name.insert(command.full_name().into_bytes(), rows.len() as u16);
+                rows.push((command, family.group));
+            }
+        }
+        for (from, to) in renames {
+            if let Some(row) = by_name.remove(from.to_ascii_lowercase().as_bytes())
+                && !to.is_empty()
+            {
+                by_name.insert(to.to_ascii_lowercase().into_bytes(), row);
+            }
+        }
+        Self { rows, by_name }
+    }
+
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    #[inline]
+    pub fn row(&self, number: u16) -> &'static Command {
+        self.rows[number as usize].0
+    }
+
+    pub fn group(&self, number: u16) -> &'static str {
+        self.rows[number as usize].1
+    }
+
+    /// The number of a top-level command.
+    #[inline]
+    pub fn find(&self, name: &[u8]) -> Option<u16> {
+        let mut lower = [0; NAME_MAX];
+        let place = lower.get_mut(..name.len())?;
+        place.copy_from_slice(name);
+        place.make_ascii_lowercase();
+        self.by_name.get(&*place).copied()
+    }
+
+    /// The number of a subcommand of `container`.
+    pub fn find_sub(&self, container: u16, sub: &[u8]) -> Option<u16> {
+        let mut name = self.row(container).full_name().into_bytes();
+        name.push(b'|');
+        name.extend(sub.iter().map(u8::to_ascii_lowercase));
+        self.by_name.get(&name).copied()
+    }
+
+    /// The command that `args` call: a subcommand where the first is a container. The error is for the client.
+    pub fn resolve(&self, args: Args) -> Result<u16, Error> {
+        let Some(number) = self.find(args.at(0)) else { return Err(Error::unknown_command(args)) };
+        if !self.row(number).container || args.len() < 2 {
+            return Ok(number);
+        }
+        self.find_sub(number, args.at(1))
+            .ok_or_else(|| Error::unknown_subcommand(args.at(1), self.row(number).name))
+    }
+
+    /// Like `resolve`, for the hot path: `Request::UNKNOWN` where there is no such command.
+    #[inline]
+    pub fn resolve_number(&self, args: Args) -> u16 {
+        let Some(number) = self.find(args.at(0)) else { return crate::client::Request::UNKNOWN };
+        if !self.row(number).container || args.len() < 2 {
+            return number;
+        }
+        self.find_sub(number, args.at(1)).unwrap_or(crate::client::Request::UNKNOWN)
+    }
+
+    /// Every row: number, command, group.
+    pub fn iter(&self) -> impl Iterator<Item = (u16, &'static Command, &'static str)> + '_ {
+        self.rows.iter().enumerate().map(|(number, (command, group))| (number as u16, *command, *group))
+    }
+
+    /// The subcommands of a container.
+    pub fn subcommands(&self, container: u16) -> impl Iterator<Item = (u16, &'static Command)> + '_ {
+        let name = self.row(container).name;
+        self.iter()
+            .filter(move |(_, row, _)| row.name.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')))
+            .map(|(number, row, _)| (number, row))
+    }
+}

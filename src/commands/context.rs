@@ -1,0 +1,173 @@
+//! All that a handler may touch while it runs.
+//! In: shards at hand, the client's session, the time. Out: a reply, changed shards, notes for the client's home.
+//! Invariants: C1, the shards of a command's keys are at hand while it runs; C2, time stands still within it.
+//! Absent: sockets, other cores' connections, anything that could wait.
+
+use crate::base::rng::Rng;
+use crate::client::{Card, Connection, ConnectionId, Session, Watched};
+use crate::config::Config;
+use crate::resp::Out;
+use crate::shard::{Encoding, Entry, Moment, Removed, Report, Shard};
+use crate::shared::Shared;
+
+use super::command::Registry;
+
+/// Something for another core, or for this core's loop, to do after the command.
+#[derive(Clone, Debug)]
+pub enum Signal {
+    /// Close this connection; its card is already marked as killed.
+    Kill(ConnectionId),
+    /// Every core: CLIENT UNPAUSE, or a new pause: look again at the connections held back.
+    Resume,
+    /// A key is no longer watched.
+    Unwatch { shard: usize, db: u16, key: Box<[u8]> },
+    /// A line for a MONITOR client: its place in the common order, then the text.
+    MonitorLine { to: ConnectionId, place: u64, line: std::sync::Arc<[u8]> },
+    /// Every core: stop.
+    Shutdown,
+}
+
+/// Something a command did that the client's home core has to note on its connection.
+#[derive(Debug)]
+pub enum Note {
+    Watched(Watched),
+}
+
+/// The shards at hand, found by key.
+pub struct Keyspace<'a> {
+    /// By number; those lent or owned by others are absent.
+    pub shards: &'a mut [Option<Box<Shard>>],
+    /// The one shard that all keys of this command are on, if so.
+    pub sole: Option<usize>,
+}
+
+pub struct Context<'a> {
+    pub keyspace: Keyspace<'a>,
+    pub session: &'a mut Session,
+    pub out: Out<'a>,
+    pub shared: &'a Shared,
+    pub config: &'a Config,
+    pub registry: &'a Registry,
+    pub moment: Moment,
+    pub rng: &'a mut Rng,
+    pub notes: &'a mut Vec<Note>,
+    pub signals: &'a mut Vec<Signal>,
+    /// What the fold gathered, for commands with `Route::Report`.
+    pub report: Option<&'a Report>,
+    /// The client's connection, for commands with `Route::Home`.
+    pub connection: Option<&'a mut Connection>,
+    pub core: usize,
+}
+
+impl<'a> Context<'a> {
+    /// Unix time, ms.
+    #[inline]
+    pub fn now_ms(&self) -> i64 {
+        self.moment.now_ms
+    }
+
+    /// The number of the shard that `key` is on.
+    #[inline]
+    pub fn shard_number(&self, key: &[u8]) -> usize {
+        match self.keyspace.sole {
+            Some(shard) => shard,
+            None => self.shared.slots.shard(key),
+        }
+    }
+
+    #[inline]
+    pub fn shard(&mut self, key: &[u8]) -> &mut Shard {
+        let number = self.shard_number(key);
+        self.keyspace.shards[number].as_deref_mut().expect("C1: the command's shards are at hand")
+    }
+
+    /// The shards at hand, in order.
+    pub fn shards(&mut self) -> impl Iterator<Item = &mut Shard> {
+        self.keyspace.shards.iter_mut().filter_map(|shard| shard.as_deref_mut())
+    }
+
+    /// The connection of this command's client.
+    pub fn home(&mut self) -> &mut Connection {
+        self.connection.as_deref_mut().expect("a Home command runs at home")
+    }
+
+    pub fn card(&mut self) -> std::sync::Arc<Card> {
+        self.home().card.clone()
+    }
+
+    /// The connection watches nothing any more.
+    pub fn forget_watched(&mut self) {
+        let watched = std::mem::take(&mut self.home().watched);
+        self.home().card.watched.set(0);
+        for key in watched {
+            self.signals.push(Signal::Unwatch { shard: key.shard, db: key.db, key: key.key });
+        }
+    }
+
+    /// Looks a key up to read it, in the client's database.
+    #[inline]
+    pub fn read(&mut self, key: &[u8]) -> Option<&mut Entry> {
+        let (db, moment) = (self.session.db, self.moment);
+        self.shard(key).read(db, key, &moment)
+    }
+
+    /// Looks at a key without refreshing its access clock or counting a hit.
+    pub fn peek(&mut self, key: &[u8]) -> Option<&mut Entry> {
+        let (db, moment) = (self.session.db, self.moment);
+        self.shard(key).peek(db, key, &moment)
+    }
+
+    /// Looks a key up to change it in place; say `changed` afterwards.
+    #[inline]
+    pub fn edit(&mut self, key: &[u8]) -> Option<&mut Entry> {
+        let (db, moment) = (self.session.db, self.moment);
+        self.shard(key).edit(db, key, &moment)
+    }
+
+    /// A key was changed in place.
+    #[inline]
+    pub fn changed(&mut self, key: &[u8]) {
+        let db = self.session.db;
+        self.shard(key).changed(db, key);
+    }
+
+    /// Sets a string, whatever was there. `expiry` in unix ms.
+    #[inline]
+    pub fn set_string(&mut self, key: &[u8], value: &[u8], encoding: Encoding, expiry: Option<i64>) {
+        let (db, moment) = (self.session.db, self.moment);
+        self.shard(key).set_string(db, key, value, encoding, expiry, &moment);
+    }
+
+    #[inline]
+    pub fn set_int(&mut self, key: &[u8], value: i64, expiry: Option<i64>) {
+        let (db, moment) = (self.session.db, self.moment);
+        self.shard(key).set_int(db, key, value, expiry, &moment);
+    }
+
+    /// False: no such key.
+    pub fn set_expiry(&mut self, key: &[u8], expiry: Option<i64>) -> bool {
+        let db = self.session.db;
+        self.shard(key).set_expiry(db, key, expiry)
+    }
+
+    /// Deletes a key. False: no such key (an expired one counts as absent).
+    pub fn remove(&mut self, key: &[u8]) -> bool {
+        let (db, moment) = (self.session.db, self.moment);
+        let shard = self.shard(key);
+        shard.peek(db, key, &moment).is_some() && shard.remove(db, key)
+    }
+
+    /// Takes a key's value out of the keyspace, to put it elsewhere.
+    pub fn take(&mut self, key: &[u8]) -> Option<Removed> {
+        let (db, moment) = (self.session.db, self.moment);
+        let shard = self.shard(key);
+        shard.peek(db, key, &moment)?;
+        shard.take(db, key)
+    }
+
+    /// Puts a value under a key of database `db`.
+    pub fn put(&mut self, db: u16, key: &[u8], value: Removed, expiry: Option<i64>) {
+        let moment = self.moment;
+        self.shard(key).put(db, key, value, expiry, &moment);
+    }
+}

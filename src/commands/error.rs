@@ -1,0 +1,84 @@
+//! Errors of clients, with Redis' exact texts, in one place.
+
+use std::borrow::Cow;
+
+use crate::client::Args;
+
+/// An error reply: its text with the code first, without the leading dash.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Error(pub Cow<'static, str>);
+
+/// Names the errors whose texts never vary.
+macro_rules! fixed {
+    ($($name:ident = $text:literal;)*) => {
+        impl Error { $(pub const $name: Error = Error(Cow::Borrowed($text));)* }
+    };
+}
+
+fixed! {
+    SYNTAX = "ERR syntax error";
+    WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value";
+    NOT_AN_INTEGER = "ERR value is not an integer or out of range";
+    NOT_A_FLOAT = "ERR value is not a valid float";
+    OVERFLOW = "ERR increment or decrement would overflow";
+    DECREMENT_OVERFLOW = "ERR decrement would overflow";
+    NAN_OR_INFINITY = "ERR increment would produce NaN or Infinity";
+    NO_SUCH_KEY = "ERR no such key";
+    OUT_OF_RANGE = "ERR index out of range";
+    OFFSET_OUT_OF_RANGE = "ERR offset is out of range";
+    STRING_TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+    SAME_OBJECT = "ERR source and destination objects are the same";
+    DB_OUT_OF_RANGE = "ERR DB index is out of range";
+    VALUE_OUT_OF_RANGE = "ERR value is out of range";
+    MUST_BE_POSITIVE = "ERR value is out of range, must be positive";
+    INVALID_CURSOR = "ERR invalid cursor";
+    NOAUTH = "NOAUTH Authentication required.";
+    NOAUTH_HELLO = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time";
+    WRONG_PASS = "WRONGPASS invalid username-password pair or user is disabled.";
+    EXECABORT = "EXECABORT Transaction discarded because of previous errors.";
+    NESTED_MULTI = "ERR MULTI calls can not be nested";
+    EXEC_WITHOUT_MULTI = "ERR EXEC without MULTI";
+    DISCARD_WITHOUT_MULTI = "ERR DISCARD without MULTI";
+    WATCH_INSIDE_MULTI = "ERR WATCH inside MULTI is not allowed";
+    NOT_IN_TRANSACTION = "ERR Command not allowed inside a transaction";
+    OOM = "OOM command not allowed when used memory > 'maxmemory'.";
+}
+
+impl Error {
+    /// An error with a text made up for the occasion, its code first.
+    pub fn new(text: impl Into<Cow<'static, str>>) -> Self {
+        Error(text.into())
+    }
+
+    pub fn arity(name: &str) -> Self {
+        Error::new(format!("ERR wrong number of arguments for '{name}' command"))
+    }
+
+    pub fn invalid_expire(name: &str) -> Self {
+        Error::new(format!("ERR invalid expire time in '{name}' command"))
+    }
+
+    /// Redis shows the name (128 bytes at most) and as many arguments as fit in 128 bytes.
+    pub fn unknown_command(args: Args) -> Self {
+        const SHOWN_MAX: usize = 128;
+        let shown = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN_MAX)]).into_owned();
+        let mut beginning = String::new();
+        for arg in args.from(1).iter() {
+            if beginning.len() >= SHOWN_MAX {
+                break;
+            }
+            let room = SHOWN_MAX - beginning.len();
+            let text = String::from_utf8_lossy(&arg[..arg.len().min(room)]).into_owned();
+            beginning.push_str(&format!("'{text}' "));
+        }
+        Error::new(format!(
+            "ERR unknown command '{}', with args beginning with: {beginning}",
+            shown(args.at(0))
+        ))
+    }
+
+    pub fn unknown_subcommand(sub: &[u8], container: &str) -> Self {
+        let sub = String::from_utf8_lossy(&sub[..sub.len().min(128)]).into_owned();
+        Error::new(format!("ERR unknown subcommand '{sub}'. Try {container} HELP."))
+    }
+}

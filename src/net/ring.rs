@@ -1,0 +1,562 @@
+//! One core's io_uring, with the buffers it receives into and the sockets it owns.
+//!
+//! Receiving is multishot into a ring of provided buffers; sending takes a buffer by value and gives it back when
+//! all of it has left, one send at a time for each socket (two could be reordered). One `io_uring_enter` a turn
+//! submits everything and collects everything.
+//!
+//! In: sockets by slot, buffers to send. Out: `Event`s.
+//! Invariants: R1, a buffer lent to the kernel for sending is owned by its socket and not touched until its
+//! completion; R2, a receive buffer is the kernel's from `give` until a completion names it, then ours until `give`;
+//! R3, a socket is closed only when no operation on it is in flight, so a slot's completions are its own.
+#![allow(unsafe_code)] // Submission entries and the buffer ring are memory shared with the kernel.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use io_uring::types::{BufRingEntry, Fd, Fixed, Timespec};
+use io_uring::{IoUring, cqueue, opcode, squeue};
+
+/// Receive buffers of a ring, and the bytes of each.
+const BUFFERS: u16 = 256;
+const BUFFER_BYTES: usize = 16 * 1024;
+const BUFFER_GROUP: u16 = 0;
+const SQ_ENTRIES: u32 = 1024;
+const CQ_ENTRIES: u32 = 8192;
+const PAGE: usize = 4096;
+
+/// Why no ring could be set up: one sentence for the operator.
+#[derive(Debug)]
+pub struct RingError(pub String);
+
+/// What happened.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A listener (by its number) has a new socket.
+    Accepted { listener: u32, fd: RawFd },
+    /// Bytes are in a receive buffer: read them with `bytes`, then `give` the buffer back.
+    Received { slot: u32, buffer: u16, len: usize },
+    /// So many bytes left; the socket can take the next buffer when `idle`.
+    Sent { slot: u32, bytes: usize, idle: bool },
+    /// The peer closed, or the socket failed.
+    HungUp { slot: u32 },
+    /// The socket is closed and its slot can be used again.
+    Closed { slot: u32 },
+    /// Another core wrote to the mesh while this one slept.
+    Woken,
+    /// The timer ran out.
+    Tick,
+    /// A descriptor that was polled is readable.
+    Readable,
+}
+
+/// What an operation is for; the low byte of its user data, with a slot above it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Op {
+    Accept = 1,
+    Receive,
+    Send,
+    Wake,
+    Tick,
+    Poll,
+    Ignored,
+}
+
+impl Op {
+    fn of(user_data: u64) -> Op {
+        match user_data as u8 {
+            1 => Op::Accept,
+            2 => Op::Receive,
+            3 => Op::Send,
+            4 => Op::Wake,
+            5 => Op::Tick,
+            6 => Op::Poll,
+            _ => Op::Ignored,
+        }
+    }
+
+    fn data(self, slot: u32) -> u64 {
+        self as u64 | (slot as u64) << 8
+    }
+}
+
+/// A socket of a connection.
+struct Socket {
+    fd: OwnedFd,
+    /// Its place in the ring's table of registered files: operations on it skip the descriptor table.
+    registered: bool,
+    /// What is being sent, and how much of it has left.
+    sending: Vec<u8>,
+    sent: usize,
+    in_flight: bool,
+    receiving: bool,
+    paused: bool,
+    cancelling: bool,
+    closing: bool,
+}
+
+pub struct Ring {
+    uring: IoUring,
+    buffers: BufferRing,
+    sockets: Vec<Option<Socket>>,
+    registered_files: u32,
+    listeners: Vec<OwnedFd>,
+    /// Slots whose receive ended for want of buffers: armed again once buffers are back.
+    starved: Vec<u32>,
+    /// Slots closed while nothing was in flight.
+    closed: Vec<u32>,
+    /// The tick's length, where the kernel reads it.
+    tick: Box<Timespec>,
+    ticking: bool,
+}
+
+impl Ring {
+    /// Sets up the ring of the calling thread, which alone may use it. `sockets_max`: registered files.
+    pub fn new(sockets_max: u32) -> Result<Self, RingError> {
+        let uring = Self::open().map_err(explain)?;
+        let buffers = BufferRing::new(BUFFERS, BUFFER_BYTES);
+        // SAFETY: R2: the entries live as long as the ring, which is dropped first.
+        unsafe {
+            uring.submitter().register_buf_ring_with_flags(buffers.entries as u64, BUFFERS, BUFFER_GROUP, 0)
+        }
+        .map_err(|error| {
+            RingError(format!(
+                "io_uring cannot register receive buffers ({error}): Linux 6.1 or newer is needed"
+            ))
+        })?;
+        let registered_files = match uring.submitter().register_files_sparse(sockets_max) {
+            Ok(()) => sockets_max,
+            Err(_) => 0,
+        };
+        Ok(Self {
+            uring,
+            buffers,
+            sockets: Vec::new(),
+            registered_files,
+            listeners: Vec::new(),
+            starved: Vec::new(),
+            closed: Vec::new(),
+            tick: Box::new(Timespec::new()),
+            ticking: false,
+        })
+    }
+
+    fn open() -> io::Result<IoUring> {
+        let mut uring = IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_coop_taskrun()
+            .setup_taskrun_flag()
+            .setup_submit_all()
+            .setup_cqsize(CQ_ENTRIES)
+            .build(SQ_ENTRIES)?;
+        // Saves a descriptor look-up for each enter; older kernels do without.
+        let _ = uring.submitter().register_ring_fd();
+        Ok(uring)
+    }
+
+    /// What was found, for the banner.
+    pub fn features(&self) -> String {
+        let files = if self.registered_files > 0 { ", registered files" } else { "" };
+        format!("single issuer, deferred task work, multishot accept and receive, provided buffers{files}")
+    }
+
+    pub fn fd(&self) -> RawFd {
+        self.uring.as_raw_fd()
+    }
+
+    // ---- submitting ----
+
+    fn push(&mut self, entry: squeue::Entry) {
+        loop {
+            // SAFETY: R1 and R2: whatever the entry points to outlives its completion.
+            if unsafe { self.uring.submission().push(&entry) }.is_ok() {
+                return;
+            }
+            self.enter(0);
+        }
+    }
+
+    /// Takes a listening socket: its new connections come as `Accepted` with the listener's number.
+    pub fn listen(&mut self, listener: OwnedFd) {
+        self.listeners.push(listener);
+        self.arm_accept(self.listeners.len() as u32 - 1);
+    }
+
+    fn arm_accept(&mut self, listener: u32) {
+        let fd = Fd(self.listeners[listener as usize].as_raw_fd());
+        let entry = opcode::AcceptMulti::new(fd).flags(libc::SOCK_CLOEXEC).build();
+        self.push(entry.user_data(Op::Accept.data(listener)));
+    }
+
+    /// Takes a connected socket under `slot` and starts to receive.
+    pub fn adopt(&mut self, slot: u32, fd: OwnedFd) {
+        let place = slot as usize;
+        if self.sockets.len() <= place {
+            self.sockets.resize_with(place + 1, || None);
+        }
+        let registered = slot < self.registered_files
+            && self.uring.submitter().register_files_update(slot, &[fd.as_raw_fd()]).is_ok();
+        assert!(self.sockets[place].is_none(), "R3: the slot is free");
+        self.sockets[place] = Some(Socket {
+            fd,
+            registered,
+            sending: Vec::new(),
+            sent: 0,
+            in_flight: false,
+            receiving: false,
+            paused: false,
+            cancelling: false,
+            closing: false,
+        });
+        self.arm_receive(slot);
+    }
+
+    fn socket(&mut self, slot: u32) -> &mut Socket {
+        self.sockets[slot as usize].as_mut().expect("R3: the slot has a socket")
+    }
+
+    fn arm_receive(&mut self, slot: u32) {
+        let socket = self.socket(slot);
+        if socket.receiving || socket.paused || socket.closing {
+            return;
+        }
+        socket.receiving = true;
+        let entry = if socket.registered {
+            opcode::RecvMulti::new(Fixed(slot), BUFFER_GROUP).build()
+        } else {
+            opcode::RecvMulti::new(Fd(socket.fd.as_raw_fd()), BUFFER_GROUP).build()
+        };
+        self.push(entry.user_data(Op::Receive.data(slot)));
+    }
+
+    /// Whether the socket can take a buffer to send.
+    pub fn can_send(&mut self, slot: u32) -> bool {
+        let socket = self.socket(slot);
+        !socket.in_flight && !socket.closing
+    }
+
+    /// Sends all of `bytes`; `Sent` events follow, the last one idle.
+    pub fn send(&mut self, slot: u32, bytes: Vec<u8>) {
+        let socket = self.socket(slot);
+        assert!(!socket.in_flight, "R1: one send at a time");
+        socket.sending = bytes;
+        socket.sent = 0;
+        socket.in_flight = true;
+        self.push_send(slot);
+    }
+
+    fn push_send(&mut self, slot: u32) {
+        let socket = self.socket(slot);
+        let rest = &socket.sending[socket.sent..];
+        let (pointer, len) = (rest.as_ptr(), rest.len().min(1 << 30) as u32);
+        let entry = if socket.registered {
+            opcode::Send::new(Fixed(slot), pointer, len).flags(libc::MSG_NOSIGNAL).build()
+        } else {
+            opcode::Send::new(Fd(socket.fd.as_raw_fd()), pointer, len).flags(libc::MSG_NOSIGNAL).build()
+        };
+        self.push(entry.user_data(Op::Send.data(slot)));
+    }
+
+    /// The empty buffer of a finished send, to be used again.
+    pub fn take_sent_buffer(&mut self, slot: u32) -> Vec<u8> {
+        let socket = self.socket(slot);
+        assert!(!socket.in_flight, "R1: the kernel still reads it");
+        let mut buffer = std::mem::take(&mut socket.sending);
+        buffer.clear();
+        buffer
+    }
+
+    /// Stops or restarts receiving on a socket.
+    pub fn pause(&mut self, slot: u32, pause: bool) {
+        let socket = self.socket(slot);
+        socket.paused = pause;
+        if !pause {
+            return self.arm_receive(slot);
+        }
+        if socket.receiving && !socket.cancelling {
+            socket.cancelling = true;
+            let entry = opcode::AsyncCancel::new(Op::Receive.data(slot)).build();
+            self.push(entry.user_data(Op::Ignored.data(0)));
+        }
+    }
+
+    /// Closes a socket; `Closed` follows once the kernel is done with it.
+    pub fn close(&mut self, slot: u32) {
+        let Some(socket) = self.sockets[slot as usize].as_mut() else { return };
+        if socket.closing {
+            return;
+        }
+        socket.closing = true;
+        // SAFETY: a plain system call on a descriptor that is ours.
+        unsafe { libc::shutdown(socket.fd.as_raw_fd(), libc::SHUT_RDWR) };
+        self.finish_closing(slot);
+    }
+
+    /// Closes the descriptor if nothing is in flight on it (R3).
+    fn finish_closing(&mut self, slot: u32) {
+        let socket = self.socket(slot);
+        if !socket.closing || socket.receiving || socket.in_flight {
+            return;
+        }
+        if socket.registered {
+            let _ = self.uring.submitter().register_files_update(slot, &[-1]);
+        }
+        self.sockets[slot as usize] = None;
+        self.closed.push(slot);
+    }
+
+    /// Wakes the core whose ring is `ring_fd`.
+    pub fn wake(&mut self, ring_fd: RawFd) {
+        let entry = opcode::MsgRingData::new(Fd(ring_fd), 0, Op::Wake.data(0), None).build();
+        self.push(entry.user_data(Op::Ignored.data(0)));
+    }
+
+    /// Asks for one `Tick` in so many milliseconds, unless one is under way.
+    pub fn tick_in(&mut self, ms: u64) {
+        if self.ticking {
+            return;
+        }
+        self.ticking = true;
+        *self.tick = Timespec::new().sec(ms / 1000).nsec((ms % 1000) as u32 * 1_000_000);
+        let entry = opcode::Timeout::new(&*self.tick).build();
+        self.push(entry.user_data(Op::Tick.data(0)));
+    }
+
+    /// Asks for one `Readable` when `fd` has something to read.
+    pub fn poll_readable(&mut self, fd: RawFd) {
+        let entry = opcode::PollAdd::new(Fd(fd), libc::POLLIN as u32).build();
+        self.push(entry.user_data(Op::Poll.data(0)));
+    }
+
+    // ---- completing ----
+
+    /// Submits what was queued, and waits until at least `want` completions are there.
+    pub fn enter(&mut self, want: usize) {
+        loop {
+            match self.uring.submitter().submit_and_wait(want) {
+                Ok(_) => return,
+                Err(error) => match error.raw_os_error() {
+                    Some(libc::EINTR) => return,
+                    // The completion queue is full: completions have to be collected first.
+                    Some(libc::EBUSY | libc::EAGAIN) => return,
+                    _ => panic!("io_uring_enter failed: {error}"),
+                },
+            }
+        }
+    }
+
+    /// Whether completions wait, without a system call.
+    pub fn has_events(&mut self) -> bool {
+        !self.closed.is_empty() || !self.uring.completion().is_empty() || self.uring.submission().taskrun()
+    }
+
+    /// The next thing that happened, if any.
+    pub fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(slot) = self.closed.pop() {
+                return Some(Event::Closed { slot });
+            }
+            let entry = self.uring.completion().next()?;
+            if let Some(event) = self.completed(entry) {
+                return Some(event);
+            }
+        }
+    }
+
+    fn completed(&mut self, entry: cqueue::Entry) -> Option<Event> {
+        let slot = (entry.user_data() >> 8) as u32;
+        match Op::of(entry.user_data()) {
+            Op::Accept => self.accept_completed(slot, &entry),
+            Op::Receive => self.receive_completed(slot, &entry),
+            Op::Send => self.send_completed(slot, entry.result()),
+            Op::Wake => Some(Event::Woken),
+            Op::Tick => {
+                self.ticking = false;
+                Some(Event::Tick)
+            }
+            Op::Poll => Some(Event::Readable),
+            Op::Ignored => None,
+        }
+    }
+
+    fn accept_completed(&mut self, listener: u32, entry: &cqueue::Entry) -> Option<Event> {
+        if !cqueue::more(entry.flags()) {
+            self.arm_accept(listener);
+        }
+        (entry.result() >= 0).then_some(Event::Accepted { listener, fd: entry.result() })
+    }
+
+    fn receive_completed(&mut self, slot: u32, entry: &cqueue::Entry) -> Option<Event> {
+        let (result, flags) = (entry.result(), entry.flags());
+        let ended = !cqueue::more(flags);
+        let socket = self.socket(slot);
+        if ended {
+            socket.receiving = false;
+            socket.cancelling = false;
+        }
+        let closing = socket.closing;
+        let buffer = cqueue::buffer_select(flags);
+        if closing {
+            if let Some(buffer) = buffer {
+                self.give(buffer);
+            }
+            self.finish_closing(slot);
+            return None;
+        }
+        match (result, buffer) {
+            (1.., Some(buffer)) => {
+                if ended {
+                    self.starved.push(slot);
+                }
+                Some(Event::Received { slot, buffer, len: result as usize })
+            }
+            (error, _) if error == -libc::ENOBUFS => {
+                self.starved.push(slot);
+                None
+            }
+            (error, _) if error == -libc::ECANCELED => {
+                self.arm_receive(slot);
+                None
+            }
+            (_, buffer) => {
+                if let Some(buffer) = buffer {
+                    self.give(buffer);
+                }
+                Some(Event::HungUp { slot })
+            }
+        }
+    }
+
+    fn send_completed(&mut self, slot: u32, result: i32) -> Option<Event> {
+        let socket = self.socket(slot);
+        if result <= 0 {
+            socket.in_flight = false;
+            if socket.closing {
+                self.finish_closing(slot);
+                return None;
+            }
+            return Some(Event::HungUp { slot });
+        }
+        let bytes = result as usize;
+        socket.sent += bytes;
+        let idle = socket.sent == socket.sending.len();
+        if idle || socket.closing {
+            socket.in_flight = false;
+        } else {
+            self.push_send(slot);
+        }
+        if self.socket(slot).closing {
+            self.finish_closing(slot);
+            return None;
+        }
+        Some(Event::Sent { slot, bytes, idle })
+    }
+
+    /// The bytes of a receive buffer.
+    pub fn bytes(&self, buffer: u16, len: usize) -> &[u8] {
+        self.buffers.bytes(buffer, len)
+    }
+
+    /// Gives a receive buffer back to the kernel.
+    pub fn give(&mut self, buffer: u16) {
+        self.buffers.give(buffer);
+    }
+
+    /// Arms the receives that ended for want of buffers; call when the buffers of a turn are back.
+    pub fn feed_starved(&mut self) {
+        for slot in std::mem::take(&mut self.starved) {
+            if self.sockets[slot as usize].is_some() {
+                self.arm_receive(slot);
+            }
+        }
+    }
+}
+
+/// One sentence: what is missing, and what to do.
+fn explain(error: io::Error) -> RingError {
+    let text = match error.raw_os_error() {
+        Some(libc::ENOSYS) => "this kernel has no io_uring: Linux 6.1 or newer is needed".to_owned(),
+        Some(libc::EPERM | libc::EACCES) => "io_uring is forbidden here: allow it (sysctl kernel.io_uring_disabled=0; in a container, a seccomp profile that permits io_uring_setup, io_uring_enter and io_uring_register)".to_owned(),
+        Some(libc::EINVAL) => "io_uring of this kernel lacks single-issuer rings with deferred task work: Linux 6.1 or newer is needed".to_owned(),
+        Some(libc::ENOMEM) => "io_uring may not lock enough memory: raise the memlock limit (ulimit -l, or LimitMEMLOCK= in the unit)".to_owned(),
+        _ => format!("io_uring cannot be set up: {error}"),
+    };
+    RingError(text)
+}
+
+/// Receive buffers and the ring of entries through which they are given to the kernel.
+struct BufferRing {
+    entries: *mut BufRingEntry,
+    memory: *mut u8,
+    count: u16,
+    bytes_each: usize,
+    tail: u16,
+}
+
+impl BufferRing {
+    fn new(count: u16, bytes_each: usize) -> Self {
+        assert!(count.is_power_of_two());
+        let allocate = |layout: Layout| {
+            // SAFETY: the layout is not empty.
+            let memory = unsafe { alloc_zeroed(layout) };
+            if memory.is_null() { handle_alloc_error(layout) } else { memory }
+        };
+        let mut ring = Self {
+            entries: allocate(Self::entries_layout(count)).cast(),
+            memory: allocate(Self::memory_layout(count, bytes_each)),
+            count,
+            bytes_each,
+            tail: 0,
+        };
+        (0..count).for_each(|buffer| ring.give(buffer));
+        ring
+    }
+
+    fn entries_layout(count: u16) -> Layout {
+        Layout::from_size_align(count as usize * size_of::<BufRingEntry>(), PAGE).expect("a small ring")
+    }
+
+    fn memory_layout(count: u16, bytes_each: usize) -> Layout {
+        Layout::from_size_align(count as usize * bytes_each, PAGE).expect("a few MiB")
+    }
+
+    fn bytes(&self, buffer: u16, len: usize) -> &[u8] {
+        assert!(buffer < self.count && len <= self.bytes_each);
+        // SAFETY: R2: a completion named the buffer, so the kernel does not write it until `give`, which needs `&mut`.
+        unsafe { std::slice::from_raw_parts(self.memory.add(buffer as usize * self.bytes_each), len) }
+    }
+
+    fn give(&mut self, buffer: u16) {
+        assert!(buffer < self.count);
+        let index = (self.tail & (self.count - 1)) as usize;
+        // SAFETY: R2: the entry at the tail is ours until the tail passes it; the tail lies in the first entry.
+        unsafe {
+            let entry = &mut *self.entries.add(index);
+            entry.set_addr(self.memory.add(buffer as usize * self.bytes_each) as u64);
+            entry.set_len(self.bytes_each as u32);
+            entry.set_bid(buffer);
+            self.tail = self.tail.wrapping_add(1);
+            let tail = BufRingEntry::tail(self.entries).cast::<AtomicU16>();
+            (*tail).store(self.tail, Ordering::Release);
+        }
+    }
+}
+
+impl Drop for BufferRing {
+    fn drop(&mut self) {
+        // SAFETY: both were allocated with these layouts; the ring that used them is gone (`Ring` drops it first).
+        unsafe {
+            dealloc(self.entries.cast(), Self::entries_layout(self.count));
+            dealloc(self.memory, Self::memory_layout(self.count, self.bytes_each));
+        }
+    }
+}
+
+/// Takes over a descriptor that an `Accepted` event named.
+pub fn own(fd: RawFd) -> OwnedFd {
+    // SAFETY: the kernel made it for us, and each event is taken over once.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}

@@ -1,0 +1,115 @@
+//! Commands of one connection that travel together, and what travels between cores.
+//! In: parsed commands of a connection. Out: their replies, in order, back home.
+//! Invariants: B1, a batch is owned by one core at a time; B2, its commands run in order, each once;
+//! B3, the shards it holds are in ascending order of acquisition, so no two batches wait for each other.
+
+use smallvec::SmallVec;
+
+use crate::client::{ConnectionId, Requests, Session, ShardSet, Watched};
+use crate::commands::{Note, Signal};
+use crate::shard::{Report, Shard};
+
+/// Commands in one batch, at most.
+pub const BATCH_COMMANDS_MAX: usize = 512;
+/// Bytes of commands in one batch: no further command is added beyond.
+pub const BATCH_BYTES_MAX: usize = 256 * 1024;
+/// A batch with more replies than this comes home before it goes on.
+pub const BATCH_REPLIES_MAX: usize = 1024 * 1024;
+
+/// What the commands of a batch are to each other.
+#[derive(Default)]
+pub enum Kind {
+    /// One after the other, each atomic by itself.
+    #[default]
+    Plain,
+    /// EXEC: all at once, if the watched keys are unchanged.
+    Transaction {
+        watched: Vec<Watched>,
+        shards: ShardSet,
+        /// One of them reads or changes the connection: it runs at home.
+        at_home: bool,
+    },
+    /// One command that needs a report of every shard first; the next shard to visit.
+    Report { report: Box<Report>, next: usize },
+}
+
+#[derive(Default)]
+pub struct Batch {
+    pub connection: Option<ConnectionId>,
+    pub session: Option<Session>,
+    pub buf: Vec<u8>,
+    pub requests: Requests,
+    /// The next command to run.
+    pub next: usize,
+    pub kind: Kind,
+    /// Shards borrowed for its next command.
+    pub held: SmallVec<[Box<Shard>; 2]>,
+    pub replies: Vec<u8>,
+    pub notes: Vec<Note>,
+}
+
+impl Batch {
+    pub fn home(&self) -> ConnectionId {
+        self.connection.expect("a batch belongs to a connection")
+    }
+
+    pub fn is_done(&self) -> bool {
+        self.next >= self.requests.list.len()
+    }
+
+    /// The shards that must be at hand for what runs next.
+    pub fn needs(&self) -> ShardSet {
+        match &self.kind {
+            Kind::Plain => self.requests.list[self.next].shards,
+            Kind::Transaction { shards, .. } => *shards,
+            Kind::Report { .. } => ShardSet::EMPTY,
+        }
+    }
+
+    pub fn runs_at_home(&self) -> bool {
+        matches!(self.kind, Kind::Transaction { at_home: true, .. })
+    }
+
+    pub fn holds(&self) -> ShardSet {
+        self.held.iter().fold(ShardSet::EMPTY, |set, shard| set.union(ShardSet::one(shard.id)))
+    }
+
+    /// Ready to be filled again; keeps modest buffers.
+    pub fn clear(&mut self) {
+        assert!(self.held.is_empty(), "B3: a batch gives its shards back before it ends");
+        self.connection = None;
+        self.session = None;
+        self.requests.clear();
+        self.next = 0;
+        self.kind = Kind::Plain;
+        self.notes.clear();
+        for buf in [&mut self.buf, &mut self.replies] {
+            buf.clear();
+            if buf.capacity() > BATCH_BYTES_MAX {
+                *buf = Vec::new();
+            }
+        }
+    }
+}
+
+/// A connection that was accepted and belongs to another core.
+#[derive(Debug)]
+pub struct NewConnection {
+    /// The socket, as the driver knows it.
+    pub fd: i32,
+    pub addr: String,
+    pub laddr: String,
+    pub unix_socket: bool,
+    /// Over `maxclients`, or refused by protected mode: send this and close.
+    pub refusal: Option<&'static str>,
+}
+
+/// What cores send each other.
+pub enum Message {
+    /// A batch on its way to a shard, or coming home.
+    Batch(Box<Batch>),
+    /// A shard that was lent comes home.
+    Shard(Box<Shard>),
+    Connection(Box<NewConnection>),
+    Signal(Box<Signal>),
+}

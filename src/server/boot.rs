@@ -1,0 +1,175 @@
+//! Starts a server: shards, cores, rings, listeners; one thread a core, pinned.
+//! In: a configuration. Out: a running server, then the process' exit status.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicI32, Ordering::*};
+use std::sync::{Arc, Barrier};
+
+use super::core::Core;
+use super::driver::{Driver, RingFds};
+use crate::base::clock::Clock;
+use crate::base::rng::Rng;
+use crate::client::CORES_MAX;
+use crate::commands::{FAMILIES, Registry};
+use crate::config::{Config, Cores};
+use crate::mesh::mesh;
+use crate::net::{Listener, Ring, RingError};
+use crate::shard::Shard;
+use crate::shared::{Facts, Shared};
+
+/// Messages that a mesh ring holds before its sender has to queue.
+const MESH_CAPACITY: usize = 1024;
+
+/// Everything that had to succeed before the first connection.
+pub struct Server {
+    pub shared: Arc<Shared>,
+    registry: Arc<Registry>,
+    cpus: Vec<Option<usize>>,
+    listeners: Vec<Listener>,
+    hash_seed: u64,
+}
+
+impl Server {
+    /// Opens the listeners and lays out the cores. The error is one sentence for the operator.
+    pub fn prepare(config: Config) -> Result<Self, String> {
+        let cpus = cpus_of(&config.cores)?;
+        let listeners = open_listeners(&config)?;
+        let text = |arg: &[u8]| String::from_utf8_lossy(arg).into_owned();
+        let renames: Vec<(String, String)> =
+            config.renamed_commands.iter().map(|line| (text(&line.args[0]), text(&line.args[1]))).collect();
+        let registry = Arc::new(Registry::new(FAMILIES, &renames));
+        let mut rng = Rng::from_os();
+        let features = Ring::new(1).map_err(|RingError(text)| text)?.features();
+        let facts = Facts { multiplexing_api: "io_uring", ring_features: features, ..Facts::default() };
+        let shared = Shared::new(Clock::Real, config, cpus.len(), registry.len(), rng.run_id(), facts);
+        Ok(Self { shared: Arc::new(shared), registry, cpus, listeners, hash_seed: rng.next_u64() })
+    }
+
+    pub fn cores(&self) -> usize {
+        self.cpus.len()
+    }
+
+    /// Serves until told to stop. `stop_fd` becomes readable then. `ready` is called once all cores are up.
+    pub fn run(mut self, stop_fd: Option<RawFd>, ready: impl FnOnce()) {
+        let count = self.cpus.len();
+        let rings: RingFds = (0..count).map(|_| AtomicI32::new(-1)).collect();
+        let all_up = Arc::new(Barrier::new(count + 1));
+        let mut listeners = std::mem::take(&mut self.listeners);
+        let databases = self.shared.config().databases as usize;
+        let sockets_max = (self.shared.config().maxclients + 64).min(1 << 16);
+        let mut threads = Vec::new();
+        for (id, port) in mesh(count, MESH_CAPACITY).into_iter().enumerate() {
+            let (shared, registry, rings, all_up) =
+                (self.shared.clone(), self.registry.clone(), rings.clone(), all_up.clone());
+            let listeners = if id == 0 { std::mem::take(&mut listeners) } else { Vec::new() };
+            let (cpu, seed) = (self.cpus[id], self.hash_seed);
+            let body = move || {
+                if let Some(cpu) = cpu {
+                    core_affinity::set_for_current(core_affinity::CoreId { id: cpu });
+                }
+                let ring = Ring::new(sockets_max).unwrap_or_else(|RingError(text)| {
+                    crate::log::warning(&format!("core {id}: {text}"));
+                    std::process::exit(1);
+                });
+                rings[id].store(ring.fd(), Release);
+                let shard = Box::new(Shard::new(id, databases, seed));
+                let core = Core::new(id, shared, registry, shard, Rng::from_os());
+                let mut driver = Driver::new(core, ring, port, rings, stop_fd.filter(|_| id == 0));
+                all_up.wait();
+                listeners.into_iter().for_each(|listener| driver.listen(listener));
+                driver.run();
+            };
+            let thread = std::thread::Builder::new().name(format!("core-{id}"));
+            threads.push(thread.spawn(body).expect("the system gives a thread for each core"));
+        }
+        all_up.wait();
+        ready();
+        for thread in threads {
+            thread.join().expect("a core does not panic");
+        }
+    }
+}
+
+/// The CPUs to pin to: None where pinning is not asked for.
+fn cpus_of(cores: &Cores) -> Result<Vec<Option<usize>>, String> {
+    let allowed: Vec<usize> =
+        core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect();
+    let cpus: Vec<Option<usize>> = match cores {
+        Cores::All if allowed.is_empty() => vec![None],
+        Cores::All => allowed.iter().copied().map(Some).collect(),
+        Cores::Count(count) if *count <= allowed.len() => {
+            allowed[..*count].iter().copied().map(Some).collect()
+        }
+        // More cores than CPUs: for tests; they share, unpinned.
+        Cores::Count(count) => vec![None; *count],
+        Cores::Cpus(cpus) => match cpus.iter().find(|cpu| !allowed.contains(cpu)) {
+            Some(cpu) => return Err(format!("cores: CPU {cpu} may not be used by this process")),
+            None => cpus.iter().copied().map(Some).collect(),
+        },
+    };
+    if cpus.len() > CORES_MAX {
+        return Ok(cpus[..CORES_MAX].to_vec());
+    }
+    Ok(cpus)
+}
+
+/// Listens on every address of `bind` and on the unix socket. An address with a leading `-` may be missing.
+fn open_listeners(config: &Config) -> Result<Vec<Listener>, String> {
+    let backlog = config.tcp_backlog;
+    let mut listeners = Vec::new();
+    if config.port != 0 {
+        for bind in &config.bind {
+            let (optional, name) = match bind.strip_prefix('-') {
+                Some(name) => (true, name),
+                None => (false, bind.as_str()),
+            };
+            let opened = address_of(name, config.port).and_then(|ip| Listener::tcp(ip, config.port, backlog));
+            match opened {
+                Ok(listener) => listeners.push(listener),
+                Err(error) if optional && is_absent(&error) => {}
+                Err(error) => {
+                    let text = crate::config::os_error_text(&error);
+                    crate::log::warning(&format!(
+                        "Warning: Could not create server TCP listening socket {name}:{}: bind: {text}",
+                        config.port
+                    ));
+                    return Err("Failed listening on port, aborting.".to_owned());
+                }
+            }
+        }
+        if listeners.is_empty() {
+            return Err(format!("Failed listening on port {} (tcp), aborting.", config.port));
+        }
+    }
+    if let Some(path) = &config.unixsocket {
+        let path = path.to_string_lossy();
+        let listener = Listener::unix(&path, config.unixsocketperm, backlog).map_err(|error| {
+            format!("Failed opening Unix socket: bind: {}", crate::config::os_error_text(&error))
+        })?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+/// Whether the address just does not exist on this host (no IPv6, say).
+fn is_absent(error: &std::io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT | libc::ENOENT | libc::EPROTONOSUPPORT)
+    )
+}
+
+fn address_of(name: &str, port: u16) -> std::io::Result<IpAddr> {
+    match name {
+        "*" => Ok(Ipv4Addr::UNSPECIFIED.into()),
+        "::*" | "::" => Ok(Ipv6Addr::UNSPECIFIED.into()),
+        _ => match name.parse() {
+            Ok(ip) => Ok(ip),
+            Err(_) => {
+                let mut found = (name, port).to_socket_addrs()?;
+                found.next().map(|address| address.ip()).ok_or_else(|| std::io::ErrorKind::NotFound.into())
+            }
+        },
+    }
+}

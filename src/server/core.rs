@@ -1,0 +1,563 @@
+//! A core as a state machine: events in, actions out. Both drivers, io_uring and the simulator, turn it.
+//! In: connections, bytes, messages of other cores, ticks. Out: `Actions` for the driver.
+//! Invariants: K1, a connection runs nothing while its batch is away; K2, a slot is reused only after the driver
+//! released it and no batch of it is away; K3, the home shard is at hand or lent, and what needs it waits in order.
+//! Absent: file descriptors, system calls, blocking of any kind.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::*;
+
+use super::batch::{Batch, Message, NewConnection};
+use crate::base::rng::Rng;
+use crate::client::{Card, Connection, ConnectionId, Requests, State, flag};
+use crate::commands::{Note, Registry, Signal};
+use crate::config::Config;
+use crate::shard::{Moment, Shard};
+use crate::shared::{Shared, gate};
+
+/// What a core wants of its driver; drained after every turn.
+#[derive(Default)]
+pub struct Actions {
+    /// New connections: (slot, socket as the driver knows it).
+    pub adopt: Vec<(u32, i32)>,
+    /// Slots with output to send.
+    pub send: Vec<u32>,
+    /// Slots to close: once all is sent (true) or at once (false).
+    pub close: Vec<(u32, bool)>,
+    /// Slots to stop (true) or start (false) receiving from.
+    pub pause: Vec<(u32, bool)>,
+    pub mesh: Vec<(usize, Message)>,
+}
+
+/// A place for a connection.
+struct Slot {
+    generation: u32,
+    connection: Option<Box<Connection>>,
+    /// The driver holds nothing of it any more.
+    released: bool,
+}
+
+/// Input that waits while a batch is away or a connection is held back: beyond this, receiving stops.
+const INPUT_PAUSE_BYTES: usize = 1 << 20;
+/// Unsent replies beyond which nothing more is read from a connection, whatever its limits say.
+const OUTPUT_PAUSE_BYTES: usize = 1 << 30;
+/// Spare buffers kept for connections that come to life, and the largest that is worth keeping.
+const SPARE_BUFFERS: usize = 64;
+const SPARE_BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// Entries freed between two looks at the rings.
+const FREE_SLICE_ENTRIES: usize = 256;
+
+pub struct Core {
+    pub id: usize,
+    pub shared: Arc<Shared>,
+    pub registry: Arc<Registry>,
+    pub actions: Actions,
+    pub(super) config: Arc<Config>,
+    config_epoch: u64,
+    pub(super) exec: u16,
+    /// By number: the home shard unless lent, and shards at hand for what runs now.
+    pub(super) shards: Vec<Option<Box<Shard>>>,
+    /// Batches that wait for the home shard, in order (K3).
+    pub(super) waiting: VecDeque<Box<Batch>>,
+    /// Keys to unwatch once the home shard is back.
+    unwatch: Vec<(u16, Box<[u8]>)>,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    /// Connections that may go on with what they have buffered.
+    pub(super) ready: VecDeque<ConnectionId>,
+    /// Connections held back by CLIENT PAUSE.
+    pub(super) held_back: Vec<ConnectionId>,
+    pub(super) spare_batches: Vec<Box<Batch>>,
+    spare_buffers: Vec<Vec<u8>>,
+    /// Parsed commands of the chunk at hand, kept for their capacity.
+    pub(super) chunk: Requests,
+    pub(super) notes: Vec<Note>,
+    pub(super) signals: Vec<Signal>,
+    pub(super) rng: Rng,
+    /// Lines for MONITOR clients of this core that came before their turn.
+    pub(super) monitor: super::monitor::Reorder,
+    /// The home shard came back in the middle of a step: look at `waiting` again.
+    pub(super) revisit: bool,
+    /// Time of the last tick, unix ms, and of the last round of client time-outs.
+    last_tick_ms: i64,
+}
+
+impl Core {
+    /// Core `id` of a server, with its shard.
+    pub fn new(id: usize, shared: Arc<Shared>, registry: Arc<Registry>, shard: Box<Shard>, rng: Rng) -> Self {
+        let mut shards: Vec<Option<Box<Shard>>> = (0..shared.slots.shard_count()).map(|_| None).collect();
+        assert_eq!(shard.id, id, "a core owns the shard of its number");
+        shards[id] = Some(shard);
+        let exec = registry.find(b"exec").expect("EXEC is in the table");
+        Self {
+            id,
+            config: shared.config(),
+            config_epoch: shared.config_epoch(),
+            shared,
+            registry,
+            actions: Actions::default(),
+            exec,
+            shards,
+            waiting: VecDeque::new(),
+            unwatch: Vec::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            ready: VecDeque::new(),
+            held_back: Vec::new(),
+            spare_batches: Vec::new(),
+            spare_buffers: Vec::new(),
+            chunk: Requests::default(),
+            notes: Vec::new(),
+            signals: Vec::new(),
+            rng,
+            monitor: super::monitor::Reorder::default(),
+            revisit: false,
+            last_tick_ms: 0,
+        }
+    }
+
+    // ---- events: connections ----
+
+    /// This core accepted a socket: it goes to the core with the fewest connections.
+    pub fn accepted(&mut self, mut new: NewConnection) {
+        new.refusal = super::admission::refusal(&self.shared, &new);
+        let core = self.shared.assign_core();
+        if core == self.id {
+            self.adopt(new);
+        } else {
+            self.actions.mesh.push((core, Message::Connection(Box::new(new))));
+        }
+    }
+
+    /// Takes a connection in: it lives here from now on.
+    fn adopt(&mut self, new: NewConnection) {
+        self.refresh_config();
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot { generation: 0, connection: None, released: true });
+            self.slots.len() as u32 - 1
+        });
+        let place = &mut self.slots[slot as usize];
+        place.generation += 1;
+        place.released = false;
+        let id = ConnectionId { core: self.id as u16, slot, generation: place.generation };
+        let client_id = self.shared.next_client_id.fetch_add(1, AcqRel);
+        let now_ms = self.shared.clock.unix_ms();
+        let card = Arc::new(Card::new(client_id, id, new.fd, new.addr, new.laddr, now_ms));
+        card.set_flag(flag::UNIX_SOCKET, new.unix_socket);
+        card.resp.set(2);
+        let authenticated = self.config.requirepass.is_none();
+        place.connection = Some(Box::new(Connection::new(card.clone(), authenticated)));
+        self.actions.adopt.push((slot, new.fd));
+        let metrics = &self.shared.metrics[self.id];
+        match new.refusal {
+            None => {
+                metrics.connections_received.add(1);
+                self.shared.clients.add(card);
+            }
+            Some(text) => {
+                metrics.connections_rejected.add(1);
+                self.connection_mut(slot).output.extend_from_slice(text.as_bytes());
+                self.close(slot, true);
+            }
+        }
+    }
+
+    /// Bytes arrived on a connection.
+    pub fn received(&mut self, slot: u32, bytes: &[u8]) {
+        self.refresh_config();
+        let metrics = &self.shared.metrics[self.id];
+        metrics.net_input_bytes.add(bytes.len() as u64);
+        metrics.reads_processed.add(1);
+        let now_ms = self.shared.clock.unix_ms();
+        let connection = self.connection_mut(slot);
+        if connection.state == State::Closing {
+            return;
+        }
+        connection.card.net_in.add(bytes.len() as u64);
+        connection.card.last_ms.store(now_ms, Relaxed);
+        if connection.input.is_empty() && connection.state == State::Ready {
+            let used = self.run_input(slot, bytes);
+            let connection = self.connection_mut(slot);
+            if used < bytes.len() && connection.state != State::Closing {
+                connection.input.extend_from_slice(&bytes[used..]);
+                self.bound_input(slot);
+            }
+        } else {
+            connection.input.extend_from_slice(bytes);
+            self.run_buffered(slot);
+        }
+    }
+
+    /// Goes on with what a connection has buffered.
+    pub(super) fn run_buffered(&mut self, slot: u32) {
+        let connection = self.connection_mut(slot);
+        if connection.state == State::Ready && !connection.input.is_empty() {
+            let mut input = std::mem::take(&mut connection.input);
+            let used = self.run_input(slot, &input);
+            input.drain(..used);
+            if input.is_empty() && input.capacity() > SPARE_BUFFER_BYTES_MAX {
+                input = Vec::new();
+            }
+            self.connection_mut(slot).input = input;
+        }
+        self.bound_input(slot);
+    }
+
+    /// Keeps a connection's input within bounds: stops receiving while it cannot run, closes it past the limit.
+    fn bound_input(&mut self, slot: u32) {
+        let limit = self.config.client_query_buffer_limit as usize;
+        let connection = self.connection_mut(slot);
+        connection.card.input_bytes.set(connection.input.len() as u64);
+        connection.card.input_capacity.set(connection.input.capacity() as u64);
+        if connection.state == State::Closing {
+            return;
+        }
+        if connection.input.len() > limit {
+            self.shared.metrics[self.id].query_buffer_limit_disconnections.add(1);
+            return self.close(slot, false);
+        }
+        let stuck = connection.state != State::Ready && connection.input.len() > INPUT_PAUSE_BYTES;
+        let deaf = connection.output.len() + connection.unsent > OUTPUT_PAUSE_BYTES;
+        let pause = stuck || deaf;
+        if pause != connection.receive_paused {
+            connection.receive_paused = pause;
+            self.actions.pause.push((slot, pause));
+        }
+    }
+
+    /// The peer closed, or the socket failed: nobody will read what is left.
+    pub fn hung_up(&mut self, slot: u32) {
+        self.close(slot, false);
+    }
+
+    /// The driver sent `bytes` of what it took from `take_output`.
+    pub fn sent(&mut self, slot: u32, bytes: usize) {
+        let metrics = &self.shared.metrics[self.id];
+        metrics.net_output_bytes.add(bytes as u64);
+        metrics.writes_processed.add(1);
+        let connection = self.connection_mut(slot);
+        connection.card.net_out.add(bytes as u64);
+        connection.unsent -= bytes;
+        connection.card.output_bytes.set((connection.output.len() + connection.unsent) as u64);
+        if connection.receive_paused {
+            self.bound_input(slot);
+        }
+    }
+
+    /// Hands the connection's output to the driver, in exchange for an empty buffer.
+    pub fn take_output(&mut self, slot: u32, buffer: &mut Vec<u8>) {
+        let connection = self.connection_mut(slot);
+        connection.dirty = false;
+        debug_assert!(buffer.is_empty());
+        std::mem::swap(&mut connection.output, buffer);
+        connection.unsent += buffer.len();
+        let old = std::mem::take(&mut connection.output);
+        self.keep_buffer(old);
+    }
+
+    /// Keeps a buffer for the next connection with something to say.
+    pub fn keep_buffer(&mut self, mut buffer: Vec<u8>) {
+        if buffer.capacity() > 0
+            && buffer.capacity() <= SPARE_BUFFER_BYTES_MAX
+            && self.spare_buffers.len() < SPARE_BUFFERS
+        {
+            buffer.clear();
+            self.spare_buffers.push(buffer);
+        }
+    }
+
+    pub(super) fn spare_buffer(&mut self) -> Vec<u8> {
+        self.spare_buffers.pop().unwrap_or_default()
+    }
+
+    /// There is output: tells the driver once, and enforces the limits on unsent replies.
+    pub(super) fn output_grew(&mut self, slot: u32) {
+        let now_ms = self.shared.clock.unix_ms();
+        let limit = self.config.client_output_buffer_limits[0];
+        let connection = self.connection_mut(slot);
+        if connection.output.is_empty() {
+            return;
+        }
+        if !connection.dirty {
+            connection.dirty = true;
+            self.actions.send.push(slot);
+        }
+        let connection = self.connection_mut(slot);
+        let bytes = (connection.output.len() + connection.unsent) as u64;
+        connection.card.output_bytes.set(bytes);
+        if limit.soft_bytes == 0 || bytes <= limit.soft_bytes {
+            connection.over_soft_limit_since_ms = None;
+        }
+        let over_soft = limit.soft_bytes > 0 && bytes > limit.soft_bytes && {
+            let since = *connection.over_soft_limit_since_ms.get_or_insert(now_ms);
+            now_ms - since > limit.soft_seconds as i64 * 1000
+        };
+        if (limit.hard_bytes > 0 && bytes > limit.hard_bytes) || over_soft {
+            self.shared.metrics[self.id].output_buffer_limit_disconnections.add(1);
+            self.close(slot, false);
+        }
+    }
+
+    /// Ends a connection, after its output was sent (`flush`) or at once. Its batch, if away, still finishes.
+    pub(super) fn close(&mut self, slot: u32, flush: bool) {
+        let away = self.connection_mut(slot).state == State::Away;
+        let connection = self.connection_mut(slot);
+        if connection.state == State::Closing {
+            if !flush {
+                self.actions.close.push((slot, false));
+            }
+            return;
+        }
+        connection.state = State::Closing;
+        connection.input = Vec::new();
+        connection.transaction = None;
+        let watched = std::mem::take(&mut connection.watched);
+        let (id, card) = (connection.id, connection.card.clone());
+        // K2: while the batch is away the slot stays taken, which `awaited` remembers.
+        self.connection_mut(slot).awaited = away;
+        self.unwatch_all(watched);
+        self.shared.clients.remove(card.id);
+        self.shared.loads[self.id].fetch_sub(1, Relaxed);
+        if card.has(flag::MONITOR) {
+            super::monitor::leave(&self.shared, id);
+        }
+        self.actions.close.push((slot, flush));
+    }
+
+    /// The driver closed the socket and holds nothing of the slot any more.
+    pub fn released(&mut self, slot: u32) {
+        self.slots[slot as usize].released = true;
+        self.reuse(slot);
+    }
+
+    /// Frees a slot once nobody refers to it (K2).
+    pub(super) fn reuse(&mut self, slot: u32) {
+        let place = &mut self.slots[slot as usize];
+        let awaited = place.connection.as_ref().is_some_and(|connection| connection.awaited);
+        if place.released && !awaited && place.connection.take().is_some() {
+            self.free.push(slot);
+        }
+    }
+
+    // ---- events: other cores and time ----
+
+    /// A message of another core.
+    pub fn message(&mut self, message: Message) {
+        self.refresh_config();
+        match message {
+            Message::Batch(batch) => self.advance(batch),
+            Message::Shard(shard) => self.shard_returned(shard),
+            Message::Connection(new) => self.adopt(*new),
+            Message::Signal(signal) => self.signalled(*signal),
+        }
+    }
+
+    /// The process was told to end.
+    pub fn stop(&mut self) {
+        self.signals.push(Signal::Shutdown);
+        self.send_signals();
+    }
+
+    /// Runs what became possible during this turn; call after the events of a turn.
+    pub fn finish_turn(&mut self) {
+        self.serve_waiting();
+        while let Some(id) = self.ready.pop_front() {
+            if self.connection(id).is_some() {
+                self.run_buffered(id.slot);
+                self.serve_waiting();
+            }
+        }
+    }
+
+    /// Periodic work: expiry, freeing, time-outs, the end of a pause. Call every `tick_ms` while `wants_tick`.
+    pub fn tick(&mut self) {
+        self.refresh_config();
+        let now_ms = self.shared.clock.unix_ms();
+        self.last_tick_ms = now_ms;
+        if self.shards[self.id].is_some() {
+            self.expire_some(now_ms);
+        }
+        if self.config.timeout_s > 0 {
+            self.close_idle(now_ms);
+        }
+        if !self.held_back.is_empty() && self.shared.pause.until_ms.load(Acquire) <= now_ms {
+            self.resume();
+        }
+    }
+
+    /// Whether there is periodic work at all: an idle server sleeps.
+    pub fn wants_tick(&self) -> bool {
+        !self.held_back.is_empty()
+            || (self.config.timeout_s > 0 && self.slots.len() > self.free.len())
+            || self.shards[self.id].as_ref().is_some_and(|shard| shard.has_expires())
+    }
+
+    /// Work that is never urgent, a slice at a time: true while there is more.
+    pub fn idle_work(&mut self) -> bool {
+        match self.shards[self.id].as_mut() {
+            Some(shard) if shard.has_trash() => !shard.free_slice(FREE_SLICE_ENTRIES),
+            _ => false,
+        }
+    }
+
+    /// The time of the next thing that cannot wait for a tick, unix ms.
+    pub fn tick_ms(&self) -> u64 {
+        1000 / self.config.hz.clamp(1, 500) as u64
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    #[inline]
+    fn refresh_config(&mut self) {
+        if self.shared.config_epoch() != self.config_epoch {
+            self.config_epoch = self.shared.config_epoch();
+            self.config = self.shared.config();
+        }
+    }
+
+    // ---- what the parts above share ----
+
+    pub(super) fn connection_mut(&mut self, slot: u32) -> &mut Connection {
+        self.slots[slot as usize].connection.as_mut().expect("K2: the slot is taken")
+    }
+
+    /// The connection, if it is still that one.
+    pub(super) fn connection(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        let slot = self.slots.get_mut(id.slot as usize)?;
+        if slot.generation == id.generation { slot.connection.as_deref_mut() } else { None }
+    }
+
+    /// The parts of a core that a command runs on, borrowed side by side.
+    pub(super) fn parts(&mut self, home: Option<u32>) -> super::run::Parts<'_> {
+        super::run::Parts {
+            shards: &mut self.shards,
+            shared: &self.shared,
+            config: &self.config,
+            registry: &self.registry,
+            rng: &mut self.rng,
+            signals: &mut self.signals,
+            connection: home.map(|slot| {
+                &mut **self.slots[slot as usize].connection.as_mut().expect("K2: the slot is taken")
+            }),
+            core: self.id,
+        }
+    }
+
+    pub(super) fn moment(&mut self, now_ms: i64, touch: bool) -> Moment {
+        Moment {
+            now_ms,
+            touch,
+            lfu: self.config.maxmemory_policy.is_lfu(),
+            lfu_log_factor: self.config.lfu_log_factor as u32,
+            lfu_decay_minutes: self.config.lfu_decay_time as u32,
+            random: self.rng.next_u64(),
+        }
+    }
+
+    /// Sends what commands left for others.
+    pub(super) fn send_signals(&mut self) {
+        for signal in std::mem::take(&mut self.signals) {
+            match &signal {
+                Signal::Kill(id) => self.signal_core(id.core as usize, signal),
+                Signal::MonitorLine { to, .. } => self.signal_core(to.core as usize, signal),
+                Signal::Unwatch { shard, .. } => self.signal_core(*shard, signal),
+                Signal::Resume | Signal::Shutdown => {
+                    for core in 0..self.shared.slots.shard_count() {
+                        self.signal_core(core, signal.clone());
+                    }
+                }
+            }
+        }
+    }
+
+    fn signal_core(&mut self, core: usize, signal: Signal) {
+        if core == self.id {
+            self.signalled(signal);
+        } else {
+            self.actions.mesh.push((core, Message::Signal(Box::new(signal))));
+        }
+    }
+
+    fn signalled(&mut self, signal: Signal) {
+        match signal {
+            Signal::Kill(id) => {
+                if self.connection(id).is_some() {
+                    self.close(id.slot, false);
+                }
+            }
+            Signal::Resume => self.resume(),
+            Signal::Unwatch { db, key, .. } => {
+                self.unwatch.push((db, key));
+                self.unwatch_waiting();
+            }
+            Signal::MonitorLine { to, place, line } => self.monitor_line(to, place, line),
+            Signal::Shutdown => self.shared.set_gate(gate::SHUTDOWN, true),
+        }
+    }
+
+    /// Lets the connections that CLIENT PAUSE held back try again.
+    fn resume(&mut self) {
+        for id in std::mem::take(&mut self.held_back) {
+            if let Some(connection) = self.connection(id)
+                && connection.state == State::Paused
+            {
+                connection.state = State::Ready;
+                connection.card.set_flag(flag::BLOCKED, false);
+                self.ready.push_back(id);
+            }
+        }
+    }
+
+    /// Keys that a connection no longer watches: tells their shards.
+    pub(super) fn unwatch_all(&mut self, watched: Vec<crate::client::Watched>) {
+        for key in watched {
+            self.signal_core(key.shard, Signal::Unwatch { shard: key.shard, db: key.db, key: key.key });
+        }
+    }
+
+    /// Takes back the watches that were given up while the home shard was lent.
+    pub(super) fn unwatch_waiting(&mut self) {
+        if let Some(shard) = self.shards[self.id].as_mut() {
+            for (db, key) in self.unwatch.drain(..) {
+                shard.watch.unwatch(db, &key);
+            }
+        }
+    }
+
+    /// Active expiry: slices until the time is up or little was found, as Redis' slow cycle does.
+    fn expire_some(&mut self, now_ms: i64) {
+        const BUCKETS: usize = 64;
+        const BUDGET_US: u64 = 1000;
+        if self.shared.active_expire_off.load(Relaxed) {
+            return;
+        }
+        let moment = self.moment(now_ms, false);
+        let start = self.shared.clock.mono_us();
+        let shard = self.shards[self.id].as_mut().expect("the caller looked");
+        let budget = BUDGET_US * self.config.active_expire_effort.max(1) as u64;
+        for slice in 0.. {
+            let found = shard.expire_slice(&moment, BUCKETS);
+            let spent = self.shared.clock.mono_us() - start;
+            let worthwhile = found.expired * 10 >= found.sampled.max(1);
+            if spent >= budget || (slice >= 16 && !worthwhile) || !shard.has_expires() || slice >= 4096 {
+                shard.counters.expire_cycle_us += spent;
+                break;
+            }
+        }
+    }
+
+    /// `timeout`: closes clients that said nothing for so long.
+    fn close_idle(&mut self, now_ms: i64) {
+        let limit_ms = self.config.timeout_s as i64 * 1000;
+        for slot in 0..self.slots.len() as u32 {
+            let Some(connection) = &self.slots[slot as usize].connection else { continue };
+            let exempt = connection.state != State::Ready || connection.card.has(flag::MONITOR);
+            if !exempt && now_ms - connection.card.last_ms.load(Relaxed) > limit_ms {
+                self.close(slot, false);
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Decides what happens to a command before it runs: one small gate per reason, in Redis' order.
+//! In: a parsed command and the state of its connection. Out: run, queue, hold back or refuse.
+
+use super::core::Core;
+use crate::client::{Args, Connection, Request, ShardSet};
+use crate::commands::{Command, Error, Registry, Route, flags};
+use crate::shared::{Shared, SlotTable, gate};
+
+/// What the gates say.
+pub enum Verdict {
+    Run,
+    /// Inside MULTI: append it to the transaction.
+    Queue,
+    /// CLIENT PAUSE: try again later.
+    Hold,
+    Refuse(Error),
+}
+
+/// Parameters of a verdict that stay the same for a chunk of commands.
+pub struct Gates<'a> {
+    pub shared: &'a Shared,
+    pub registry: &'a Registry,
+    pub now_ms: i64,
+    pub gates: u32,
+}
+
+impl Gates<'_> {
+    /// Passes the gates in order. Only a connection that is not in its quiet state is looked at closely.
+    #[inline]
+    pub fn judge(&self, connection: &Connection, request: &Request, args: Args) -> Verdict {
+        if request.command == Request::UNKNOWN {
+            return Verdict::Refuse(self.unknown(args));
+        }
+        let command = self.registry.row(request.command);
+        if !command.arity_fits(args.len()) {
+            return Verdict::Refuse(Error::arity(&command.full_name()));
+        }
+        if connection.authenticated && connection.transaction.is_none() && self.gates == 0 {
+            return Verdict::Run;
+        }
+        self.judge_closely(connection, command, args)
+    }
+
+    fn unknown(&self, args: Args) -> Error {
+        self.registry.resolve(args).err().unwrap_or(Error::SYNTAX)
+    }
+
+    fn judge_closely(&self, connection: &Connection, command: &Command, args: Args) -> Verdict {
+        if let Some(refused) = authentication(connection, command) {
+            return refused;
+        }
+        if let Some(refused) = inside_multi(connection, command) {
+            return refused;
+        }
+        if self.held_back(connection, command, args) {
+            return Verdict::Hold;
+        }
+        if connection.transaction.is_some() && !command.unqueued { Verdict::Queue } else { Verdict::Run }
+    }
+
+    /// CLIENT PAUSE holds back everything, or what writes; EXEC counts as a write if a queued command does.
+    fn held_back(&self, connection: &Connection, command: &Command, _args: Args) -> bool {
+        if self.gates & gate::PAUSED == 0 {
+            return false;
+        }
+        let pause = &self.shared.pause;
+        if pause.until_ms.load(std::sync::atomic::Ordering::Acquire) <= self.now_ms {
+            return false;
+        }
+        if pause.all.load(std::sync::atomic::Ordering::Acquire) {
+            return true;
+        }
+        let writes = |command: &Command| command.is(flags::WRITE | flags::MAY_REPLICATE);
+        match &connection.transaction {
+            Some(queued) if command.name == "EXEC" => {
+                queued.requests.list.iter().any(|request| writes(self.registry.row(request.command)))
+            }
+            Some(_) => false,
+            None => writes(command),
+        }
+    }
+}
+
+fn authentication(connection: &Connection, command: &Command) -> Option<Verdict> {
+    (!connection.authenticated && !command.is(flags::NO_AUTH)).then_some(Verdict::Refuse(Error::NOAUTH))
+}
+
+fn inside_multi(connection: &Connection, command: &Command) -> Option<Verdict> {
+    (connection.transaction.is_some() && command.is(flags::NO_MULTI))
+        .then_some(Verdict::Refuse(Error::NOT_IN_TRANSACTION))
+}
+
+/// The shards of a command's keys. Arguments that name no keys rightly need none: the handler refuses them.
+pub fn shards_of(command: &Command, args: Args, slots: &SlotTable) -> ShardSet {
+    let count = slots.shard_count();
+    match command.route {
+        Route::All => ShardSet::first(count),
+        Route::Home | Route::Report => ShardSet::EMPTY,
+        Route::Cursor => ShardSet::one(crate::commands::cursor_shard(args).min(count - 1)),
+        Route::Keys if command.keys.is_empty() => ShardSet::EMPTY,
+        Route::Keys if count == 1 => ShardSet::one(0),
+        Route::Keys => {
+            let mut shards = ShardSet::EMPTY;
+            for spec in command.keys {
+                spec.each(args, &mut |index| shards.insert(slots.shard(args.at(index))));
+            }
+            shards
+        }
+    }
+}
+
+impl Core {
+    /// Routes every command of a transaction: the shards of all, and whether it must run at home.
+    pub fn route_transaction(&self, list: &crate::client::Requests, buf: &[u8]) -> (ShardSet, bool) {
+        let mut shards = ShardSet::EMPTY;
+        let mut at_home = false;
+        for request in &list.list {
+            let command = self.registry.row(request.command);
+            at_home |= command.route == Route::Home;
+            shards = shards.union(match command.route {
+                Route::Report => ShardSet::first(self.shared.slots.shard_count()),
+                _ => shards_of(command, list.args(request, buf), &self.shared.slots),
+            });
+        }
+        (shards, at_home)
+    }
+}

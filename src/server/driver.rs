@@ -1,0 +1,268 @@
+//! Turns a core on a real machine: its ring, its end of the mesh, its clock.
+//! In: completions and messages. Out: what the core asks for in its `Actions`.
+//! Invariant D1: a core announces that it sleeps before it does, and looks at the mesh once more in between.
+
+use std::os::fd::{OwnedFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering::*};
+use std::time::Instant;
+
+use super::batch::{Message, NewConnection};
+use super::core::Core;
+use crate::mesh::Port;
+use crate::net::{Event, Listener, Peer, Ring};
+use crate::shared::gate;
+
+/// Messages taken from the mesh before the ring is looked at again.
+const MESSAGES_A_TURN: usize = 256;
+/// Completions handled before the replies so far are sent.
+const EVENTS_A_TURN: usize = 128;
+
+/// The rings of all cores, so that one can wake another.
+pub type RingFds = Arc<[AtomicI32]>;
+
+pub struct Driver {
+    core: Core,
+    ring: Ring,
+    port: Port<Message>,
+    rings: RingFds,
+    /// Paths of unix listeners by their number, for the names of their connections.
+    listener_paths: Vec<Option<String>>,
+    /// Slots that close once their output has left.
+    closing: Vec<u32>,
+    /// A descriptor that becomes readable when the process is told to end; core 0 watches it.
+    stop_fd: Option<RawFd>,
+    poll: Polling,
+}
+
+/// How long to look for work before sleeping: grows while that pays, shrinks to nothing while it does not.
+struct Polling {
+    max_us: u64,
+    us: u64,
+    slept_at: Option<Instant>,
+}
+
+impl Polling {
+    fn new(max_us: u64) -> Self {
+        Self { max_us, us: 0, slept_at: None }
+    }
+
+    /// A message came right after going to sleep: looking a little longer would have caught it.
+    fn woken_by_mesh(&mut self) {
+        if let Some(at) = self.slept_at.take()
+            && at.elapsed().as_micros() as u64 <= self.max_us
+        {
+            self.us = (self.us * 2).clamp(self.max_us.min(4), self.max_us);
+        }
+    }
+
+    fn paid(&mut self) {
+        self.us = (self.us + self.us / 2).min(self.max_us);
+    }
+
+    fn in_vain(&mut self) {
+        self.us /= 2;
+    }
+}
+
+impl Driver {
+    /// The driver of `core`, on the thread that will run it.
+    pub fn new(core: Core, ring: Ring, port: Port<Message>, rings: RingFds, stop_fd: Option<RawFd>) -> Self {
+        let max_us = if core.shared.slots.shard_count() > 1 { core.config().poll_us_max as u64 } else { 0 };
+        Self {
+            core,
+            ring,
+            port,
+            rings,
+            listener_paths: Vec::new(),
+            closing: Vec::new(),
+            stop_fd,
+            poll: Polling::new(max_us),
+        }
+    }
+
+    /// Takes a listener in.
+    pub fn listen(&mut self, listener: Listener) {
+        self.listener_paths.push(listener.path);
+        self.ring.listen(listener.fd);
+    }
+
+    /// Runs until the server shuts down.
+    pub fn run(&mut self) {
+        if let Some(fd) = self.stop_fd {
+            self.ring.poll_readable(fd);
+        }
+        while self.core.shared.gates() & gate::SHUTDOWN == 0 {
+            self.turn();
+        }
+        self.last_words();
+    }
+
+    /// One turn: what happened, what the core makes of it, what it asks for, then the kernel's turn.
+    fn turn(&mut self) {
+        self.core.shared.metrics[self.core.id].turns.add(1);
+        let mut busy = self.take_events();
+        busy |= self.take_messages();
+        self.core.finish_turn();
+        self.act();
+        let more = self.core.idle_work() || busy || self.port.has_input();
+        self.ring.feed_starved();
+        if self.core.wants_tick() {
+            self.ring.tick_in(self.core.tick_ms());
+        }
+        if more {
+            return self.ring.enter(0);
+        }
+        self.rest();
+    }
+
+    /// Nothing is left to do: looks a little longer, then sleeps until something happens (D1).
+    fn rest(&mut self) {
+        if self.poll.us > 0 && self.look_around() {
+            return;
+        }
+        if self.core.shared.slots.shard_count() == 1 {
+            return self.ring.enter(1);
+        }
+        if self.port.announce_sleep() {
+            self.poll.slept_at = Some(Instant::now());
+            self.ring.enter(1);
+        }
+        self.port.announce_awake();
+        if self.port.has_input() {
+            self.poll.woken_by_mesh();
+        }
+    }
+
+    /// Polls the mesh and the ring for a while. True: there is work.
+    fn look_around(&mut self) -> bool {
+        self.ring.enter(0);
+        let start = Instant::now();
+        loop {
+            for _ in 0..16 {
+                if self.port.has_input() || self.ring.has_events() {
+                    self.poll.paid();
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+            if start.elapsed().as_micros() as u64 >= self.poll.us {
+                self.poll.in_vain();
+                return false;
+            }
+        }
+    }
+
+    fn take_events(&mut self) -> bool {
+        for _ in 0..EVENTS_A_TURN {
+            let Some(event) = self.ring.next() else { return false };
+            self.event(event);
+        }
+        true
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Received { slot, buffer, len } => {
+                self.core.received(slot, self.ring.bytes(buffer, len));
+                self.ring.give(buffer);
+            }
+            Event::Sent { slot, bytes, idle } => {
+                self.core.sent(slot, bytes);
+                if idle {
+                    let buffer = self.ring.take_sent_buffer(slot);
+                    self.core.keep_buffer(buffer);
+                    self.send(slot);
+                }
+            }
+            Event::Accepted { listener, fd } => self.accepted(listener, fd),
+            Event::HungUp { slot } => self.core.hung_up(slot),
+            Event::Closed { slot } => {
+                self.closing.retain(|&closing| closing != slot);
+                self.core.released(slot);
+            }
+            Event::Woken => {}
+            Event::Tick => self.core.tick(),
+            Event::Readable => self.core.stop(),
+        }
+    }
+
+    fn accepted(&mut self, listener: u32, fd: RawFd) {
+        let path = self.listener_paths[listener as usize].as_deref();
+        let fd: OwnedFd = crate::net::ring::own(fd);
+        let peer = Peer::welcome(&fd, path, self.core.config().tcp_keepalive_s as u64);
+        self.core.accepted(NewConnection {
+            fd: std::os::fd::IntoRawFd::into_raw_fd(fd),
+            addr: peer.addr,
+            laddr: peer.laddr,
+            unix_socket: path.is_some(),
+            refusal: None,
+        });
+    }
+
+    fn take_messages(&mut self) -> bool {
+        for _ in 0..MESSAGES_A_TURN {
+            let Some((_, message)) = self.port.receive() else { return false };
+            self.core.message(message);
+        }
+        true
+    }
+
+    /// Does what the core asked for.
+    fn act(&mut self) {
+        for (slot, fd) in std::mem::take(&mut self.core.actions.adopt) {
+            self.ring.adopt(slot, crate::net::ring::own(fd));
+        }
+        let mut send = std::mem::take(&mut self.core.actions.send);
+        for slot in send.drain(..) {
+            self.send(slot);
+        }
+        self.core.actions.send = send;
+        for (slot, pause) in std::mem::take(&mut self.core.actions.pause) {
+            self.ring.pause(slot, pause);
+        }
+        for (slot, flush) in std::mem::take(&mut self.core.actions.close) {
+            if flush && !self.ring.can_send(slot) {
+                self.closing.push(slot);
+            } else {
+                self.ring.close(slot);
+            }
+        }
+        let mut mesh = std::mem::take(&mut self.core.actions.mesh);
+        for (to, message) in mesh.drain(..) {
+            self.port.send(to, message);
+        }
+        self.core.actions.mesh = mesh;
+        self.port.flush();
+        for sleeper in self.port.take_wakes() {
+            self.ring.wake(self.rings[sleeper].load(Acquire));
+        }
+    }
+
+    /// Sends what a connection has to say, if its socket is free; closes it if that was its last word.
+    fn send(&mut self, slot: u32) {
+        if !self.ring.can_send(slot) {
+            return;
+        }
+        let mut buffer = Vec::new();
+        self.core.take_output(slot, &mut buffer);
+        if !buffer.is_empty() {
+            self.ring.send(slot, buffer);
+        } else if self.closing.contains(&slot) {
+            self.ring.close(slot);
+        }
+    }
+
+    /// Replies that are on their way when the server stops still leave.
+    fn last_words(&mut self) {
+        self.act();
+        let deadline = Instant::now() + std::time::Duration::from_millis(100);
+        self.ring.enter(0);
+        while Instant::now() < deadline {
+            match self.ring.next() {
+                Some(Event::Sent { .. }) | None => break,
+                Some(_) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! Where a batch goes: to the shard of its next command, or round the shards that the command spans, then home.
+//!
+//! A command that spans shards takes a **lease**: its batch visits them in ascending order and takes each along
+//! (`held`), until all but those of the last core are at hand; there it runs, and the shards go home. Ascending
+//! order is what keeps two leases from waiting for each other (B3): whoever waits for shard n holds only lower ones.
+//! In: batches. Out: messages, replies at home.
+
+use super::batch::{BATCH_REPLIES_MAX, Batch, Kind, Message};
+use super::core::Core;
+use super::run::Call;
+use crate::client::{Session, ShardSet, State};
+use crate::commands::Route;
+use crate::resp::Out;
+use crate::shard::Shard;
+
+/// Spare batches kept by a core.
+const SPARE_BATCHES: usize = 64;
+
+impl Core {
+    /// Takes a batch as far as this core can, then passes it on.
+    pub(super) fn advance(&mut self, batch: Box<Batch>) {
+        if let Some(batch) = self.step(batch) {
+            self.waiting.push_back(batch);
+        }
+        self.serve_waiting();
+    }
+
+    /// The home shard is back: what waited for it goes on, in order, until it is lent again.
+    pub(super) fn shard_returned(&mut self, shard: Box<Shard>) {
+        assert_eq!(shard.id, self.id, "K3: a shard comes home to its own core");
+        assert!(self.shards[self.id].replace(shard).is_none(), "K3: there is only one of it");
+        self.unwatch_waiting();
+        self.revisit = true;
+        self.serve_waiting();
+    }
+
+    /// Goes on with what waits for the home shard, if it is at hand.
+    pub(super) fn serve_waiting(&mut self) {
+        while std::mem::take(&mut self.revisit) {
+            while self.shards[self.id].is_some() {
+                let Some(batch) = self.waiting.pop_front() else { break };
+                if let Some(batch) = self.step(batch) {
+                    self.waiting.push_front(batch);
+                }
+            }
+        }
+    }
+
+    /// Moves a batch until it leaves (None) or has to wait for the home shard.
+    fn step(&mut self, mut batch: Box<Batch>) -> Option<Box<Batch>> {
+        loop {
+            let early = batch.replies.len() > BATCH_REPLIES_MAX && matches!(batch.kind, Kind::Plain);
+            if batch.is_done() || early {
+                self.give_back(&mut batch, ShardSet::EMPTY);
+                self.send_home(batch);
+                return None;
+            }
+            if let Kind::Report { .. } = batch.kind {
+                match self.fold(batch) {
+                    Ok(next) => batch = next,
+                    Err(left) => return left,
+                }
+                continue;
+            }
+            match self.gather(&mut batch) {
+                Gather::Ready => self.run_batch(&mut batch),
+                Gather::Wait => return Some(batch),
+                Gather::GoTo(core) => {
+                    self.actions.mesh.push((core, Message::Batch(batch)));
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Sees to it that the shards of the batch's next command are at hand.
+    fn gather(&mut self, batch: &mut Batch) -> Gather {
+        let needs = batch.needs();
+        let home = batch.home().core as usize;
+        loop {
+            let holds = batch.holds();
+            let at_home = batch.runs_at_home();
+            let usable = if at_home { holds } else { holds.union(ShardSet::one(self.id)) };
+            if needs.is_subset(usable) {
+                return match () {
+                    () if at_home && self.id != home => Gather::GoTo(home),
+                    () if needs.minus(holds).is_empty() || self.shards[self.id].is_some() => Gather::Ready,
+                    () => Gather::Wait,
+                };
+            }
+            let next = needs.minus(holds).lowest().expect("something is missing");
+            // B3: what is held lies below what is taken next; otherwise begin anew.
+            let keep =
+                if holds.highest().is_some_and(|highest| highest > next) { ShardSet::EMPTY } else { needs };
+            if !holds.is_subset(keep) {
+                self.give_back(batch, keep);
+                continue;
+            }
+            if next != self.id {
+                return Gather::GoTo(next);
+            }
+            match self.shards[self.id].take() {
+                Some(shard) => {
+                    self.shared.metrics[self.id].leases_taken.add(1);
+                    batch.held.push(shard);
+                }
+                None => return Gather::Wait,
+            }
+        }
+    }
+
+    /// Returns the borrowed shards that are not in `keep`.
+    fn give_back(&mut self, batch: &mut Batch, keep: ShardSet) {
+        let mut index = 0;
+        while index < batch.held.len() {
+            let core = batch.held[index].id;
+            if keep.contains(core) {
+                index += 1;
+                continue;
+            }
+            let shard = batch.held.remove(index);
+            if core == self.id {
+                self.come_home(shard);
+            } else {
+                self.actions.mesh.push((core, Message::Shard(shard)));
+            }
+        }
+    }
+
+    /// A shard lent to a batch that ran here at home: what waited for it goes on after this step.
+    fn come_home(&mut self, shard: Box<Shard>) {
+        self.shards[self.id] = Some(shard);
+        self.unwatch_waiting();
+        self.revisit = !self.waiting.is_empty();
+    }
+
+    /// Runs the batch's commands whose shards are at hand.
+    fn run_batch(&mut self, batch: &mut Batch) {
+        let borrowed = batch.holds();
+        for shard in batch.held.drain(..) {
+            let place = shard.id;
+            debug_assert!(self.shards[place].is_none(), "K3: there is only one of it");
+            self.shards[place] = Some(shard);
+        }
+        match batch.kind {
+            Kind::Transaction { .. } => self.run_transaction(batch),
+            _ => self.run_plain(batch, borrowed.union(ShardSet::one(self.id))),
+        }
+        for core in 0..self.shards.len() {
+            if borrowed.contains(core) {
+                batch.held.push(self.shards[core].take().expect("it was put there"));
+            }
+        }
+        self.send_signals();
+    }
+
+    fn run_plain(&mut self, batch: &mut Batch, at_hand: ShardSet) {
+        let now_ms = self.shared.clock.unix_ms();
+        while batch.next < batch.requests.list.len() && batch.replies.len() <= BATCH_REPLIES_MAX {
+            let request = batch.requests.list[batch.next];
+            if !request.shards.is_subset(at_hand)
+                || (request.shards.contains(self.id) && self.shards[self.id].is_none())
+            {
+                break;
+            }
+            self.run_one(batch, batch.next, now_ms, None);
+            batch.next += 1;
+        }
+    }
+
+    /// Runs one command of a batch.
+    fn run_one(&mut self, batch: &mut Batch, index: usize, now_ms: i64, home: Option<u32>) {
+        let request = batch.requests.list[index];
+        let reports = self.registry.row(request.command).route == Route::Report;
+        let report = reports.then(|| match &batch.kind {
+            Kind::Report { report, .. } => (**report).clone(),
+            _ => self.report_at_hand(),
+        });
+        let session: &mut Session = batch.session.as_mut().expect("a batch has a session");
+        let moment = self.moment(now_ms, !session.no_touch);
+        let args = batch.requests.args(&request, &batch.buf);
+        let call = Call {
+            request,
+            args,
+            session,
+            out: &mut batch.replies,
+            notes: &mut batch.notes,
+            moment,
+            report: report.as_ref(),
+        };
+        self.parts(home).call(call);
+    }
+
+    /// EXEC: checks the watched keys, then runs everything with all shards at hand.
+    fn run_transaction(&mut self, batch: &mut Batch) {
+        let Kind::Transaction { watched, at_home, .. } = std::mem::take(&mut batch.kind) else {
+            unreachable!("the caller looked")
+        };
+        let now_ms = self.shared.clock.unix_ms();
+        let mut unchanged = true;
+        for key in &watched {
+            let shard = self.shards[key.shard].as_deref_mut().expect("C1: watched keys' shards are at hand");
+            unchanged &= shard.watch.version(key.db, &key.key) == key.version;
+            let expired_since = || {
+                let entry = shard.dbs[key.db as usize].store.find(&key.key);
+                entry.and_then(|entry| entry.expiry()).is_some_and(|at_ms| at_ms <= now_ms)
+            };
+            unchanged &= key.expired || !expired_since();
+            shard.watch.unwatch(key.db, &key.key);
+        }
+        let resp3 = batch.session.is_some_and(|session| session.resp3);
+        let mut out = Out { buf: &mut batch.replies, resp3 };
+        let count = batch.requests.list.len();
+        self.shared.metrics[self.id].commands[self.exec as usize].record(0);
+        self.shared.metrics[self.id].commands_processed.add(1);
+        if unchanged {
+            out.array(count);
+            self.set_atomic(batch, true);
+            let home = at_home.then_some(batch.home().slot);
+            (0..count).for_each(|index| self.run_one(batch, index, now_ms, home));
+            self.set_atomic(batch, false);
+        } else {
+            out.null_array();
+        }
+        batch.next = count;
+    }
+
+    fn set_atomic(&self, batch: &mut Batch, atomic: bool) {
+        batch.session.as_mut().expect("a batch has a session").atomic = atomic;
+    }
+
+    /// A fold: adds this core's shard to the report and goes on to the next; ends at home, where the command runs.
+    fn fold(&mut self, mut batch: Box<Batch>) -> Result<Box<Batch>, Option<Box<Batch>>> {
+        let home = batch.home().core as usize;
+        let count = self.shards.len();
+        let Kind::Report { report, next } = &mut batch.kind else { unreachable!("the caller looked") };
+        let goal = if *next < count { *next } else { home };
+        if goal != self.id {
+            self.actions.mesh.push((goal, Message::Batch(batch)));
+            return Err(None);
+        }
+        if *next < count {
+            let Some(shard) = &self.shards[self.id] else { return Err(Some(batch)) };
+            report.add(shard);
+            *next += 1;
+            return Ok(batch);
+        }
+        let now_ms = self.shared.clock.unix_ms();
+        let slot = batch.home().slot;
+        self.run_one(&mut batch, 0, now_ms, Some(slot));
+        batch.next = 1;
+        batch.kind = Kind::Plain;
+        Ok(batch)
+    }
+
+    fn send_home(&mut self, batch: Box<Batch>) {
+        let home = batch.home().core as usize;
+        if home == self.id {
+            self.arrive_home(batch);
+        } else {
+            self.actions.mesh.push((home, Message::Batch(batch)));
+        }
+    }
+
+    /// A batch is back with its replies: the connection takes them and goes on.
+    fn arrive_home(&mut self, mut batch: Box<Batch>) {
+        let id = batch.home();
+        let slot = id.slot;
+        let connection = self.connection(id).expect("K2: the slot waits for its batch");
+        connection.session = batch.session.take().expect("a batch has a session");
+        let open = connection.state != State::Closing;
+        if open {
+            connection.card.db.set(connection.session.db as u64);
+            let mut output = std::mem::take(&mut connection.output);
+            let from = output.len();
+            if output.is_empty() && output.capacity() == 0 {
+                std::mem::swap(&mut output, &mut batch.replies);
+            } else {
+                output.extend_from_slice(&batch.replies);
+            }
+            if connection.reply_mode != crate::client::ReplyMode::On {
+                super::run::mute(connection, &mut output, from);
+            }
+            connection.output = output;
+        }
+        batch.replies.clear();
+        let mut notes = std::mem::take(&mut batch.notes);
+        self.take_notes(slot, &mut notes);
+        self.output_grew(slot);
+        if !batch.is_done() {
+            // It came home early because its replies had grown: the rest goes on.
+            batch.session = Some(self.connection_mut(slot).session);
+            return self.advance(batch);
+        }
+        self.settle(slot, id);
+        batch.clear();
+        if self.spare_batches.len() < SPARE_BATCHES {
+            self.spare_batches.push(batch);
+        }
+    }
+
+    /// The batch is done: the connection goes on, or its slot is free at last.
+    fn settle(&mut self, slot: u32, id: crate::client::ConnectionId) {
+        let connection = self.connection_mut(slot);
+        connection.awaited = false;
+        if connection.state == State::Away {
+            connection.state = State::Ready;
+            self.ready.push_back(id);
+        } else {
+            self.reuse(slot);
+        }
+    }
+}
+
+/// What `gather` found.
+enum Gather {
+    Ready,
+    Wait,
+    GoTo(usize),
+}

@@ -1,0 +1,582 @@
+//! From received bytes to replies: parse a chunk, pass the gates, run here or make a batch of it.
+//! In: bytes of one connection. Out: replies in its output, or a batch on its way.
+//! Absent: where a batch goes (`route`), what a command does (`commands`).
+
+use std::sync::Arc;
+
+use super::batch::{BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, Batch, Kind};
+use super::core::Core;
+use super::dispatch::{Gates, Verdict, shards_of};
+use crate::base::clock::{ticks, ticks_to_ns};
+use crate::base::rng::Rng;
+use crate::client::{
+    Args, Connection, ConnectionId, ReplyMode, Request, Requests, Session, ShardSet, State, Transaction, flag,
+};
+use crate::commands::{Context, Error, Keyspace, Note, Registry, Route, Signal, flags};
+use crate::config::Config;
+use crate::resp::{Limits, Out, ProtocolError, Step};
+use crate::shard::{Moment, Report, Shard};
+use crate::shared::{Shared, gate};
+
+/// Commands parsed before the first of them runs.
+const CHUNK_COMMANDS: usize = 64;
+/// Bytes of an inline command, and of an announcement line.
+const INLINE_MAX: usize = 64 * 1024;
+
+/// The parts of a core that a command runs on.
+pub struct Parts<'a> {
+    pub shards: &'a mut [Option<Box<Shard>>],
+    pub shared: &'a Shared,
+    pub config: &'a Arc<Config>,
+    pub registry: &'a Registry,
+    pub rng: &'a mut Rng,
+    pub signals: &'a mut Vec<Signal>,
+    pub connection: Option<&'a mut Connection>,
+    pub core: usize,
+}
+
+/// One command about to run.
+pub struct Call<'a> {
+    pub request: Request,
+    pub args: Args<'a>,
+    pub session: &'a mut Session,
+    pub out: &'a mut Vec<u8>,
+    pub notes: &'a mut Vec<Note>,
+    pub moment: Moment,
+    pub report: Option<&'a Report>,
+}
+
+/// Why a chunk stopped.
+enum Stop {
+    /// All parsed commands ran; more input is needed.
+    Dry,
+    /// The chunk ran; there may be more to parse.
+    Again,
+    /// The connection waits: away, held back or closing. So many bytes of the chunk were used.
+    Wait,
+}
+
+impl Parts<'_> {
+    /// Runs one command: the only place that calls a handler. Returns whether it succeeded.
+    #[inline]
+    pub fn call(&mut self, call: Call) -> bool {
+        let Call { request, args, session, out, notes, moment, report } = call;
+        let command = self.registry.row(request.command);
+        let metrics = &self.shared.metrics[self.core];
+        let from = out.len();
+        let resp3 = session.resp3;
+        let start = ticks();
+        let mut context = Context {
+            keyspace: Keyspace { shards: self.shards, sole: request.shards.sole() },
+            session,
+            out: Out { buf: out, resp3 },
+            shared: self.shared,
+            config: self.config,
+            registry: self.registry,
+            moment,
+            rng: self.rng,
+            notes,
+            signals: self.signals,
+            report,
+            connection: self.connection.as_deref_mut(),
+            core: self.core,
+        };
+        let result = (command.handler)(&mut context, args);
+        let ns = ticks_to_ns(ticks().wrapping_sub(start));
+        metrics.commands_processed.add(1);
+        let counts = &metrics.commands[request.command as usize];
+        counts.record(ns);
+        let failed = match result {
+            Ok(()) => out.get(from) == Some(&b'-'),
+            Err(error) => {
+                out.truncate(from);
+                Out { buf: out, resp3 }.error(&error.0);
+                true
+            }
+        };
+        if failed {
+            counts.failed.add(1);
+            count_error_reply(self.shared, self.core, &out[from..]);
+        }
+        let slower_than = self.config.slowlog_log_slower_than_us;
+        if slower_than >= 0 && ns / 1000 >= slower_than as u64 && !command.is(flags::SKIP_SLOWLOG) {
+            super::slow::note(self.shared, self.config, args, session.id, ns / 1000);
+        }
+        if self.config.latency_monitor_threshold_ms > 0 {
+            let event = if command.is(flags::FAST) { "fast-command" } else { "command" };
+            self.shared.note_latency(event, ns / 1_000_000);
+        }
+        !failed
+    }
+}
+
+/// Counts an error reply that stands at the start of `reply`.
+fn count_error_reply(shared: &Shared, core: usize, reply: &[u8]) {
+    shared.metrics[core].error_replies.add(1);
+    let end = reply.iter().position(|&b| b == b'\r').unwrap_or(reply.len());
+    shared.count_error(&String::from_utf8_lossy(&reply[1.min(end)..end]));
+}
+
+impl Core {
+    /// Runs what `bytes` (the start of a connection's unread input) hold. Returns how many bytes were used.
+    pub(super) fn run_input(&mut self, slot: u32, bytes: &[u8]) -> usize {
+        let mut chunk = std::mem::take(&mut self.chunk);
+        let mut used = 0;
+        loop {
+            chunk.clear();
+            let (stop, bytes_used) = self.run_chunk(slot, &bytes[used..], &mut chunk);
+            used += bytes_used;
+            match stop {
+                Stop::Again if used < bytes.len() => {}
+                Stop::Wait if self.connection_mut(slot).state == State::Ready && used < bytes.len() => {}
+                _ => break,
+            }
+        }
+        self.chunk = chunk;
+        self.output_grew(slot);
+        self.send_signals();
+        used
+    }
+
+    /// Parses one chunk and runs it.
+    fn run_chunk(&mut self, slot: u32, bytes: &[u8], chunk: &mut Requests) -> (Stop, usize) {
+        let parsed = self.parse_chunk(slot, bytes, chunk);
+        let end = chunk.list.last().map_or(0, |last| last.end as usize);
+        if chunk.list.len() > 1 {
+            self.prefetch(chunk, bytes);
+        }
+        if let Some(used) = self.run_list(slot, chunk, bytes) {
+            self.connection_mut(slot).parser.reset();
+            return (Stop::Wait, used);
+        }
+        match parsed {
+            Parsed::Full => (Stop::Again, end),
+            Parsed::Dry(skip) => (Stop::Dry, skip),
+            Parsed::Inline { begin, end, args } => {
+                debug_assert_eq!(begin, chunk.list.last().map_or(0, |last| last.end as usize));
+                match self.run_inline(slot, &args) {
+                    Some(0) => (Stop::Wait, begin),
+                    Some(_) => (Stop::Wait, end),
+                    None => (Stop::Again, end),
+                }
+            }
+            Parsed::Broken(error) => {
+                self.protocol_error(slot, error);
+                (Stop::Wait, bytes.len())
+            }
+        }
+    }
+
+    fn parse_chunk(&mut self, slot: u32, bytes: &[u8], chunk: &mut Requests) -> Parsed {
+        let bulk_max = self.config.proto_max_bulk_len as usize;
+        let registry = self.registry.clone();
+        let connection = self.connection_mut(slot);
+        let limits = Limits { bulk_max, authenticated: connection.authenticated, inline_max: INLINE_MAX };
+        let mut position = 0;
+        while chunk.list.len() < CHUNK_COMMANDS {
+            let first_span = chunk.spans.len() as u32;
+            let rest = &bytes[position..];
+            if rest.is_empty() {
+                return Parsed::Dry(position);
+            }
+            match connection.parser.next(rest, position as u32, &mut chunk.spans, &limits) {
+                Ok(Step::Incomplete) => {
+                    chunk.spans.truncate(first_span as usize);
+                    return Parsed::Dry(position);
+                }
+                Ok(Step::Ready { consumed, argc: 0 }) => position += consumed,
+                Ok(Step::Ready { consumed, argc }) => {
+                    let end = position + consumed;
+                    let args = Args::new(bytes, &chunk.spans[first_span as usize..]);
+                    let command = registry.resolve_number(args);
+                    chunk.list.push(Request {
+                        command,
+                        first_span,
+                        argc: argc as u32,
+                        begin: position as u32,
+                        end: end as u32,
+                        shards: ShardSet::EMPTY,
+                    });
+                    position = end;
+                }
+                Ok(Step::Inline { consumed, args }) => {
+                    return Parsed::Inline { begin: position, end: position + consumed, args };
+                }
+                Err(error) => return Parsed::Broken(error),
+            }
+        }
+        Parsed::Full
+    }
+
+    /// Runs an inline command as if it had come as an array. None: it ran; otherwise whether it was used (1) or not.
+    fn run_inline(&mut self, slot: u32, args: &[Vec<u8>]) -> Option<usize> {
+        let mut bytes = Vec::new();
+        let mut out = Out { buf: &mut bytes, resp3: false };
+        out.array(args.len());
+        args.iter().for_each(|arg| out.bulk(arg));
+        let mut chunk = Requests::default();
+        self.connection_mut(slot).parser.reset();
+        match self.parse_chunk(slot, &bytes, &mut chunk) {
+            Parsed::Full | Parsed::Dry(_) => self.run_list(slot, &mut chunk, &bytes).map(|used| used.min(1)),
+            Parsed::Broken(error) => {
+                self.protocol_error(slot, error);
+                Some(1)
+            }
+            Parsed::Inline { .. } => unreachable!("it was written as an array"),
+        }
+    }
+
+    fn protocol_error(&mut self, slot: u32, error: ProtocolError) {
+        let connection = self.connection_mut(slot);
+        if connection.state == State::Closing {
+            return;
+        }
+        let text = format!("ERR {error}");
+        Out { buf: &mut connection.output, resp3: false }.error(&text);
+        self.shared.metrics[self.id].error_replies.add(1);
+        self.shared.count_error(&text);
+        self.close(slot, true);
+    }
+
+    /// Computes the shards of the chunk's keys and fetches what those of this core will touch.
+    fn prefetch(&mut self, chunk: &Requests, bytes: &[u8]) {
+        let Some(shard) = self.shards[self.id].as_ref() else { return };
+        let store = &shard.dbs[0].store;
+        if store.len() < 4096 {
+            return;
+        }
+        let mut hashes = [0u64; CHUNK_COMMANDS];
+        for (request, hash) in chunk.list.iter().zip(&mut hashes) {
+            if request.argc > 1 {
+                *hash = store.hash(chunk.args(request, bytes).at(1));
+                store.prefetch_bucket(*hash);
+            }
+        }
+        for hash in &hashes[..chunk.list.len()] {
+            store.prefetch_entry(*hash);
+        }
+    }
+
+    /// Runs parsed commands in order. Some(bytes used): the connection has to wait before it goes on.
+    fn run_list(&mut self, slot: u32, chunk: &mut Requests, bytes: &[u8]) -> Option<usize> {
+        let now_ms = self.shared.clock.unix_ms();
+        let gates = self.shared.gates();
+        let mut index = 0;
+        while index < chunk.list.len() {
+            let request = chunk.list[index];
+            let connection = self.connection_mut(slot);
+            if connection.state != State::Ready
+                || connection.card.killed.load(std::sync::atomic::Ordering::Acquire)
+            {
+                return Some(request.begin as usize);
+            }
+            let args = chunk.args(&request, bytes);
+            match self.judge(slot, &request, args, now_ms, gates) {
+                Verdict::Run
+                    if request.command == self.exec && self.connection_mut(slot).transaction.is_some() =>
+                {
+                    self.exec(slot);
+                    index += 1;
+                }
+                Verdict::Run => {
+                    let ran = self.run_local(slot, chunk, index, bytes, now_ms);
+                    if ran == 0 {
+                        let taken = self.depart(slot, chunk, index, bytes, now_ms, gates);
+                        index += taken;
+                    } else {
+                        index += ran;
+                    }
+                }
+                Verdict::Queue => {
+                    self.queue(slot, chunk, index, bytes);
+                    index += 1;
+                }
+                Verdict::Hold => {
+                    self.hold_back(slot);
+                    return Some(request.begin as usize);
+                }
+                Verdict::Refuse(error) => {
+                    self.refuse(slot, &request, error);
+                    index += 1;
+                }
+            }
+        }
+        let state = self.connection_mut(slot).state;
+        (state != State::Ready).then(|| chunk.list.last().map_or(0, |last| last.end as usize))
+    }
+
+    fn judge(&mut self, slot: u32, request: &Request, args: Args, now_ms: i64, gates: u32) -> Verdict {
+        let (shared, registry) = (self.shared.clone(), self.registry.clone());
+        Gates { shared: &shared, registry: &registry, now_ms, gates }.judge(
+            self.connection_mut(slot),
+            request,
+            args,
+        )
+    }
+
+    /// Runs commands from `index` on while they can run on this core. Returns how many did.
+    fn run_local(
+        &mut self,
+        slot: u32,
+        chunk: &mut Requests,
+        index: usize,
+        bytes: &[u8],
+        now_ms: i64,
+    ) -> usize {
+        let request = &mut chunk.list[index];
+        let command = self.registry.row(request.command);
+        if command.route == Route::Report && self.shared.slots.shard_count() > 1 {
+            return 0;
+        }
+        let argv = Args::new(bytes, &chunk.spans[request.first_span as usize..][..request.argc as usize]);
+        request.shards = shards_of(command, argv, &self.shared.slots);
+        let here = match self.shards[self.id] {
+            Some(_) => ShardSet::one(self.id),
+            None => ShardSet::EMPTY,
+        };
+        let reports = command.route == Route::Report;
+        if !request.shards.is_subset(here) || (reports && here.is_empty()) {
+            return 0;
+        }
+        let request = *request;
+        let report = reports.then(|| self.report_at_hand());
+        if self.shared.gates() & gate::MONITORED != 0 {
+            self.monitor_command(slot, &request, argv);
+        }
+        self.run_here(slot, request, argv, now_ms, report.as_ref());
+        1
+    }
+
+    /// Runs one command on this core, straight from the receive buffer into the connection's output.
+    #[inline]
+    fn run_here(&mut self, slot: u32, request: Request, args: Args, now_ms: i64, report: Option<&Report>) {
+        let connection = self.connection_mut(slot);
+        let mut session = connection.session;
+        let mut out = std::mem::take(&mut connection.output);
+        connection.card.commands.add(1);
+        connection.card.last_command.set(request.command as u64 + 1);
+        if out.capacity() == 0 {
+            out = self.spare_buffer();
+        }
+        let from = out.len();
+        let mut notes = std::mem::take(&mut self.notes);
+        let moment = self.moment(now_ms, !session.no_touch);
+        let call =
+            Call { request, args, session: &mut session, out: &mut out, notes: &mut notes, moment, report };
+        self.parts(Some(slot)).call(call);
+        let connection = self.connection_mut(slot);
+        connection.session = session;
+        if connection.reply_mode != ReplyMode::On {
+            mute(connection, &mut out, from);
+        }
+        connection.output = out;
+        self.take_notes(slot, &mut notes);
+        self.notes = notes;
+    }
+
+    /// Notes of a command for its connection.
+    pub(super) fn take_notes(&mut self, slot: u32, notes: &mut Vec<Note>) {
+        for note in notes.drain(..) {
+            match note {
+                Note::Watched(watched) => {
+                    let connection = self.connection_mut(slot);
+                    connection.watched.push(watched);
+                    connection.card.watched.set(connection.watched.len() as u64);
+                    if connection.state == State::Closing {
+                        let watched = std::mem::take(&mut connection.watched);
+                        self.unwatch_all(watched);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes a batch of the command at `index` and those behind it that may travel with it, and sends it off.
+    /// Returns how many commands it took.
+    fn depart(
+        &mut self,
+        slot: u32,
+        chunk: &Requests,
+        index: usize,
+        bytes: &[u8],
+        now_ms: i64,
+        gates: u32,
+    ) -> usize {
+        let mut batch = self.new_batch(slot);
+        let first = self.registry.row(chunk.list[index].command);
+        if first.route == Route::Report {
+            batch.kind = Kind::Report { report: Box::default(), next: 0 };
+        }
+        let alone = first.route == Route::Report
+            || self.connection_mut(slot).reply_mode != ReplyMode::On
+            || gates & gate::MONITORED != 0;
+        let most = if alone { 1 } else { BATCH_COMMANDS_MAX };
+        for request in chunk.list[index..].iter().take(most) {
+            let taken = batch.requests.list.len();
+            if taken > 0
+                && (batch.buf.len() >= BATCH_BYTES_MAX
+                    || !self.may_travel(slot, chunk, request, bytes, now_ms, gates))
+            {
+                break;
+            }
+            batch.requests.adopt(&mut batch.buf, request, chunk, bytes);
+            let command = self.registry.row(request.command);
+            let shards = shards_of(command, chunk.args(request, bytes), &self.shared.slots);
+            batch.requests.list[taken].shards = shards;
+        }
+        let taken = batch.requests.list.len();
+        if gates & gate::MONITORED != 0 {
+            let request = chunk.list[index];
+            self.monitor_command(slot, &request, chunk.args(&request, bytes));
+        }
+        self.send_off(slot, batch);
+        taken
+    }
+
+    /// Whether a command may travel behind others of its connection: it passes the gates and is no business of home.
+    fn may_travel(
+        &mut self,
+        slot: u32,
+        chunk: &Requests,
+        request: &Request,
+        bytes: &[u8],
+        now_ms: i64,
+        gates: u32,
+    ) -> bool {
+        let args = chunk.args(request, bytes);
+        matches!(self.judge(slot, request, args, now_ms, gates), Verdict::Run)
+            && !matches!(self.registry.row(request.command).route, Route::Home | Route::Report)
+    }
+
+    fn new_batch(&mut self, slot: u32) -> Box<Batch> {
+        let mut batch = self.spare_batches.pop().unwrap_or_default();
+        let connection = self.connection_mut(slot);
+        batch.connection = Some(connection.id);
+        batch.session = Some(connection.session);
+        batch
+    }
+
+    /// The connection's batch leaves; until it is back the connection runs nothing (K1).
+    fn send_off(&mut self, slot: u32, batch: Box<Batch>) {
+        let connection = self.connection_mut(slot);
+        connection.state = State::Away;
+        connection.card.commands.add(batch.requests.list.len() as u64);
+        if let Some(last) = batch.requests.list.last() {
+            connection.card.last_command.set(last.command as u64 + 1);
+        }
+        self.advance(batch);
+    }
+
+    /// MULTI is open: the command is queued.
+    fn queue(&mut self, slot: u32, chunk: &Requests, index: usize, bytes: &[u8]) {
+        let connection = self.connection_mut(slot);
+        let transaction = connection.transaction.as_mut().expect("the gate looked");
+        let Transaction { buf, requests, .. } = &mut **transaction;
+        requests.adopt(buf, &chunk.list[index], chunk, bytes);
+        connection.card.multi.set(requests.list.len() as u64 + 1);
+        connection.card.multi_bytes.set(buf.len() as u64);
+        self.reply(slot, |out| out.simple("QUEUED"));
+    }
+
+    /// EXEC with a transaction open: all of it becomes one batch.
+    fn exec(&mut self, slot: u32) {
+        let mut batch = self.new_batch(slot);
+        let connection = self.connection_mut(slot);
+        let transaction = connection.transaction.take().expect("the caller looked");
+        let watched = std::mem::take(&mut connection.watched);
+        connection.card.multi.set(0);
+        connection.card.watched.set(0);
+        connection.card.set_flag(flag::MULTI, false);
+        if transaction.aborted {
+            self.unwatch_all(watched);
+            self.spare_batches.push({
+                batch.clear();
+                batch
+            });
+            self.shared.metrics[self.id].commands[self.exec as usize].record(0);
+            return self.reply(slot, |out| out.error(&Error::EXECABORT.0));
+        }
+        let (mut shards, at_home) = self.route_transaction(&transaction.requests, &transaction.buf);
+        watched.iter().for_each(|key| shards.insert(key.shard));
+        batch.buf = transaction.buf;
+        batch.requests = transaction.requests;
+        batch.kind = Kind::Transaction { watched, shards, at_home };
+        self.send_off(slot, batch);
+    }
+
+    /// CLIENT PAUSE holds the connection's next command back.
+    fn hold_back(&mut self, slot: u32) {
+        let connection = self.connection_mut(slot);
+        connection.state = State::Paused;
+        connection.card.set_flag(flag::BLOCKED, true);
+        let id: ConnectionId = connection.id;
+        self.held_back.push(id);
+    }
+
+    /// A gate refused the command; a transaction being queued is spoilt by that.
+    fn refuse(&mut self, slot: u32, request: &Request, error: Error) {
+        let known = request.command != Request::UNKNOWN;
+        let unqueued = known && self.registry.row(request.command).unqueued;
+        let connection = self.connection_mut(slot);
+        if let Some(transaction) = &mut connection.transaction
+            && !(unqueued && error == Error::WATCH_INSIDE_MULTI)
+        {
+            transaction.aborted = true;
+        }
+        if known {
+            self.shared.metrics[self.id].commands[request.command as usize].rejected.add(1);
+        }
+        self.shared.metrics[self.id].error_replies.add(1);
+        self.shared.count_error(&error.0);
+        self.reply(slot, |out| out.error(&error.0));
+    }
+
+    /// Writes a reply of the core itself.
+    fn reply(&mut self, slot: u32, write: impl FnOnce(&mut Out)) {
+        let connection = self.connection_mut(slot);
+        let mut output = std::mem::take(&mut connection.output);
+        let from = output.len();
+        write(&mut Out { buf: &mut output, resp3: connection.session.resp3 });
+        if connection.reply_mode != ReplyMode::On {
+            mute(connection, &mut output, from);
+        }
+        connection.output = output;
+    }
+
+    /// The report of the shards at hand.
+    pub(super) fn report_at_hand(&self) -> Report {
+        let mut report = Report::default();
+        self.shards.iter().flatten().for_each(|shard| report.add(shard));
+        report
+    }
+}
+
+/// What a chunk of bytes turned out to hold behind its complete commands.
+enum Parsed {
+    /// As many commands as a chunk takes.
+    Full,
+    /// Nothing complete; the incomplete command, if any, begins at that byte.
+    Dry(usize),
+    Inline {
+        begin: usize,
+        end: usize,
+        args: Vec<Vec<u8>>,
+    },
+    Broken(ProtocolError),
+}
+
+/// CLIENT REPLY OFF and SKIP: drops the reply that was just written.
+pub(super) fn mute(connection: &mut Connection, output: &mut Vec<u8>, from: usize) {
+    match connection.reply_mode {
+        ReplyMode::On => {}
+        ReplyMode::Off => output.truncate(from),
+        ReplyMode::SkipNext => {
+            output.truncate(from);
+            connection.reply_mode = ReplyMode::Skip;
+        }
+        ReplyMode::Skip => {
+            output.truncate(from);
+            connection.reply_mode = ReplyMode::On;
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The slow log: what is noted of a command that took long.
+
+use crate::client::Args;
+use crate::config::Config;
+use crate::shared::{Shared, SlowEntry};
+
+/// Arguments, and bytes of each, that an entry keeps, as in Redis.
+const ARGS_MAX: usize = 32;
+const ARG_BYTES_MAX: usize = 128;
+
+/// Notes a command of client `client_id` that took `duration_us`.
+pub fn note(shared: &Shared, config: &Config, args: Args, client_id: u64, duration_us: u64) {
+    let card = shared.clients.get(client_id);
+    let entry = SlowEntry {
+        id: 0,
+        unix_s: shared.clock.unix_ms() / 1000,
+        duration_us,
+        args: shortened(args),
+        addr: card.as_ref().map_or(String::new(), |card| card.addr.clone()),
+        name: card.map_or(Vec::new(), |card| card.names().name.clone()),
+    };
+    let mut log = shared.slow_log.lock().expect("nobody panics holding the slow log");
+    let id = log.next_id;
+    log.next_id += 1;
+    log.entries.push_front(SlowEntry { id, ..entry });
+    log.entries.truncate(config.slowlog_max_len as usize);
+}
+
+fn shortened(args: Args) -> Vec<Vec<u8>> {
+    let too_many = args.len() > ARGS_MAX;
+    let kept = if too_many { ARGS_MAX - 1 } else { args.len() };
+    let mut shown: Vec<Vec<u8>> = args.iter().take(kept).map(shorten).collect();
+    if too_many {
+        shown.push(format!("... ({} more arguments)", args.len() - kept).into_bytes());
+    }
+    shown
+}
+
+fn shorten(arg: &[u8]) -> Vec<u8> {
+    if arg.len() <= ARG_BYTES_MAX {
+        return arg.to_vec();
+    }
+    let mut text = arg[..ARG_BYTES_MAX].to_vec();
+    text.extend_from_slice(format!("... ({} more bytes)", arg.len() - ARG_BYTES_MAX).as_bytes());
+    text
+}

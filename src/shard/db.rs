@@ -1,0 +1,194 @@
+//! One database of a shard, the moment a command looks at it, active expiry, and the counts for INFO.
+
+use super::{Entry, Shard, ShardCounters, Store};
+
+/// One database: a store.
+pub struct Db {
+    pub store: Store,
+}
+
+impl Db {
+    pub fn new(store: Store) -> Self {
+        Self { store }
+    }
+}
+
+/// When, and how, a command looks at the keyspace. The time stands still within a command.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// Unix time, ms.
+    pub now_ms: i64,
+    /// Refresh the access clock of entries that are looked up.
+    pub touch: bool,
+    /// Access clocks count uses (LFU) rather than time (LRU).
+    pub lfu: bool,
+    pub lfu_log_factor: u32,
+    pub lfu_decay_minutes: u32,
+    /// A random number for this command.
+    pub random: u64,
+}
+
+/// Access frequency of a new entry, as in Redis.
+const LFU_INITIAL: u32 = 5;
+
+impl Moment {
+    /// Seconds of the 24-bit LRU clock.
+    fn lru_clock(&self) -> u32 {
+        (self.now_ms / 1000) as u32 & 0xff_ffff
+    }
+
+    /// Minutes of the 16-bit LFU clock.
+    fn lfu_minutes(&self) -> u32 {
+        (self.now_ms / 60_000) as u32 & 0xffff
+    }
+
+    /// The access clock of a new entry.
+    #[inline]
+    pub fn fresh_access(&self) -> u32 {
+        if self.lfu { self.lfu_minutes() << 8 | LFU_INITIAL } else { self.lru_clock() }
+    }
+
+    #[inline]
+    pub fn touch(&self, entry: &mut Entry) {
+        if !self.touch {
+            return;
+        }
+        let access = if self.lfu { self.lfu_used(entry.access()) } else { self.lru_clock() };
+        if entry.access() != access {
+            entry.set_access(access);
+        }
+    }
+
+    /// The frequency of an access clock after its decay up to now.
+    pub fn lfu_frequency(&self, access: u32) -> u32 {
+        let counter = access & 0xff;
+        if self.lfu_decay_minutes == 0 {
+            return counter;
+        }
+        let idle = self.lfu_minutes().wrapping_sub(access >> 8) & 0xffff;
+        counter.saturating_sub(idle / self.lfu_decay_minutes)
+    }
+
+    /// The access clock after one more use: a logarithmic counter that grows with falling probability.
+    fn lfu_used(&self, access: u32) -> u32 {
+        let mut counter = self.lfu_frequency(access);
+        let base = counter.saturating_sub(LFU_INITIAL) as f64;
+        let chance = 1.0 / (base * self.lfu_log_factor as f64 + 1.0);
+        if counter < 255 && ((self.random ^ access as u64) >> 11) as f64 / ((1u64 << 53) as f64) < chance {
+            counter += 1;
+        }
+        self.lfu_minutes() << 8 | counter
+    }
+
+    /// Seconds since the entry was last looked up (LRU clock).
+    pub fn idle_s(&self, access: u32) -> u32 {
+        self.lru_clock().wrapping_sub(access) & 0xff_ffff
+    }
+}
+
+/// What one database of the whole keyspace holds.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct DbReport {
+    pub keys: usize,
+    pub expires: usize,
+    /// Sum of the average times to live of the shards, weighted by their keys with expiry, ms.
+    pub ttl_ms_sum: f64,
+    pub bytes: usize,
+}
+
+/// What a fold over shards gathers for INFO and MEMORY STATS.
+#[derive(Clone, Default, Debug)]
+pub struct Report {
+    pub dbs: Vec<DbReport>,
+    pub counters: ShardCounters,
+    pub trash: usize,
+    pub shards: usize,
+    pub watched_keys: usize,
+}
+
+impl Report {
+    /// Adds what `shard` holds.
+    pub fn add(&mut self, shard: &Shard) {
+        self.dbs.resize(shard.dbs.len(), DbReport::default());
+        for (index, (sum, db)) in self.dbs.iter_mut().zip(&shard.dbs).enumerate() {
+            sum.keys += db.store.len();
+            sum.expires += db.store.expires();
+            sum.bytes += db.store.bytes();
+            let average = shard.expire.average_ttl_ms.get(index).copied().unwrap_or(0.0);
+            sum.ttl_ms_sum += average * db.store.expires() as f64;
+        }
+        let (into, from) = (&mut self.counters, &shard.counters);
+        into.hits += from.hits;
+        into.misses += from.misses;
+        into.expired += from.expired;
+        into.evicted += from.evicted;
+        into.lazy_freed += from.lazy_freed;
+        into.expire_cycle_us += from.expire_cycle_us;
+        into.dirty += from.dirty;
+        self.trash += shard.trash_len();
+        self.watched_keys +=
+            (0..shard.dbs.len()).map(|db| shard.watch.keys_of(db as u16).len()).sum::<usize>();
+        self.shards += 1;
+    }
+}
+
+/// Where active expiry stands: it goes round every database, a slice at a time.
+#[derive(Default)]
+pub struct ExpireCycle {
+    db: usize,
+    position: u64,
+    average_ttl_ms: Vec<f64>,
+}
+
+/// What a slice of active expiry found.
+#[derive(Default, Clone, Copy, Debug)]
+pub struct Overdue {
+    /// Entries with an expiry that were looked at.
+    pub sampled: usize,
+    pub expired: usize,
+}
+
+impl Shard {
+    /// One slice of active expiry in one database: looks at a bounded number of entries, deletes those overdue.
+    pub fn expire_slice(&mut self, moment: &Moment, buckets: usize) -> Overdue {
+        let mut found = Overdue::default();
+        let count = self.dbs.len();
+        let Some(db) =
+            (0..count).map(|i| (self.expire.db + i) % count).find(|&i| self.dbs[i].store.expires() > 0)
+        else {
+            return found;
+        };
+        if db != self.expire.db {
+            (self.expire.db, self.expire.position) = (db, 0);
+        }
+        let mut overdue: Vec<Box<[u8]>> = Vec::new();
+        let mut ttl_sum = 0i64;
+        self.dbs[db].store.sample_expiring(&mut self.expire.position, buckets, &mut |entry| {
+            found.sampled += 1;
+            match entry.expiry() {
+                Some(at_ms) if at_ms <= moment.now_ms => overdue.push(entry.key().into()),
+                Some(at_ms) => ttl_sum += at_ms - moment.now_ms,
+                None => {}
+            }
+        });
+        found.expired = overdue.len();
+        let alive = found.sampled - found.expired;
+        if alive > 0 {
+            self.note_ttl(db, ttl_sum as f64 / alive as f64);
+        }
+        for key in &overdue {
+            self.expire_key(db as u16, key);
+        }
+        if self.expire.position == 0 {
+            self.expire.db = (db + 1) % count;
+        }
+        found
+    }
+
+    /// A running average: each new slice counts 2%, as Redis does.
+    fn note_ttl(&mut self, db: usize, average_ms: f64) {
+        let known = &mut self.expire.average_ttl_ms;
+        known.resize(self.dbs.len(), 0.0);
+        known[db] = if known[db] == 0.0 { average_ms } else { known[db] * 0.98 + average_ms * 0.02 };
+    }
+}
