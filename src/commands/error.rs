@@ -29,6 +29,7 @@ fixed! {
     STRING_TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
     SAME_OBJECT = "ERR source and destination objects are the same";
     DB_OUT_OF_RANGE = "ERR DB index is out of range";
+    INT_OUT_OF_RANGE = "ERR value is out of range, value must between -2147483648 and 2147483647";
     VALUE_OUT_OF_RANGE = "ERR value is out of range";
     MUST_BE_POSITIVE = "ERR value is out of range, must be positive";
     INVALID_CURSOR = "ERR invalid cursor";

@@ -2,8 +2,10 @@
 //! Absent: what may run when and where (`server::dispatch`), how clients are read and answered.
 
 pub mod command;
+pub mod connection;
 pub mod context;
 pub mod error;
+pub mod generic;
 pub mod string;
 pub mod transaction;
 
@@ -16,6 +18,8 @@ use crate::client::Args;
 /// The families in the order of their numbers.
 pub const FAMILIES: &[Family] = &[
     Family { group: "string", table: string::TABLE },
+    Family { group: "generic", table: generic::TABLE },
+    Family { group: "connection", table: connection::TABLE },
     Family { group: "transactions", table: transaction::TABLE },
 ];
 

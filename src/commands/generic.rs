@@ -1,0 +1,78 @@
+//! Keys whatever they hold: DEL, EXISTS, EXPIRE, RENAME, SCAN and their family.
+
+mod expire;
+
+use super::{Command, Context, Error, KeySpec};
+use crate::client::Args;
+use crate::shard::{Entry, Moment};
+
+const KEY_ACCESS: &[KeySpec] = &[KeySpec::at(1, "RO access")];
+const KEY_LOOK: &[KeySpec] = &[KeySpec::at(1, "RO")];
+const KEY_UPDATE: &[KeySpec] = &[KeySpec::at(1, "RW update")];
+const KEYS_LOOK: &[KeySpec] = &[KeySpec::range(1, -1, 1, "RO")];
+const KEYS_DELETE: &[KeySpec] = &[KeySpec::range(1, -1, 1, "RM delete")];
+
+const PER_KEY: &str = "O(N), N being the number of keys";
+const DELETE_TIPS: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
+
+#[rustfmt::skip]
+pub const TABLE: &[Command] = &[
+    Command::new("DEL", "key [key ...]", del).arity(-2).write().keys(KEYS_DELETE).tips(DELETE_TIPS)
+        .about("Deletes keys.").complexity(PER_KEY),
+    Command::new("EXISTS", "key [key ...]", exists).arity(-2).read().fast().keys(KEYS_LOOK).tips(DELETE_TIPS)
+        .about("Counts which of the keys exist; one named twice counts twice.").complexity(PER_KEY),
+    Command::new("EXPIRE", "key seconds [NX | XX | GT | LT]", expire::expire).arity(-3).write().fast().keys(KEY_UPDATE)
+        .about("Gives a key a time to live, in seconds."),
+    Command::new("EXPIREAT", "key unix-time-seconds [NX | XX | GT | LT]", expire::expireat).arity(-3).write().fast().keys(KEY_UPDATE).since("1.2.0")
+        .about("Gives a key a time to end, as a Unix time in seconds."),
+    Command::new("EXPIRETIME", "key", expire::expiretime).arity(2).read().fast().keys(KEY_ACCESS).since("7.0.0")
+        .about("Returns when a key ends, as a Unix time in seconds."),
+    Command::new("PERSIST", "key", expire::persist).arity(2).write().fast().keys(KEY_UPDATE).since("2.2.0")
+        .about("Takes the expiry off a key."),
+    Command::new("PEXPIRE", "key milliseconds [NX | XX | GT | LT]", expire::pexpire).arity(-3).write().fast().keys(KEY_UPDATE).since("2.6.0")
+        .about("Gives a key a time to live, in milliseconds."),
+    Command::new("PEXPIREAT", "key unix-time-milliseconds [NX | XX | GT | LT]", expire::pexpireat).arity(-3).write().fast().keys(KEY_UPDATE).since("2.6.0")
+        .about("Gives a key a time to end, as a Unix time in milliseconds."),
+    Command::new("PEXPIRETIME", "key", expire::pexpiretime).arity(2).read().fast().keys(KEY_ACCESS).since("7.0.0")
+        .about("Returns when a key ends, as a Unix time in milliseconds."),
+    Command::new("PTTL", "key", expire::pttl).arity(2).read().fast().keys(KEY_ACCESS).since("2.6.0")
+        .tips(&["nondeterministic_output"]).about("Returns how long a key has left, in milliseconds."),
+    Command::new("TOUCH", "key [key ...]", touch).arity(-2).read().fast().keys(KEYS_LOOK).since("3.2.1").tips(DELETE_TIPS)
+        .about("Refreshes the access clocks of keys; returns how many exist.").complexity(PER_KEY),
+    Command::new("TTL", "key", expire::ttl).arity(2).read().fast().keys(KEY_ACCESS)
+        .tips(&["nondeterministic_output"]).about("Returns how long a key has left, in seconds."),
+    Command::new("TYPE", "key", type_of).arity(2).read().fast().keys(KEY_LOOK).about("Names the type of a key's value."),
+    Command::new("UNLINK", "key [key ...]", del).arity(-2).write().fast().keys(KEYS_DELETE).since("4.0.0").tips(DELETE_TIPS)
+        .about("Deletes keys; as in DEL, the memory of large values is freed later.").complexity(PER_KEY),
+];
+
+/// Looks a key up to read it, counting a hit or a miss, without refreshing its access clock.
+fn look<'a>(cx: &'a mut Context, key: &[u8]) -> Option<&'a mut Entry> {
+    let (db, moment) = (cx.session.db, Moment { touch: false, ..cx.moment });
+    cx.shard(key).read(db, key, &moment)
+}
+
+fn del(cx: &mut Context, args: Args) -> Result<(), Error> {
+    let deleted = args.from(1).iter().filter(|key| cx.remove(key)).count();
+    cx.out.integer(deleted as i64);
+    Ok(())
+}
+
+fn exists(cx: &mut Context, args: Args) -> Result<(), Error> {
+    let found = args.from(1).iter().filter(|key| look(cx, key).is_some()).count();
+    cx.out.integer(found as i64);
+    Ok(())
+}
+
+fn touch(cx: &mut Context, args: Args) -> Result<(), Error> {
+    cx.moment.touch = true;
+    let found = args.from(1).iter().filter(|key| cx.read(key).is_some()).count();
+    cx.out.integer(found as i64);
+    Ok(())
+}
+
+fn type_of(cx: &mut Context, args: Args) -> Result<(), Error> {
+    let name = look(cx, args.at(1)).map_or("none", |entry| entry.kind().name());
+    cx.out.simple(name);
+    Ok(())
+}
