@@ -1,8 +1,12 @@
 //! Keys whatever they hold: DEL, EXISTS, EXPIRE, RENAME, SCAN and their family.
 
 mod expire;
+mod move_key;
+mod object;
+pub mod scan;
 
-use super::{Command, Context, Error, KeySpec};
+use super::help::{container, help};
+use super::{Command, Context, Error, KeySpec, Route, flags};
 use crate::client::Args;
 use crate::shard::{Entry, Moment};
 
@@ -12,11 +16,17 @@ const KEY_UPDATE: &[KeySpec] = &[KeySpec::at(1, "RW update")];
 const KEYS_LOOK: &[KeySpec] = &[KeySpec::range(1, -1, 1, "RO")];
 const KEYS_DELETE: &[KeySpec] = &[KeySpec::range(1, -1, 1, "RM delete")];
 
+const OBJECT_KEY: &[KeySpec] = &[KeySpec::at(2, "RO")];
+const VARIES: &[&str] = &["nondeterministic_output"];
+
 const PER_KEY: &str = "O(N), N being the number of keys";
 const DELETE_TIPS: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
 
 #[rustfmt::skip]
 pub const TABLE: &[Command] = &[
+    Command::new("COPY", "source destination [DB destination-db] [REPLACE]", move_key::copy).arity(-3).grow()
+        .keys(&[KeySpec::at(1, "RO access"), KeySpec::at(2, "OW update")]).since("6.2.0")
+        .about("Copies a value to another key.").complexity("O(N) for collections, N being the number of their elements"),
     Command::new("DEL", "key [key ...]", del).arity(-2).write().keys(KEYS_DELETE).tips(DELETE_TIPS)
         .about("Deletes keys.").complexity(PER_KEY),
     Command::new("EXISTS", "key [key ...]", exists).arity(-2).read().fast().keys(KEYS_LOOK).tips(DELETE_TIPS)
@@ -27,6 +37,21 @@ pub const TABLE: &[Command] = &[
         .about("Gives a key a time to end, as a Unix time in seconds."),
     Command::new("EXPIRETIME", "key", expire::expiretime).arity(2).read().fast().keys(KEY_ACCESS).since("7.0.0")
         .about("Returns when a key ends, as a Unix time in seconds."),
+    Command::new("KEYS", "pattern", scan::keys).arity(2).read().route(Route::All).categories(&["dangerous"])
+        .tips(&["request_policy:all_shards", "nondeterministic_output_order"])
+        .about("Returns every key that matches a pattern.").complexity("O(N), N being the number of keys in the database"),
+    Command::new("MOVE", "key db", move_key::move_to_db).arity(3).write().fast().keys(&[KeySpec::at(1, "RW access update")])
+        .about("Moves a key to another database."),
+    Command::new("OBJECT", "", container).arity(-2).container().since("2.2.3").about("Holds the commands that look into how a key is stored."),
+    Command::new("OBJECT ENCODING", "key", object::encoding).arity(3).read().keys(OBJECT_KEY).since("2.2.3").tips(VARIES)
+        .about("Names the form in which a value is stored."),
+    Command::new("OBJECT FREQ", "key", object::freq).arity(3).read().keys(OBJECT_KEY).since("4.0.0").tips(VARIES)
+        .about("Returns how often a key is used, on a logarithmic scale, under an LFU policy."),
+    Command::new("OBJECT HELP", "", help).arity(2).always().since("6.2.0").about("Lists the subcommands."),
+    Command::new("OBJECT IDLETIME", "key", object::idletime).arity(3).read().keys(OBJECT_KEY).since("2.2.3").tips(VARIES)
+        .about("Returns the seconds since a key was last used."),
+    Command::new("OBJECT REFCOUNT", "key", object::refcount).arity(3).read().keys(OBJECT_KEY).since("2.2.3").tips(VARIES)
+        .about("Returns how many references to a value there are."),
     Command::new("PERSIST", "key", expire::persist).arity(2).write().fast().keys(KEY_UPDATE).since("2.2.0")
         .about("Takes the expiry off a key."),
     Command::new("PEXPIRE", "key milliseconds [NX | XX | GT | LT]", expire::pexpire).arity(-3).write().fast().keys(KEY_UPDATE).since("2.6.0")
@@ -37,6 +62,19 @@ pub const TABLE: &[Command] = &[
         .about("Returns when a key ends, as a Unix time in milliseconds."),
     Command::new("PTTL", "key", expire::pttl).arity(2).read().fast().keys(KEY_ACCESS).since("2.6.0")
         .tips(&["nondeterministic_output"]).about("Returns how long a key has left, in milliseconds."),
+    Command::new("RANDOMKEY", "", scan::randomkey).arity(1).read().flag(flags::TOUCHES_ARBITRARY_KEYS).route(Route::All)
+        .tips(&["request_policy:all_shards", "response_policy:special", "nondeterministic_output"])
+        .about("Returns a key by chance."),
+    Command::new("RENAME", "key newkey", move_key::rename).arity(3).write()
+        .keys(&[KeySpec::at(1, "RW access delete"), KeySpec::at(2, "OW update")])
+        .about("Gives a key another name, over whatever had that name."),
+    Command::new("RENAMENX", "key newkey", move_key::renamenx).arity(3).write().fast()
+        .keys(&[KeySpec::at(1, "RW access delete"), KeySpec::at(2, "OW insert")])
+        .about("Gives a key another name if that is free."),
+    Command::new("SCAN", "cursor [MATCH pattern] [COUNT count] [TYPE type]", scan::scan).arity(-2).read()
+        .flag(flags::TOUCHES_ARBITRARY_KEYS).route(Route::Cursor).since("2.8.0")
+        .tips(&["nondeterministic_output", "request_policy:special", "response_policy:special"])
+        .about("Walks over the keys of the database, some at each call.").complexity("O(1) for every call, O(N) for a whole walk over N keys"),
     Command::new("TOUCH", "key [key ...]", touch).arity(-2).read().fast().keys(KEYS_LOOK).since("3.2.1").tips(DELETE_TIPS)
         .about("Refreshes the access clocks of keys; returns how many exist.").complexity(PER_KEY),
     Command::new("TTL", "key", expire::ttl).arity(2).read().fast().keys(KEY_ACCESS)

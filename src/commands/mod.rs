@@ -6,6 +6,7 @@ pub mod connection;
 pub mod context;
 pub mod error;
 pub mod generic;
+pub mod help;
 pub mod string;
 pub mod transaction;
 
@@ -28,6 +29,6 @@ pub const CURSOR_SHARD_BITS: u32 = 8;
 
 /// The shard that the cursor in argument 1 points to.
 pub fn cursor_shard(args: Args) -> usize {
-    let cursor = args.get(1).and_then(crate::base::number::parse_u64).unwrap_or(0);
+    let cursor = args.get(1).and_then(generic::scan::parse_cursor).unwrap_or(0);
     (cursor & ((1 << CURSOR_SHARD_BITS) - 1)) as usize
 }

@@ -148,6 +148,22 @@ impl Shard {
         self.changed(db, key);
     }
 
+    /// Sets a key to an object, whatever was there.
+    pub fn set_object(
+        &mut self,
+        db: u16,
+        key: &[u8],
+        object: Box<Object>,
+        expiry: Option<i64>,
+        moment: &Moment,
+    ) {
+        let store = &mut self.dbs[db as usize].store;
+        let hash = store.hash(key);
+        let old = store.set_object(hash, key, object, expiry, moment.fresh_access());
+        self.discard(old);
+        self.changed(db, key);
+    }
+
     /// Puts a value that was taken from elsewhere (RENAME, MOVE) under `key`, whatever was there.
     pub fn put(&mut self, db: u16, key: &[u8], value: Removed, expiry: Option<i64>, moment: &Moment) {
         let store = &mut self.dbs[db as usize].store;

@@ -1,0 +1,57 @@
+//! OBJECT: how a key is stored and how it is used.
+
+use super::super::{Context, Error};
+use super::look;
+use crate::client::Args;
+use crate::shard::Entry;
+
+const NO_FREQUENCY: Error = Error(std::borrow::Cow::Borrowed(
+    "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
+));
+const NO_IDLE_TIME: Error = Error(std::borrow::Cow::Borrowed(
+    "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
+));
+
+/// Calls `reply` with the entry, or replies null.
+fn inspect(
+    cx: &mut Context,
+    args: Args,
+    show: impl FnOnce(&Entry) -> Result<i64, Error>,
+) -> Result<(), Error> {
+    match look(cx, args.at(2)).map(|entry| show(entry)) {
+        Some(number) => cx.out.integer(number?),
+        None => cx.out.null(),
+    }
+    Ok(())
+}
+
+pub fn encoding(cx: &mut Context, args: Args) -> Result<(), Error> {
+    match look(cx, args.at(2)).map(|entry| entry.encoding().name()) {
+        Some(name) => cx.out.bulk(name.as_bytes()),
+        None => cx.out.null(),
+    }
+    Ok(())
+}
+
+pub fn freq(cx: &mut Context, args: Args) -> Result<(), Error> {
+    let moment = cx.moment;
+    inspect(cx, args, |entry| {
+        if moment.lfu { Ok(moment.lfu_frequency(entry.access()) as i64) } else { Err(NO_FREQUENCY) }
+    })
+}
+
+pub fn idletime(cx: &mut Context, args: Args) -> Result<(), Error> {
+    let moment = cx.moment;
+    inspect(
+        cx,
+        args,
+        |entry| {
+            if moment.lfu { Err(NO_IDLE_TIME) } else { Ok(moment.idle_s(entry.access()) as i64) }
+        },
+    )
+}
+
+/// Values are never shared here.
+pub fn refcount(cx: &mut Context, args: Args) -> Result<(), Error> {
+    inspect(cx, args, |_| Ok(1))
+}

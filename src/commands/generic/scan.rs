@@ -1,0 +1,203 @@
+//! Walks over the keys: SCAN, KEYS, RANDOMKEY.
+//!
+//! A cursor of SCAN is the place in a shard's hash space, above the number of the shard. A walk goes through the shards
+//! in order; each answers with the first place of the next when it is done, the last with 0.
+
+use super::super::{CURSOR_SHARD_BITS, Context, Error, cursor_shard};
+use crate::base::number::parse_i64;
+use crate::base::{crc, glob};
+use crate::client::Args;
+use crate::types::Type;
+
+/// Bits of a place in a shard's hash space.
+const PLACE_BITS: u32 = 36;
+
+/// A cursor as C's `strtoull` reads it, so that clients may pad it.
+pub fn parse_cursor(text: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(text).ok()?;
+    let digits = text.trim_start_matches([' ', '\t', '\n', '\r', '\x0b', '\x0c']);
+    let digits = digits.strip_prefix('+').unwrap_or(digits);
+    if digits.starts_with('+') { None } else { digits.parse().ok() }
+}
+
+struct Options<'a> {
+    pattern: Option<&'a [u8]>,
+    /// None: no such type, so nothing matches.
+    kind: Option<Option<Type>>,
+    count: usize,
+}
+
+impl<'a> Options<'a> {
+    fn parse(args: Args<'a>) -> Result<Self, Error> {
+        let mut options = Options { pattern: None, kind: None, count: 10 };
+        for at in (0..args.len()).step_by(2) {
+            let value = args.get(at + 1).ok_or(Error::SYNTAX)?;
+            match () {
+                () if args.is(at, "count") => {
+                    let count = parse_i64(value).ok_or(Error::NOT_AN_INTEGER)?;
+                    options.count =
+                        usize::try_from(count).ok().filter(|&count| count > 0).ok_or(Error::SYNTAX)?;
+                }
+                () if args.is(at, "match") => {
+                    options.pattern = Some(value).filter(|&pattern| pattern != b"*")
+                }
+                () if args.is(at, "type") => options.kind = Some(type_named(value)),
+                () => return Err(Error::SYNTAX),
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn type_named(name: &[u8]) -> Option<Type> {
+    Type::ALL.into_iter().find(|kind| name.eq_ignore_ascii_case(kind.name().as_bytes()))
+}
+
+/// The hash slot of every key that can match `pattern`, if its tag says that there is only one.
+fn slot_of_pattern(pattern: &[u8]) -> Option<u16> {
+    let open = pattern.iter().position(|&byte| byte == b'{')?;
+    let close = open + pattern[open..].iter().position(|&byte| byte == b'}')?;
+    let literal = |bytes: &[u8]| !bytes.iter().any(|byte| b"*?[\\".contains(byte));
+    (close > open + 1 && literal(&pattern[..close])).then(|| crc::slot(&pattern[..=close]))
+}
+
+pub fn scan(cx: &mut Context, args: Args) -> Result<(), Error> {
+    let cursor = parse_cursor(args.at(1)).ok_or(Error::INVALID_CURSOR)?;
+    let options = Options::parse(args.from(2))?;
+    let count = cx.shared.slots.shard_count();
+    let number = cursor_shard(args).min(count - 1);
+    let only = options.pattern.and_then(slot_of_pattern).map(|slot| cx.shared.slots.shard_of_slot(slot));
+    let mut found: Vec<Box<[u8]>> = Vec::new();
+    let mut place = 0;
+    if only.is_none_or(|only| only == number) {
+        let from = cursor >> CURSOR_SHARD_BITS & ((1 << PLACE_BITS) - 1);
+        place = walk(cx, number, from, &options, &mut found);
+    }
+    let next = match only {
+        _ if place != 0 => place << CURSOR_SHARD_BITS | number as u64,
+        // Only that shard has anything to find.
+        Some(only) if number < only => only as u64,
+        None if number + 1 < count => number as u64 + 1,
+        _ => 0,
+    };
+    cx.out.array(2);
+    cx.out.bulk(next.to_string().as_bytes());
+    cx.out.array(found.len());
+    found.iter().for_each(|key| cx.out.bulk(key));
+    Ok(())
+}
+
+/// Visits about as many keys of shard `number` as were asked for. Returns the place to go on from, 0 at the end.
+fn walk(cx: &mut Context, number: usize, place: u64, options: &Options, found: &mut Vec<Box<[u8]>>) -> u64 {
+    let (db, now_ms) = (cx.session.db as usize, cx.now_ms());
+    let shard = cx.keyspace.shards[number].as_deref().expect("C1: the cursor's shard is at hand");
+    let store = &shard.dbs[db].store;
+    let mut place = place;
+    let mut visited = 0;
+    // A sparse table has many empty buckets; a call is bounded all the same.
+    for _ in 0..options.count.saturating_mul(10) {
+        place = store.scan(place, &mut |entry| {
+            visited += 1;
+            let expired = entry.expiry().is_some_and(|at_ms| at_ms <= now_ms);
+            if !expired
+                && options.kind.is_none_or(|kind| kind == Some(entry.kind()))
+                && options.pattern.is_none_or(|pattern| glob::matches(pattern, entry.key(), false))
+            {
+                found.push(entry.key().into());
+            }
+        });
+        if place == 0 || visited >= options.count {
+            break;
+        }
+    }
+    place
+}
+
+pub fn keys(cx: &mut Context, args: Args) -> Result<(), Error> {
+    let pattern = args.at(1);
+    let (db, now_ms) = (cx.session.db as usize, cx.now_ms());
+    let only = slot_of_pattern(pattern).map(|slot| cx.shared.slots.shard_of_slot(slot));
+    let everything = pattern == b"*";
+    let header = cx.out.deferred();
+    let mut count = 0;
+    for shard in cx.keyspace.shards.iter().flatten() {
+        if only.is_some_and(|only| only != shard.id) {
+            continue;
+        }
+        let mut place = 0;
+        loop {
+            let out = &mut cx.out;
+            place = shard.dbs[db].store.scan(place, &mut |entry| {
+                let expired = entry.expiry().is_some_and(|at_ms| at_ms <= now_ms);
+                if !expired && (everything || glob::matches(pattern, entry.key(), false)) {
+                    out.bulk(entry.key());
+                    count += 1;
+                }
+            });
+            if place == 0 {
+                break;
+            }
+        }
+    }
+    cx.out.finish_array(header, count);
+    Ok(())
+}
+
+pub fn randomkey(cx: &mut Context, _args: Args) -> Result<(), Error> {
+    let (db, moment) = (cx.session.db, cx.moment);
+    loop {
+        let total: usize = cx.shards().map(|shard| shard.dbs[db as usize].store.len()).sum();
+        if total == 0 {
+            cx.out.null();
+            return Ok(());
+        }
+        let mut place = cx.rng.below(total as u64) as usize;
+        let shard = cx.keyspace.shards.iter_mut().flatten().find(|shard| {
+            let len = shard.dbs[db as usize].store.len();
+            let here = place < len;
+            place = place.wrapping_sub(len);
+            here
+        });
+        let shard = shard.expect("the place is below the sum of the lengths");
+        let entry = shard.dbs[db as usize].store.random(&mut || cx.rng.next_u64());
+        let key: Box<[u8]> = entry.expect("the shard has keys").key().into();
+        // An expired one is deleted by the look at it, so the loop ends.
+        if shard.peek(db, &key, &moment).is_some() {
+            cx.out.bulk(&key);
+            return Ok(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{parse_cursor, slot_of_pattern};
+    use crate::base::crc;
+
+    #[test]
+    fn cursors_are_read_as_c_reads_them() {
+        for (text, cursor) in [
+            ("0", Some(0)),
+            ("007", Some(7)),
+            (" 5", Some(5)),
+            ("+5", Some(5)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("", None),
+            ("-1", None),
+            ("++1", None),
+            ("5 ", None),
+            ("x", None),
+        ] {
+            assert_eq!(parse_cursor(text.as_bytes()), cursor, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_tag_names_the_slot_of_a_pattern() {
+        assert_eq!(slot_of_pattern(b"a{tag}*"), Some(crc::slot(b"tag")));
+        for pattern in ["*{tag}", "a{t*}", "a{}*", "a{tag", "tag*", "\\{tag}"] {
+            assert_eq!(slot_of_pattern(pattern.as_bytes()), None, "{pattern}");
+        }
+    }
+}
