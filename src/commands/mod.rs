@@ -7,6 +7,7 @@ pub mod context;
 pub mod error;
 pub mod generic;
 pub mod help;
+pub mod server;
 pub mod string;
 pub mod transaction;
 
@@ -21,6 +22,7 @@ pub const FAMILIES: &[Family] = &[
     Family { group: "string", table: string::TABLE },
     Family { group: "generic", table: generic::TABLE },
     Family { group: "connection", table: connection::TABLE },
+    Family { group: "server", table: server::TABLE },
     Family { group: "transactions", table: transaction::TABLE },
 ];
 

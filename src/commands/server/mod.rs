@@ -1,0 +1,174 @@
+//! Commands about the server: its configuration, its state, its logs, and whole databases.
+//! Absent: clients (`connection`), ACLs, persistence, replication.
+
+mod keyspace;
+mod latency;
+mod lolwut;
+mod process;
+mod slowlog;
+
+use super::help::{container, help};
+use super::{Command, Route, flags};
+
+const ALL_NODES: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
+const ALL_SHARDS: &[&str] = &["request_policy:all_shards", "response_policy:all_succeeded"];
+const SPECIAL_NODES: &[&str] =
+    &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"];
+const KEYSPACE_DANGEROUS: &[&str] = &["keyspace", "dangerous"];
+const ADMIN_DANGEROUS: &[&str] = &["admin", "dangerous"];
+const VARYING: &[&str] = &["nondeterministic_output"];
+
+pub const TABLE: &[Command] = &[
+    Command::new("DBSIZE", "", keyspace::dbsize)
+        .arity(1)
+        .read()
+        .fast()
+        .route(Route::All)
+        .categories(&["keyspace"])
+        .tips(&["request_policy:all_shards", "response_policy:agg_sum"])
+        .about("Counts the keys of the database."),
+    Command::new("FLUSHALL", "[ASYNC | SYNC]", keyspace::flushall)
+        .write()
+        .route(Route::All)
+        .categories(KEYSPACE_DANGEROUS)
+        .tips(ALL_SHARDS)
+        .about("Deletes all keys of all databases.")
+        .complexity("O(1); memory is freed in the background"),
+    Command::new("FLUSHDB", "[ASYNC | SYNC]", keyspace::flushdb)
+        .write()
+        .route(Route::All)
+        .categories(KEYSPACE_DANGEROUS)
+        .tips(ALL_SHARDS)
+        .about("Deletes all keys of the database.")
+        .complexity("O(1); memory is freed in the background"),
+    Command::new("SWAPDB", "index1 index2", keyspace::swapdb)
+        .arity(3)
+        .write()
+        .fast()
+        .route(Route::All)
+        .since("4.0.0")
+        .categories(KEYSPACE_DANGEROUS)
+        .about("Exchanges two databases."),
+    Command::new("TIME", "", process::time)
+        .arity(1)
+        .always()
+        .fast()
+        .since("2.6.0")
+        .tips(VARYING)
+        .about("Returns the time of the server: seconds, and microseconds of the second."),
+    Command::new("ROLE", "", process::role)
+        .arity(1)
+        .flag(flags::NOSCRIPT | flags::SENTINEL)
+        .always()
+        .fast()
+        .since("2.8.12")
+        .categories(ADMIN_DANGEROUS)
+        .about("Returns the part that the server plays in replication."),
+    Command::new("LASTSAVE", "", process::lastsave)
+        .arity(1)
+        .always()
+        .fast()
+        .categories(ADMIN_DANGEROUS)
+        .tips(VARYING)
+        .about("Returns the time of the last snapshot."),
+    Command::new("LOLWUT", "[VERSION version] [parameter ...]", lolwut::lolwut)
+        .read()
+        .fast()
+        .since("5.0.0")
+        .about("Draws something, and says which version this is."),
+    Command::new("MONITOR", "", process::monitor)
+        .arity(1)
+        .admin()
+        .always()
+        .home()
+        .about("Shows every command of every client from now on."),
+    Command::new("SHUTDOWN", "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]", process::shutdown)
+        .admin()
+        .always()
+        .home()
+        .flag(flags::NO_MULTI | flags::ALLOW_BUSY | flags::SENTINEL)
+        .about("Ends the server."),
+    Command::new("LATENCY", "", container)
+        .arity(-2)
+        .container()
+        .since("2.8.13")
+        .complexity("That of the subcommand")
+        .about("Holds commands about latency."),
+    Command::new("LATENCY DOCTOR", "", latency::doctor)
+        .arity(2)
+        .admin()
+        .always()
+        .since("2.8.13")
+        .tips(SPECIAL_NODES)
+        .about("Says in words what was slow."),
+    Command::new("LATENCY GRAPH", "event", latency::graph)
+        .arity(3)
+        .admin()
+        .always()
+        .since("2.8.13")
+        .tips(SPECIAL_NODES)
+        .about("Draws the samples of an event."),
+    Command::new("LATENCY HELP", "", help)
+        .arity(2)
+        .always()
+        .since("2.8.13")
+        .about("Lists these subcommands."),
+    Command::new("LATENCY HISTOGRAM", "[command [command ...]]", latency::histogram)
+        .arity(-2)
+        .admin()
+        .always()
+        .since("7.0.0")
+        .tips(SPECIAL_NODES)
+        .about("Returns how long commands took, as counts up to each power of two of microseconds.")
+        .complexity("O(N), N being the number of commands"),
+    Command::new("LATENCY HISTORY", "event", latency::history)
+        .arity(3)
+        .admin()
+        .always()
+        .since("2.8.13")
+        .tips(SPECIAL_NODES)
+        .about("Returns the samples of an event."),
+    Command::new("LATENCY LATEST", "", latency::latest)
+        .arity(2)
+        .admin()
+        .always()
+        .since("2.8.13")
+        .tips(SPECIAL_NODES)
+        .about("Returns the latest sample of every event."),
+    Command::new("LATENCY RESET", "[event [event ...]]", latency::reset)
+        .arity(-2)
+        .admin()
+        .always()
+        .since("2.8.13")
+        .tips(&["request_policy:all_nodes", "response_policy:agg_sum"])
+        .about("Forgets the samples of events, or of all."),
+    Command::new("SLOWLOG", "", container)
+        .arity(-2)
+        .container()
+        .since("2.2.12")
+        .complexity("That of the subcommand")
+        .about("Holds commands about the slow log."),
+    Command::new("SLOWLOG GET", "[count]", slowlog::get)
+        .arity(-2)
+        .flag(flags::ADMIN)
+        .always()
+        .since("2.2.12")
+        .tips(&["request_policy:all_nodes", "nondeterministic_output"])
+        .about("Returns the newest entries of the slow log.")
+        .complexity("O(N), N being the number of entries"),
+    Command::new("SLOWLOG HELP", "", help).arity(2).always().since("6.2.0").about("Lists these subcommands."),
+    Command::new("SLOWLOG LEN", "", slowlog::len)
+        .arity(2)
+        .flag(flags::ADMIN)
+        .always()
+        .since("2.2.12")
+        .tips(&["request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"])
+        .about("Counts the entries of the slow log."),
+    Command::new("SLOWLOG RESET", "", slowlog::reset)
+        .arity(2)
+        .flag(flags::ADMIN)
+        .always()
+        .since("2.2.12")
+        .tips(ALL_NODES)
+        .about("Empties the slow log."),
+];
