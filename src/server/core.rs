@@ -79,8 +79,8 @@ pub struct Core {
     pub(super) monitor: super::monitor::Reorder,
     /// The home shard came back in the middle of a step: look at `waiting` again.
     pub(super) revisit: bool,
-    /// Time of the last tick, unix ms, and of the last round of client time-outs.
-    last_tick_ms: i64,
+    /// Unix ms at the last event: the time of all that follows from it.
+    pub(super) now_ms: i64,
 }
 
 impl Core {
@@ -113,7 +113,7 @@ impl Core {
             rng,
             monitor: super::monitor::Reorder::default(),
             revisit: false,
-            last_tick_ms: 0,
+            now_ms: 0,
         }
     }
 
@@ -132,7 +132,7 @@ impl Core {
 
     /// Takes a connection in: it lives here from now on.
     fn adopt(&mut self, new: NewConnection) {
-        self.refresh_config();
+        self.begin_event();
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot { generation: 0, connection: None, released: true });
             self.slots.len() as u32 - 1
@@ -142,7 +142,7 @@ impl Core {
         place.released = false;
         let id = ConnectionId { core: self.id as u16, slot, generation: place.generation };
         let client_id = self.shared.next_client_id.fetch_add(1, AcqRel);
-        let now_ms = self.shared.clock.unix_ms();
+        let now_ms = self.now_ms;
         let card = Arc::new(Card::new(client_id, id, new.fd, new.addr, new.laddr, now_ms));
         card.set_flag(flag::UNIX_SOCKET, new.unix_socket);
         card.resp.set(2);
@@ -165,11 +165,11 @@ impl Core {
 
     /// Bytes arrived on a connection.
     pub fn received(&mut self, slot: u32, bytes: &[u8]) {
-        self.refresh_config();
+        self.begin_event();
         let metrics = &self.shared.metrics[self.id];
         metrics.net_input_bytes.add(bytes.len() as u64);
         metrics.reads_processed.add(1);
-        let now_ms = self.shared.clock.unix_ms();
+        let now_ms = self.now_ms;
         let connection = self.connection_mut(slot);
         if connection.state == State::Closing {
             return;
@@ -273,7 +273,7 @@ impl Core {
 
     /// There is output: tells the driver once, and enforces the limits on unsent replies.
     pub(super) fn output_grew(&mut self, slot: u32) {
-        let now_ms = self.shared.clock.unix_ms();
+        let now_ms = self.now_ms;
         let limit = self.config.client_output_buffer_limits[0];
         let connection = self.connection_mut(slot);
         if connection.output.is_empty() {
@@ -344,7 +344,7 @@ impl Core {
 
     /// A message of another core.
     pub fn message(&mut self, message: Message) {
-        self.refresh_config();
+        self.begin_event();
         match message {
             Message::Batch(batch) => self.advance(batch),
             Message::Shard(shard) => self.shard_returned(shard),
@@ -372,11 +372,10 @@ impl Core {
 
     /// Periodic work: expiry, freeing, time-outs, the end of a pause. Call every `tick_ms` while `wants_tick`.
     pub fn tick(&mut self) {
-        self.refresh_config();
-        let now_ms = self.shared.clock.unix_ms();
-        self.last_tick_ms = now_ms;
+        self.begin_event();
+        let now_ms = self.now_ms;
         if self.shards[self.id].is_some() {
-            self.expire_some(now_ms);
+            self.expire_some();
         }
         if self.config.timeout_s > 0 {
             self.close_idle(now_ms);
@@ -410,8 +409,10 @@ impl Core {
         &self.config
     }
 
+    /// The start of an event: looks at the clock, and at the configuration if it changed.
     #[inline]
-    fn refresh_config(&mut self) {
+    fn begin_event(&mut self) {
+        self.now_ms = self.shared.clock.unix_ms();
         if self.shared.config_epoch() != self.config_epoch {
             self.config_epoch = self.shared.config_epoch();
             self.config = self.shared.config();
@@ -420,8 +421,14 @@ impl Core {
 
     // ---- what the parts above share ----
 
+    #[inline]
     pub(super) fn connection_mut(&mut self, slot: u32) -> &mut Connection {
         self.slots[slot as usize].connection.as_mut().expect("K2: the slot is taken")
+    }
+
+    #[inline]
+    pub(super) fn connection_at(&self, slot: u32) -> &Connection {
+        self.slots[slot as usize].connection.as_ref().expect("K2: the slot is taken")
     }
 
     /// The connection, if it is still that one.
@@ -446,9 +453,10 @@ impl Core {
         }
     }
 
-    pub(super) fn moment(&mut self, now_ms: i64, touch: bool) -> Moment {
+    /// How commands look at the keyspace now. `touch`: they refresh access clocks.
+    pub(super) fn moment(&mut self, touch: bool) -> Moment {
         Moment {
-            now_ms,
+            now_ms: self.now_ms,
             touch,
             lfu: self.config.maxmemory_policy.is_lfu(),
             lfu_log_factor: self.config.lfu_log_factor as u32,
@@ -528,13 +536,13 @@ impl Core {
     }
 
     /// Active expiry: slices until the time is up or little was found, as Redis' slow cycle does.
-    fn expire_some(&mut self, now_ms: i64) {
+    fn expire_some(&mut self) {
         const BUCKETS: usize = 64;
         const BUDGET_US: u64 = 1000;
         if self.shared.active_expire_off.load(Relaxed) {
             return;
         }
-        let moment = self.moment(now_ms, false);
+        let moment = self.moment(false);
         let start = self.shared.clock.mono_us();
         let shard = self.shards[self.id].as_mut().expect("the caller looked");
         let budget = BUDGET_US * self.config.active_expire_effort.max(1) as u64;

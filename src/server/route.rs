@@ -155,7 +155,6 @@ impl Core {
     }
 
     fn run_plain(&mut self, batch: &mut Batch, at_hand: ShardSet) {
-        let now_ms = self.shared.clock.unix_ms();
         while batch.next < batch.requests.list.len() && batch.replies.len() <= BATCH_REPLIES_MAX {
             let request = batch.requests.list[batch.next];
             if !request.shards.is_subset(at_hand)
@@ -163,21 +162,22 @@ impl Core {
             {
                 break;
             }
-            self.run_one(batch, batch.next, now_ms, None);
+            self.run_one(batch, batch.next, None);
             batch.next += 1;
         }
     }
 
     /// Runs one command of a batch.
-    fn run_one(&mut self, batch: &mut Batch, index: usize, now_ms: i64, home: Option<u32>) {
+    fn run_one(&mut self, batch: &mut Batch, index: usize, home: Option<u32>) {
         let request = batch.requests.list[index];
         let reports = self.registry.row(request.command).route == Route::Report;
         let report = reports.then(|| match &batch.kind {
             Kind::Report { report, .. } => (**report).clone(),
             _ => self.report_at_hand(),
         });
+        let no_touch = batch.session.is_some_and(|session| session.no_touch);
+        let moment = self.moment(!no_touch);
         let session: &mut Session = batch.session.as_mut().expect("a batch has a session");
-        let moment = self.moment(now_ms, !session.no_touch);
         let args = batch.requests.args(&request, &batch.buf);
         let call = Call {
             request,
@@ -196,9 +196,9 @@ impl Core {
         let Kind::Transaction { watched, at_home, .. } = std::mem::take(&mut batch.kind) else {
             unreachable!("the caller looked")
         };
-        let now_ms = self.shared.clock.unix_ms();
         let mut unchanged = true;
         for key in &watched {
+            let now_ms = self.now_ms;
             let shard = self.shards[key.shard].as_deref_mut().expect("C1: watched keys' shards are at hand");
             unchanged &= shard.watch.version(key.db, &key.key) == key.version;
             let expired_since = || {
@@ -217,7 +217,7 @@ impl Core {
             out.array(count);
             self.set_atomic(batch, true);
             let home = at_home.then_some(batch.home().slot);
-            (0..count).for_each(|index| self.run_one(batch, index, now_ms, home));
+            (0..count).for_each(|index| self.run_one(batch, index, home));
             self.set_atomic(batch, false);
         } else {
             out.null_array();
@@ -245,9 +245,8 @@ impl Core {
             *next += 1;
             return Ok(batch);
         }
-        let now_ms = self.shared.clock.unix_ms();
         let slot = batch.home().slot;
-        self.run_one(&mut batch, 0, now_ms, Some(slot));
+        self.run_one(&mut batch, 0, Some(slot));
         batch.next = 1;
         batch.kind = Kind::Plain;
         Ok(batch)

@@ -171,6 +171,7 @@ impl Core {
         let bulk_max = self.config.proto_max_bulk_len as usize;
         let registry = self.registry.clone();
         let connection = self.connection_mut(slot);
+        let mut last: Option<(&[u8], u16)> = None;
         let limits = Limits { bulk_max, authenticated: connection.authenticated, inline_max: INLINE_MAX };
         let mut position = 0;
         while chunk.list.len() < CHUNK_COMMANDS {
@@ -188,7 +189,15 @@ impl Core {
                 Ok(Step::Ready { consumed, argc }) => {
                     let end = position + consumed;
                     let args = Args::new(bytes, &chunk.spans[first_span as usize..]);
-                    let command = registry.resolve_number(args);
+                    let name = chunk.spans[first_span as usize];
+                    let name = &bytes[name.start as usize..(name.start + name.len) as usize];
+                    let command = match last {
+                        Some((known, number)) if known == name => number,
+                        _ => registry.resolve_number(args),
+                    };
+                    // A run of the same command is looked up once; containers differ by their second word.
+                    last = (command != Request::UNKNOWN && !registry.row(command).name.contains(' '))
+                        .then_some((name, command));
                     chunk.list.push(Request {
                         command,
                         first_span,
@@ -259,8 +268,8 @@ impl Core {
 
     /// Runs parsed commands in order. Some(bytes used): the connection has to wait before it goes on.
     fn run_list(&mut self, slot: u32, chunk: &mut Requests, bytes: &[u8]) -> Option<usize> {
-        let now_ms = self.shared.clock.unix_ms();
         let gates = self.shared.gates();
+        let moment = self.moment(true);
         let mut index = 0;
         while index < chunk.list.len() {
             let request = chunk.list[index];
@@ -271,7 +280,7 @@ impl Core {
                 return Some(request.begin as usize);
             }
             let args = chunk.args(&request, bytes);
-            match self.judge(slot, &request, args, now_ms, gates) {
+            match self.judge(slot, &request, args, gates) {
                 Verdict::Run
                     if request.command == self.exec && self.connection_mut(slot).transaction.is_some() =>
                 {
@@ -279,9 +288,9 @@ impl Core {
                     index += 1;
                 }
                 Verdict::Run => {
-                    let ran = self.run_local(slot, chunk, index, bytes, now_ms);
+                    let ran = self.run_local(slot, chunk, index, bytes, &moment);
                     if ran == 0 {
-                        let taken = self.depart(slot, chunk, index, bytes, now_ms, gates);
+                        let taken = self.depart(slot, chunk, index, bytes, gates);
                         index += taken;
                     } else {
                         index += ran;
@@ -305,13 +314,10 @@ impl Core {
         (state != State::Ready).then(|| chunk.list.last().map_or(0, |last| last.end as usize))
     }
 
-    fn judge(&mut self, slot: u32, request: &Request, args: Args, now_ms: i64, gates: u32) -> Verdict {
-        let (shared, registry) = (self.shared.clone(), self.registry.clone());
-        Gates { shared: &shared, registry: &registry, now_ms, gates }.judge(
-            self.connection_mut(slot),
-            request,
-            args,
-        )
+    #[inline]
+    fn judge(&self, slot: u32, request: &Request, args: Args, gates: u32) -> Verdict {
+        let gates = Gates { shared: &self.shared, registry: &self.registry, now_ms: self.now_ms, gates };
+        gates.judge(self.connection_at(slot), request, args)
     }
 
     /// Runs commands from `index` on while they can run on this core. Returns how many did.
@@ -321,7 +327,7 @@ impl Core {
         chunk: &mut Requests,
         index: usize,
         bytes: &[u8],
-        now_ms: i64,
+        moment: &Moment,
     ) -> usize {
         let request = &mut chunk.list[index];
         let command = self.registry.row(request.command);
@@ -343,13 +349,20 @@ impl Core {
         if self.shared.gates() & gate::MONITORED != 0 {
             self.monitor_command(slot, &request, argv);
         }
-        self.run_here(slot, request, argv, now_ms, report.as_ref());
+        self.run_here(slot, request, argv, moment, report.as_ref());
         1
     }
 
     /// Runs one command on this core, straight from the receive buffer into the connection's output.
     #[inline]
-    fn run_here(&mut self, slot: u32, request: Request, args: Args, now_ms: i64, report: Option<&Report>) {
+    fn run_here(
+        &mut self,
+        slot: u32,
+        request: Request,
+        args: Args,
+        moment: &Moment,
+        report: Option<&Report>,
+    ) {
         let connection = self.connection_mut(slot);
         let mut session = connection.session;
         let mut out = std::mem::take(&mut connection.output);
@@ -360,7 +373,7 @@ impl Core {
         }
         let from = out.len();
         let mut notes = std::mem::take(&mut self.notes);
-        let moment = self.moment(now_ms, !session.no_touch);
+        let moment = Moment { touch: !session.no_touch, ..*moment };
         let call =
             Call { request, args, session: &mut session, out: &mut out, notes: &mut notes, moment, report };
         self.parts(Some(slot)).call(call);
@@ -393,15 +406,7 @@ impl Core {
 
     /// Makes a batch of the command at `index` and those behind it that may travel with it, and sends it off.
     /// Returns how many commands it took.
-    fn depart(
-        &mut self,
-        slot: u32,
-        chunk: &Requests,
-        index: usize,
-        bytes: &[u8],
-        now_ms: i64,
-        gates: u32,
-    ) -> usize {
+    fn depart(&mut self, slot: u32, chunk: &Requests, index: usize, bytes: &[u8], gates: u32) -> usize {
         let mut batch = self.new_batch(slot);
         let first = self.registry.row(chunk.list[index].command);
         if first.route == Route::Report {
@@ -415,7 +420,7 @@ impl Core {
             let taken = batch.requests.list.len();
             if taken > 0
                 && (batch.buf.len() >= BATCH_BYTES_MAX
-                    || !self.may_travel(slot, chunk, request, bytes, now_ms, gates))
+                    || !self.may_travel(slot, chunk, request, bytes, gates))
             {
                 break;
             }
@@ -434,17 +439,9 @@ impl Core {
     }
 
     /// Whether a command may travel behind others of its connection: it passes the gates and is no business of home.
-    fn may_travel(
-        &mut self,
-        slot: u32,
-        chunk: &Requests,
-        request: &Request,
-        bytes: &[u8],
-        now_ms: i64,
-        gates: u32,
-    ) -> bool {
+    fn may_travel(&self, slot: u32, chunk: &Requests, request: &Request, bytes: &[u8], gates: u32) -> bool {
         let args = chunk.args(request, bytes);
-        matches!(self.judge(slot, request, args, now_ms, gates), Verdict::Run)
+        matches!(self.judge(slot, request, args, gates), Verdict::Run)
             && !matches!(self.registry.row(request.command).route, Route::Home | Route::Report)
     }
 
