@@ -37,11 +37,6 @@ pub mod sync {
         }
 
         #[inline]
-        pub fn with<R>(&self, use_it: impl FnOnce(*const T) -> R) -> R {
-            use_it(self.0.get())
-        }
-
-        #[inline]
         pub fn with_mut<R>(&self, use_it: impl FnOnce(*mut T) -> R) -> R {
             use_it(self.0.get())
         }
@@ -123,7 +118,7 @@ impl<T> Consumer<T> {
             }
         }
         // SAFETY: I1: slots from head up to tail are filled; I2: only this consumer empties them.
-        let value = self.shared.slot(self.head).with(|slot| unsafe { (*slot).assume_init_read() });
+        let value = self.shared.slot(self.head).with_mut(|slot| unsafe { (*slot).assume_init_read() });
         self.head = self.head.wrapping_add(1);
         self.shared.head.0.store(self.head, Ordering::Release);
         Some(value)
