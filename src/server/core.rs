@@ -431,6 +431,13 @@ impl Core {
         self.slots[slot as usize].connection.as_ref().expect("K2: the slot is taken")
     }
 
+    /// The slots of the connections that are so.
+    #[cfg(test)]
+    pub(super) fn each_connection(&self, is_so: impl Fn(&Connection) -> bool) -> Vec<u32> {
+        let taken = |slot: &Slot| slot.connection.as_deref().is_some_and(&is_so);
+        (0..self.slots.len() as u32).filter(|&slot| taken(&self.slots[slot as usize])).collect()
+    }
+
     /// The connection, if it is still that one.
     pub(super) fn connection(&mut self, id: ConnectionId) -> Option<&mut Connection> {
         let slot = self.slots.get_mut(id.slot as usize)?;

@@ -6,6 +6,8 @@ pub mod boot;
 pub mod core;
 pub mod dispatch;
 pub mod driver;
+#[cfg(test)]
+mod inspect;
 pub mod monitor;
 pub mod route;
 pub mod run;

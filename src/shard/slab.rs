@@ -529,8 +529,9 @@ impl Slab {
 
 impl Drop for Slab {
     fn drop(&mut self) {
+        // The empty slab that `discard_region` leaves behind is dropped, too: it has nothing to discard.
         // SAFETY: I1: the slots end with the slab that they were borrowed from.
-        while !unsafe { self.discard_region() } {}
+        while !self.regions.is_empty() && !unsafe { self.discard_region() } {}
     }
 }
 

@@ -1,0 +1,397 @@
+//! Several cores in one thread, with the sockets of their clients and the rings between them, all from one seed.
+//! In: what clients write, and when they leave. Out: what they read.
+//! The world does what the io_uring driver does, in any order that the real one could come to: each ring between two
+//! cores has its own speed but keeps its order, input arrives split at any byte, output leaves in pieces, turns,
+//! ticks and idle work come at any moment, time passes at random.
+//! Invariant S1: everything random comes from the seed, so that a failure replays.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::*};
+
+use crate::base::clock::Clock;
+use crate::base::rng::Rng;
+use crate::commands::{FAMILIES, Registry};
+use crate::config::Config;
+use crate::server::batch::{Message, NewConnection};
+use crate::server::core::Core;
+use crate::shard::Shard;
+use crate::shared::{Facts, Shared};
+
+/// When every world begins, unix µs.
+const START_US: u64 = 1_700_000_000_000_000;
+/// Steps after which a world that is still busy is taken to go round in circles.
+const STEPS_MAX: u64 = 2_000_000;
+
+/// A client's number, and that of its socket.
+pub type ClientNumber = usize;
+
+/// Both ends of one client's connection, and what is on the way between them.
+#[derive(Default)]
+struct Socket {
+    /// Core and slot, once adopted.
+    place: Option<(usize, u32)>,
+    /// Written by the client, not yet received by the core.
+    to_core: VecDeque<u8>,
+    /// Handed over by the core, not yet sent; and how much of it left.
+    in_flight: Vec<u8>,
+    in_flight_sent: usize,
+    /// Received by the client and not yet read.
+    inbox: Vec<u8>,
+    paused: bool,
+    /// The core wants it closed once its output has left.
+    closing: bool,
+    /// The server closed it.
+    shut: bool,
+    /// The slot was given back to the core.
+    released: bool,
+    /// The client is gone; whether the core was told.
+    gone: bool,
+    told: bool,
+}
+
+impl Socket {
+    /// As the real driver has it: one send at a time, none on a socket that closes.
+    fn can_send(&self) -> bool {
+        self.in_flight.is_empty() && !self.shut
+    }
+}
+
+/// Something that can happen next.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    /// The first message on the ring of this number arrives.
+    Deliver(usize),
+    Receive(ClientNumber),
+    Sent(ClientNumber),
+    HangUp(ClientNumber),
+    Release(ClientNumber),
+    EndTurn(usize),
+    Tick(usize),
+    IdleWork(usize),
+    TimePasses,
+}
+
+pub struct World {
+    pub seed: u64,
+    pub rng: Rng,
+    pub shared: Arc<Shared>,
+    pub registry: Arc<Registry>,
+    pub cores: Vec<Core>,
+    clock_us: Arc<AtomicU64>,
+    /// From core to core: `from * cores + to`.
+    rings: Vec<VecDeque<Message>>,
+    /// How likely each ring is to deliver next.
+    speeds: Vec<u64>,
+    sockets: Vec<Socket>,
+    /// Which client sits in which slot of which core.
+    seats: HashMap<(usize, u32), ClientNumber>,
+    /// Cores that had events since their last turn ended.
+    in_turn: Vec<bool>,
+    /// Time passes by itself, and ticks come unasked.
+    pub restless: bool,
+    /// The most bytes that arrive at once.
+    piece_max: usize,
+    pub steps: u64,
+}
+
+impl World {
+    pub fn new(cores: usize, seed: u64) -> Self {
+        let mut rng = Rng::seeded(seed);
+        let clock_us = Arc::new(AtomicU64::new(START_US));
+        let registry = Arc::new(Registry::new(FAMILIES, &[]));
+        let config = Config::default();
+        let databases = config.databases as usize;
+        let clock = Clock::Manual(clock_us.clone());
+        let run_id = rng.run_id();
+        let shared = Arc::new(Shared::new(clock, config, cores, registry.len(), run_id, Facts::default()));
+        let hash_seed = rng.next_u64();
+        let make_core = |id| {
+            let shard = Box::new(Shard::new(id, databases, hash_seed));
+            Core::new(id, shared.clone(), registry.clone(), shard, Rng::seeded(seed ^ id as u64))
+        };
+        let cores_made: Vec<Core> = (0..cores).map(make_core).collect();
+        let speeds = (0..cores * cores).map(|_| 1 << (2 * rng.below(4))).collect();
+        let piece_max = [1, 7, 64, 1024, 65536][rng.below(5) as usize];
+        Self {
+            seed,
+            shared,
+            registry,
+            cores: cores_made,
+            clock_us,
+            rings: (0..cores * cores).map(|_| VecDeque::new()).collect(),
+            speeds,
+            sockets: Vec::new(),
+            seats: HashMap::new(),
+            in_turn: vec![false; cores],
+            restless: false,
+            piece_max,
+            steps: 0,
+            rng,
+        }
+    }
+
+    // ---- what clients do ----
+
+    /// A client connects; the core with the fewest clients will adopt it.
+    pub fn connect(&mut self) -> ClientNumber {
+        let number = self.sockets.len();
+        self.sockets.push(Socket::default());
+        let new = NewConnection {
+            fd: number as i32,
+            addr: format!("127.0.0.1:{}", 1024 + number),
+            laddr: "127.0.0.1:6379".into(),
+            unix_socket: false,
+            refusal: None,
+        };
+        self.cores[0].accepted(new);
+        self.in_turn[0] = true;
+        number
+    }
+
+    pub fn write(&mut self, client: ClientNumber, bytes: &[u8]) {
+        self.sockets[client].to_core.extend(bytes);
+    }
+
+    /// What the client received and did not read yet.
+    pub fn inbox(&mut self, client: ClientNumber) -> &mut Vec<u8> {
+        &mut self.sockets[client].inbox
+    }
+
+    /// The client goes away, and what is still on the way to the core is lost from a random byte on.
+    pub fn disconnect(&mut self, client: ClientNumber) {
+        let keep = self.rng.below(self.sockets[client].to_core.len() as u64 + 1) as usize;
+        let socket = &mut self.sockets[client];
+        socket.to_core.truncate(keep);
+        socket.gone = true;
+    }
+
+    /// Whether the server closed the client's connection.
+    pub fn is_shut(&self, client: ClientNumber) -> bool {
+        self.sockets[client].shut
+    }
+
+    /// Whether all that the client wrote has reached its core.
+    pub fn has_arrived(&self, client: ClientNumber) -> bool {
+        self.sockets[client].to_core.is_empty()
+    }
+
+    /// Core and slot of the client, once it was adopted.
+    pub fn place(&self, client: ClientNumber) -> Option<(usize, u32)> {
+        self.sockets[client].place
+    }
+
+    pub fn now_ms(&self) -> i64 {
+        (self.clock_us.load(Relaxed) / 1000) as i64
+    }
+
+    pub fn pass_ms(&mut self, ms: u64) {
+        self.clock_us.fetch_add(ms * 1000, Relaxed);
+    }
+
+    // ---- what happens ----
+
+    /// One random event. False: nothing is left to happen but time and idle work.
+    pub fn step(&mut self) -> bool {
+        self.steps += 1;
+        assert!(self.steps < STEPS_MAX, "seed {}: the world goes round in circles", self.seed);
+        let mut events = Vec::new();
+        self.collect(&mut events);
+        let busy = !events.is_empty();
+        if self.restless {
+            let core = self.rng.below(self.cores.len() as u64) as usize;
+            events.extend([(1, Event::Tick(core)), (1, Event::IdleWork(core)), (1, Event::TimePasses)]);
+        }
+        let total: u64 = events.iter().map(|(weight, _)| weight).sum();
+        if total == 0 {
+            return false;
+        }
+        let mut drawn = self.rng.below(total);
+        let (_, event) = *events
+            .iter()
+            .find(|(weight, _)| {
+                let hit = drawn < *weight;
+                drawn = drawn.wrapping_sub(*weight);
+                hit
+            })
+            .expect("a number below the total hits an event");
+        self.happen(event);
+        busy
+    }
+
+    /// Steps until nothing is left to happen.
+    pub fn run_until_quiet(&mut self) {
+        while self.step() {}
+    }
+
+    /// Everything that could happen next, with its weight.
+    fn collect(&self, events: &mut Vec<(u64, Event)>) {
+        for (number, ring) in self.rings.iter().enumerate() {
+            if !ring.is_empty() {
+                events.push((self.speeds[number], Event::Deliver(number)));
+            }
+        }
+        for (number, socket) in self.sockets.iter().enumerate() {
+            if socket.place.is_none() || socket.released {
+                continue;
+            }
+            if socket.shut {
+                events.push((4, Event::Release(number)));
+                continue;
+            }
+            if !socket.to_core.is_empty() && !socket.paused {
+                events.push((8, Event::Receive(number)));
+            } else if socket.gone && !socket.told {
+                events.push((8, Event::HangUp(number)));
+            }
+            if !socket.in_flight.is_empty() {
+                events.push((8, Event::Sent(number)));
+            }
+        }
+        let turns = self.in_turn.iter().enumerate().filter(|(_, in_turn)| **in_turn);
+        events.extend(turns.map(|(core, _)| (16, Event::EndTurn(core))));
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Deliver(ring) => {
+                let core = ring % self.cores.len();
+                let message = self.rings[ring].pop_front().expect("only a ring with messages delivers");
+                self.cores[core].message(message);
+                self.in_turn[core] = true;
+            }
+            Event::Receive(client) => self.receive(client),
+            Event::Sent(client) => self.sent(client),
+            Event::HangUp(client) => {
+                self.sockets[client].told = true;
+                let (core, slot) = self.seat(client);
+                self.cores[core].hung_up(slot);
+                self.in_turn[core] = true;
+            }
+            Event::Release(client) => {
+                let (core, slot) = self.seat(client);
+                let socket = &mut self.sockets[client];
+                socket.released = true;
+                socket.in_flight.clear();
+                self.seats.remove(&(core, slot));
+                self.cores[core].released(slot);
+                self.in_turn[core] = true;
+            }
+            Event::EndTurn(core) => self.end_turn(core),
+            Event::Tick(core) => {
+                self.cores[core].tick();
+                self.in_turn[core] = true;
+            }
+            Event::IdleWork(core) => {
+                self.cores[core].idle_work();
+            }
+            Event::TimePasses => {
+                let us = self.rng.below(3000);
+                self.clock_us.fetch_add(us, Relaxed);
+            }
+        }
+    }
+
+    fn seat(&self, client: ClientNumber) -> (usize, u32) {
+        self.sockets[client].place.expect("it was adopted")
+    }
+
+    fn receive(&mut self, client: ClientNumber) {
+        let (core, slot) = self.seat(client);
+        let socket = &mut self.sockets[client];
+        let most = socket.to_core.len().min(self.piece_max);
+        let count = if self.rng.below(4) == 0 { most } else { 1 + self.rng.below(most as u64) as usize };
+        let bytes: Vec<u8> = socket.to_core.drain(..count).collect();
+        self.cores[core].received(slot, &bytes);
+        self.in_turn[core] = true;
+    }
+
+    /// A piece of what was handed over has left.
+    fn sent(&mut self, client: ClientNumber) {
+        let (core, slot) = self.seat(client);
+        let socket = &mut self.sockets[client];
+        let rest = &socket.in_flight[socket.in_flight_sent..];
+        let count = match self.rng.below(2) {
+            0 => rest.len(),
+            _ => 1 + self.rng.below(rest.len() as u64) as usize,
+        };
+        if !socket.gone {
+            socket.inbox.extend_from_slice(&rest[..count]);
+        }
+        socket.in_flight_sent += count;
+        let idle = socket.in_flight_sent == socket.in_flight.len();
+        self.cores[core].sent(slot, count);
+        self.in_turn[core] = true;
+        if idle {
+            let socket = &mut self.sockets[client];
+            socket.in_flight_sent = 0;
+            let buffer = std::mem::take(&mut socket.in_flight);
+            self.cores[core].keep_buffer(buffer);
+            self.send(core, slot);
+        }
+    }
+
+    /// Ends the turn of a core: it goes on with what became possible, and gets what it asks for.
+    fn end_turn(&mut self, core: usize) {
+        self.in_turn[core] = false;
+        self.cores[core].finish_turn();
+        let actions = std::mem::take(&mut self.cores[core].actions);
+        for (slot, fd) in actions.adopt {
+            let client = fd as ClientNumber;
+            self.sockets[client].place = Some((core, slot));
+            let old = self.seats.insert((core, slot), client);
+            assert!(old.is_none(), "seed {}: K2: slot {slot} of core {core} is taken", self.seed);
+        }
+        for slot in actions.send {
+            self.send(core, slot);
+        }
+        for (slot, pause) in actions.pause {
+            if let Some(&client) = self.seats.get(&(core, slot)) {
+                self.sockets[client].paused = pause;
+            }
+        }
+        for (slot, flush) in actions.close {
+            let Some(&client) = self.seats.get(&(core, slot)) else { continue };
+            let socket = &mut self.sockets[client];
+            if flush && !socket.can_send() {
+                socket.closing = true;
+            } else {
+                socket.shut = true;
+            }
+        }
+        for (to, message) in actions.mesh {
+            assert!(to != core, "seed {}: a core sends nothing to itself", self.seed);
+            self.rings[core * self.cores.len() + to].push_back(message);
+        }
+    }
+
+    /// Takes what a connection has to say, if its socket is free; closes it if that was its last word.
+    fn send(&mut self, core: usize, slot: u32) {
+        let Some(&client) = self.seats.get(&(core, slot)) else { return };
+        let socket = &mut self.sockets[client];
+        if !socket.can_send() {
+            return;
+        }
+        self.cores[core].take_output(slot, &mut socket.in_flight);
+        if socket.in_flight.is_empty() && socket.closing {
+            socket.shut = true;
+        }
+    }
+
+    // ---- what must hold ----
+
+    /// What is wrong with a world in which nothing is left to happen.
+    pub fn unfinished(&mut self) -> Option<String> {
+        if let Some(ring) = self.rings.iter().position(|ring| !ring.is_empty()) {
+            return Some(format!("ring {ring} still holds messages"));
+        }
+        self.cores.iter_mut().find_map(|core| core.unfinished().map(|why| format!("core {}: {why}", core.id)))
+    }
+
+    /// Asserts that nothing is left anywhere: no batch, no lease, no waiter.
+    pub fn verify_quiet(&mut self) {
+        if let Some(why) = self.unfinished() {
+            panic!("seed {}, {} cores: {why}", self.seed, self.cores.len());
+        }
+    }
+}
