@@ -91,6 +91,45 @@ pub struct LatencySeries {
 /// Samples kept of a latency event.
 pub const LATENCY_SAMPLES: usize = 160;
 
+/// Sums over all cores, from which INFO derives rates.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Totals {
+    pub commands: u64,
+    pub input_bytes: u64,
+    pub output_bytes: u64,
+}
+
+/// Totals at a moment, and how fast they grew up to then, in units a second.
+#[derive(Default, Debug)]
+struct Sample {
+    mono_us: u64,
+    totals: Totals,
+    rates: Totals,
+}
+
+/// Rates are not computed over less time than this.
+const RATE_US_MIN: u64 = 100_000;
+
+impl Sample {
+    /// The rates up to now.
+    fn advance(&mut self, now_us: u64, now: Totals) -> Totals {
+        let elapsed_us = now_us.saturating_sub(self.mono_us);
+        if elapsed_us >= RATE_US_MIN {
+            let rate = |now: u64, then: u64| {
+                (now.saturating_sub(then) as u128 * 1_000_000 / elapsed_us as u128) as u64
+            };
+            let then = self.totals;
+            self.rates = Totals {
+                commands: rate(now.commands, then.commands),
+                input_bytes: rate(now.input_bytes, then.input_bytes),
+                output_bytes: rate(now.output_bytes, then.output_bytes),
+            };
+            (self.mono_us, self.totals) = (now_us, now);
+        }
+        self.rates
+    }
+}
+
 /// The server as all its cores see it.
 pub struct Shared {
     pub clock: Clock,
@@ -113,6 +152,10 @@ pub struct Shared {
     /// Clients under MONITOR, each with the place of its first line in their common order.
     pub monitors: Mutex<Vec<(crate::client::ConnectionId, u64)>>,
     pub monitor_next: AtomicU64,
+    /// What INFO saw when it last computed rates.
+    sample: Mutex<Sample>,
+    /// The most memory that INFO or MEMORY ever saw used.
+    pub memory_peak: AtomicU64,
     pub run_id: String,
     pub start_ms: i64,
     /// Set by DEBUG SET-ACTIVE-EXPIRE 0.
@@ -142,6 +185,7 @@ impl Shared {
         facts: Facts,
     ) -> Self {
         let start_ms = clock.unix_ms();
+        let sample = Sample { mono_us: clock.mono_us(), ..Sample::default() };
         Self {
             clock,
             config: RwLock::new(Arc::new(config)),
@@ -159,6 +203,8 @@ impl Shared {
             errors: Mutex::default(),
             monitors: Mutex::default(),
             monitor_next: AtomicU64::new(0),
+            sample: Mutex::new(sample),
+            memory_peak: AtomicU64::new(0),
             run_id,
             start_ms,
             active_expire_off: AtomicBool::new(false),
@@ -233,10 +279,37 @@ impl Shared {
         }
     }
 
+    /// How fast the totals grew since somebody asked, a second: over 100 ms at least.
+    pub fn rates(&self, totals: Totals) -> Totals {
+        let now_us = self.clock.mono_us();
+        self.sample.lock().expect("nobody panics holding the sample").advance(now_us, totals)
+    }
+
+    /// The totals start again from zero.
+    pub fn forget_rates(&self) {
+        let mono_us = self.clock.mono_us();
+        *self.sample.lock().expect("nobody panics holding the sample") =
+            Sample { mono_us, ..Sample::default() };
+    }
+
     /// Assigns a new connection to the core with the fewest, the lowest number first among equals.
     pub fn assign_core(&self) -> usize {
         let fewest = (0..self.loads.len()).min_by_key(|&core| self.loads[core].load(Relaxed)).unwrap_or(0);
         self.loads[fewest].fetch_add(1, Relaxed);
         fewest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_over_the_time_since_the_last_question() {
+        let totals = |commands| Totals { commands, ..Totals::default() };
+        let mut sample = Sample::default();
+        assert_eq!(sample.advance(2_000_000, totals(1000)).commands, 500);
+        assert_eq!(sample.advance(2_050_000, totals(9000)).commands, 500, "too early to tell");
+        assert_eq!(sample.advance(3_000_000, totals(1200)).commands, 200);
     }
 }

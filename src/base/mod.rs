@@ -6,3 +6,4 @@ pub mod glob;
 pub mod number;
 pub mod quoted;
 pub mod rng;
+pub mod usage;

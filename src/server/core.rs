@@ -413,6 +413,12 @@ impl Core {
     #[inline]
     fn begin_event(&mut self) {
         self.now_ms = self.shared.clock.unix_ms();
+        self.refresh_config();
+    }
+
+    /// What runs next sees the configuration in force, also behind a CONFIG SET of its own pipeline.
+    #[inline]
+    pub(super) fn refresh_config(&mut self) {
         if self.shared.config_epoch() != self.config_epoch {
             self.config_epoch = self.shared.config_epoch();
             self.config = self.shared.config();

@@ -189,6 +189,7 @@ impl Core {
             report: report.as_ref(),
         };
         self.parts(home).call(call);
+        self.refresh_config();
     }
 
     /// EXEC: checks the watched keys, then runs everything with all shards at hand.

@@ -377,6 +377,7 @@ impl Core {
         let call =
             Call { request, args, session: &mut session, out: &mut out, notes: &mut notes, moment, report };
         self.parts(Some(slot)).call(call);
+        self.refresh_config();
         let connection = self.connection_mut(slot);
         connection.session = session;
         if connection.reply_mode != ReplyMode::On {

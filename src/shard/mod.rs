@@ -9,7 +9,7 @@ pub mod store;
 pub mod table;
 pub mod watch;
 
-pub use db::{Db, Moment, Overdue, Report};
+pub use db::{Db, DbReport, Moment, Overdue, Report};
 pub use entry::{Encoding, Entry, Type, Value};
 pub use store::{Removed, Store};
 
@@ -27,6 +27,13 @@ pub struct ShardCounters {
     pub expire_cycle_us: u64,
     /// Changes since the last save.
     pub dirty: u64,
+}
+
+impl ShardCounters {
+    /// CONFIG RESETSTAT: everything but the changes since the last save.
+    pub fn reset(&mut self) {
+        *self = Self { dirty: self.dirty, ..Self::default() };
+    }
 }
 
 pub struct Shard {

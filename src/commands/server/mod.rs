@@ -1,19 +1,24 @@
 //! Commands about the server: its configuration, its state, its logs, and whole databases.
 //! Absent: clients (`connection`), ACLs, persistence, replication.
 
+mod config;
+mod info;
 mod keyspace;
 mod latency;
 mod lolwut;
+mod memory;
 mod process;
 mod slowlog;
 
 use super::help::{container, help};
-use super::{Command, Route, flags};
+use super::{Command, KeySpec, Route, flags};
 
 const ALL_NODES: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
 const ALL_SHARDS: &[&str] = &["request_policy:all_shards", "response_policy:all_succeeded"];
 const SPECIAL_NODES: &[&str] =
     &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"];
+const SPECIAL_SHARDS: &[&str] =
+    &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"];
 const KEYSPACE_DANGEROUS: &[&str] = &["keyspace", "dangerous"];
 const ADMIN_DANGEROUS: &[&str] = &["admin", "dangerous"];
 const VARYING: &[&str] = &["nondeterministic_output"];
@@ -88,6 +93,88 @@ pub const TABLE: &[Command] = &[
         .home()
         .flag(flags::NO_MULTI | flags::ALLOW_BUSY | flags::SENTINEL)
         .about("Ends the server."),
+    Command::new("CONFIG", "", container)
+        .arity(-2)
+        .container()
+        .since("2.0.0")
+        .complexity("That of the subcommand")
+        .about("Holds commands about the configuration."),
+    Command::new("CONFIG GET", "parameter [parameter ...]", config::get)
+        .arity(-3)
+        .admin()
+        .always()
+        .since("2.0.0")
+        .about("Returns the parameters that match, with their values.")
+        .complexity("O(N), N being the number of parameters"),
+    Command::new("CONFIG HELP", "", help).arity(2).always().since("5.0.0").about("Lists these subcommands."),
+    Command::new("CONFIG RESETSTAT", "", config::resetstat)
+        .arity(2)
+        .admin()
+        .always()
+        .route(Route::All)
+        .since("2.0.0")
+        .tips(ALL_NODES)
+        .about("Sets the counters of INFO back to zero."),
+    Command::new("CONFIG REWRITE", "", config::rewrite)
+        .arity(2)
+        .admin()
+        .always()
+        .since("2.8.0")
+        .tips(ALL_NODES)
+        .about("Writes the configuration in force into its file."),
+    Command::new("CONFIG SET", "parameter value [parameter value ...]", config::set)
+        .arity(-4)
+        .admin()
+        .always()
+        .home()
+        .since("2.0.0")
+        .tips(ALL_NODES)
+        .about("Changes parameters, all of them or none.")
+        .complexity("O(N), N being the number of parameters"),
+    Command::new("INFO", "[section [section ...]]", info::info)
+        .always()
+        .flag(flags::SENTINEL)
+        .route(Route::Report)
+        .categories(&["dangerous"])
+        .tips(SPECIAL_SHARDS)
+        .about("Describes the state of the server."),
+    Command::new("MEMORY", "", container)
+        .arity(-2)
+        .container()
+        .since("4.0.0")
+        .complexity("That of the subcommand")
+        .about("Holds commands about memory."),
+    Command::new("MEMORY DOCTOR", "", memory::doctor)
+        .arity(2)
+        .route(Route::Report)
+        .since("4.0.0")
+        .tips(SPECIAL_SHARDS)
+        .about("Says in words whether something about memory looks wrong."),
+    Command::new("MEMORY HELP", "", help).arity(2).always().since("4.0.0").about("Lists these subcommands."),
+    Command::new("MEMORY MALLOC-STATS", "", memory::malloc_stats)
+        .arity(2)
+        .flag(flags::LOADING)
+        .since("4.0.0")
+        .tips(SPECIAL_SHARDS)
+        .about("Describes the state of the allocator."),
+    Command::new("MEMORY PURGE", "", memory::purge)
+        .arity(2)
+        .flag(flags::LOADING)
+        .since("4.0.0")
+        .tips(ALL_SHARDS)
+        .about("Asks the allocator to give memory back to the system."),
+    Command::new("MEMORY STATS", "", memory::stats)
+        .arity(2)
+        .route(Route::Report)
+        .since("4.0.0")
+        .tips(SPECIAL_SHARDS)
+        .about("Returns where memory is."),
+    Command::new("MEMORY USAGE", "key [SAMPLES count]", memory::usage)
+        .arity(-3)
+        .read()
+        .keys(&[KeySpec::at(2, "RO")])
+        .since("4.0.0")
+        .about("Returns the bytes that a key and its value take."),
     Command::new("LATENCY", "", container)
         .arity(-2)
         .container()

@@ -1,0 +1,84 @@
+//! CONFIG: looks at the configuration, changes it while the server runs, writes it back.
+
+use std::sync::Arc;
+
+use crate::client::{Args, flag};
+use crate::commands::{Context, Error, Signal};
+use crate::config::{Config, set_failed};
+
+/// CONFIG GET pattern [pattern ...]: what is in force now, also behind a CONFIG SET of the same pipeline.
+pub fn get(cx: &mut Context, args: Args) -> Result<(), Error> {
+    let patterns: Vec<&[u8]> = args.from(2).iter().collect();
+    let found = cx.shared.config().get(&patterns);
+    cx.out.map(found.len());
+    for (name, value) in found {
+        cx.out.bulk(&name);
+        cx.out.bulk(&value);
+    }
+    Ok(())
+}
+
+pub fn set(cx: &mut Context, args: Args) -> Result<(), Error> {
+    let pairs: Vec<&[u8]> = args.from(2).iter().collect();
+    let local = is_local(cx);
+    let old = cx.shared.config();
+    cx.shared
+        .update_config(|config| {
+            let next = config.set(&pairs, local)?.config;
+            carry_out(config, &next)?;
+            *config = next;
+            Ok(())
+        })
+        .map_err(|text: String| Error::new(text))?;
+    if settings_of_ticks(&old) != settings_of_ticks(&cx.shared.config()) {
+        // Cores that sleep without a tick have to look whether they need one now.
+        cx.signals.push(Signal::Resume);
+    }
+    cx.out.ok();
+    Ok(())
+}
+
+fn settings_of_ticks(config: &Arc<Config>) -> (u32, u32) {
+    (config.timeout_s, config.hz)
+}
+
+/// Whether the client is on this host, which `enable-protected-configs local` asks for.
+fn is_local(cx: &mut Context) -> bool {
+    let card = cx.card();
+    let address = card.addr.parse::<std::net::SocketAddr>();
+    card.has(flag::UNIX_SOCKET) || address.is_ok_and(|address| address.ip().to_canonical().is_loopback())
+}
+
+/// Does what has to happen once when values change; refuses what cannot be changed while the server runs.
+fn carry_out(old: &Config, new: &Config) -> Result<(), String> {
+    const RESTART: &str = "it takes effect at start only: write it to the configuration file and restart";
+    if new.port != old.port {
+        return Err(set_failed("port", RESTART));
+    }
+    if new.bind != old.bind {
+        return Err(set_failed("bind", RESTART));
+    }
+    if new.dir != old.dir {
+        std::env::set_current_dir(&new.dir)
+            .map_err(|error| set_failed("dir", &crate::config::os_error_text(&error)))?;
+    }
+    Ok(())
+}
+
+/// Runs with every shard at hand: some of the counters are theirs.
+pub fn resetstat(cx: &mut Context, _args: Args) -> Result<(), Error> {
+    for shard in cx.shards() {
+        shard.counters.reset();
+    }
+    cx.shared.metrics.iter().for_each(|core| core.reset());
+    cx.shared.errors.lock().expect("nobody panics holding the error counts").clear();
+    cx.shared.forget_rates();
+    cx.out.ok();
+    Ok(())
+}
+
+pub fn rewrite(cx: &mut Context, _args: Args) -> Result<(), Error> {
+    cx.shared.config().rewrite_file(None).map_err(Error::new)?;
+    cx.out.ok();
+    Ok(())
+}
