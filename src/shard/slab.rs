@@ -1,5 +1,5 @@
 //! Allocates the entries and buckets of one store, and knows to the page what they cost.
-//! In: sizes. Out: slots at fixed addresses, aligned to 8 bytes (runs of bucket lines to 64).
+//! In: sizes. Out: slots at fixed addresses, aligned to 8 bytes, or to a cache line if that divides the size.
 //! Absent: moving slots to close holes, growing in place, what is in a slot.
 //!
 //! A general allocator pays for what the store does not need: threads, any alignment, size classes 12-25% apart.
@@ -51,12 +51,10 @@ const REGION_BYTES_MAX: usize = REGION_CHUNKS_MAX * CHUNK_BYTES;
 /// Free chunks keep this much memory; what is over goes back to the kernel.
 const IDLE_BYTES_MAX: usize = REGION_BYTES_MAX;
 
-/// Lengths of the runs of 64-byte lines that the table may ask for: chosen to fill a chunk's 1023 lines without waste.
-pub const LINES: [u8; 27] =
-    [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 17, 20, 25, 31, 39, 48, 56, 63, 68, 73, 78, 85, 93, 102, 113, 127];
 const LINE_BYTES: usize = 64;
-const SLOT_CLASSES: usize = (SLOT_BYTES_MAX - SLOT_BYTES_MIN) / 8 + 1;
-const CLASSES: usize = SLOT_CLASSES + LINES.len();
+const CLASSES: usize = (SLOT_BYTES_MAX - SLOT_BYTES_MIN) / 8 + 1;
+/// A store that was emptied keeps its memory only if it is no more than this.
+const EMPTY_BYTES_MAX: usize = 64 << 10;
 
 /// The head of a chunk in use.
 #[repr(C, align(64))]
@@ -158,19 +156,13 @@ impl Slab {
         if bytes < SLOT_BYTES_MIN { SLOT_BYTES_MIN } else { bytes.next_multiple_of(8) }
     }
 
-    /// A slot of at least `bytes`, not initialised, aligned to 8.
+    /// A slot of at least `bytes`, not initialised, aligned to 8; to 64 if `bytes` is a multiple of that, up to 1 KiB.
     #[inline]
     pub fn alloc(&mut self, bytes: usize) -> NonNull<u8> {
         if bytes > SLOT_BYTES_MAX {
             return self.alloc_large(bytes);
         }
         self.alloc_class((Self::slot_bytes(bytes) - SLOT_BYTES_MIN) / 8)
-    }
-
-    /// A run of `LINES[index]` lines of 64 bytes, not initialised, aligned to 64.
-    pub fn alloc_lines(&mut self, index: usize) -> NonNull<u8> {
-        assert!(index < LINES.len());
-        self.alloc_class(SLOT_CLASSES + index)
     }
 
     /// Takes a slot back.
@@ -187,15 +179,6 @@ impl Slab {
             // SAFETY: the caller's promise; up to this size every slot lies in a chunk.
             unsafe { self.free_slot(slot) };
         }
-    }
-
-    /// Takes a run of lines back.
-    ///
-    /// # Safety
-    /// `lines` came from `alloc_lines` of this slab and is not used any more.
-    pub unsafe fn free_lines(&mut self, lines: NonNull<u8>) {
-        // SAFETY: the caller's promise.
-        unsafe { self.free_slot(lines) }
     }
 
     #[inline]
@@ -338,10 +321,7 @@ impl Slab {
                 None => self.map_region(),
             }
         };
-        let slot_bytes = match class.checked_sub(SLOT_CLASSES) {
-            None => SLOT_BYTES_MIN + class * 8,
-            Some(index) => LINES[index] as usize * LINE_BYTES,
-        };
+        let slot_bytes = SLOT_BYTES_MIN + class * 8;
         let home = &mut self.regions[region as usize];
         home.free &= !(1 << place);
         self.idle -= home.pages[place as usize] as usize * PAGE_BYTES;
@@ -377,11 +357,10 @@ impl Slab {
             region.listed = true;
             self.roomy.push(number);
         }
-        if self.chunks_used == 0 {
-            // The last one: keep a small region, so that a store of one key that comes and goes costs no system calls.
+        if self.chunks_used == 0 && self.resident > EMPTY_BYTES_MAX {
+            // There are few regions: most went when they were emptied.
             for number in 0..self.regions.len() as u32 {
-                let region = &self.regions[number as usize];
-                if region.chunks as usize > REGION_CHUNKS_MIN {
+                if !self.regions[number as usize].base.is_null() {
                     self.unmap_region(number);
                 }
             }
@@ -441,23 +420,20 @@ impl Slab {
     /// # Safety
     /// No slot that lies in a region is used any more, not even to free it.
     pub unsafe fn discard_region(&mut self) -> bool {
-        self.open = Vec::new();
-        while let Some(mut region) = self.regions.pop() {
-            if region.base.is_null() {
-                continue;
+        (self.open, self.roomy, self.holes) = Default::default();
+        (self.chunks_used, self.idle) = (0, 0);
+        while let Some(region) = self.regions.pop() {
+            if !region.base.is_null() {
+                self.resident -= region.pages_bytes();
+                self.chunks_mapped -= region.chunks as usize;
+                // SAFETY: I1 ends here for this region, by the caller's promise.
+                unsafe { unmap(region.base, region.bytes()) };
+                break;
             }
-            self.resident -= region.pages_bytes();
-            self.chunks_mapped -= region.chunks as usize;
-            // SAFETY: I1 ends here for this region, by the caller's promise.
-            unsafe { unmap(region.base, region.bytes()) };
-            region.base = ptr::null_mut();
-            break;
         }
         if self.regions.is_empty() {
             assert_eq!(self.resident, 0, "I4: all pages lie in regions");
-            let large = self.large;
-            *self = Slab::default();
-            self.large = large;
+            self.regions = Vec::new();
         }
         self.regions.is_empty()
     }
@@ -600,7 +576,7 @@ mod tests {
             unsafe { slab.free(slot, 88) };
         }
         assert_eq!(slab.verify(), 0);
-        assert!(slab.bytes() < 200_000, "{}", slab.bytes());
+        assert!(slab.bytes() < 10_000, "{}", slab.bytes());
     }
 
     proptest! {
