@@ -255,7 +255,7 @@ impl Segment {
     #[inline]
     fn home(&self, hash: u64) -> usize {
         let following = (hash >> CURSOR_SHIFT << CURSOR_SHIFT) << self.depth >> 32;
-        (following * self.count as u64 >> 32) as usize
+        ((following * self.count as u64) >> 32) as usize
     }
 
     #[inline]
@@ -739,7 +739,7 @@ impl Table {
             if self.depth > 0 && (pick >> 32) as f64 > spread * u32::MAX as f64 {
                 continue;
             }
-            let slot = ((pick & u32::MAX as u64) * slots >> 32) as usize;
+            let slot = (((pick & u32::MAX as u64) * slots) >> 32) as usize;
             let bucket = segment.bucket(slot / SLOTS);
             if bucket.line[slot % SLOTS] != 0 {
                 // SAFETY: I2.
