@@ -142,7 +142,7 @@ impl Shard {
         let hash = store.hash(key);
         let old = store.set_string(hash, key, value, encoding, expiry, moment.fresh_access());
         self.discard(old);
-        self.changed(db, key);
+        self.note(db, key);
     }
 
     /// Sets a string that is an integer.
@@ -152,7 +152,7 @@ impl Shard {
         let hash = store.hash(key);
         let old = store.set_int(hash, key, value, expiry, moment.fresh_access());
         self.discard(old);
-        self.changed(db, key);
+        self.note(db, key);
     }
 
     /// Sets a key to an object, whatever was there.
@@ -177,36 +177,46 @@ impl Shard {
         let hash = store.hash(key);
         let old = store.put(hash, key, value, expiry, moment.fresh_access());
         self.discard(old);
-        self.changed(db, key);
+        self.note(db, key);
     }
 
     /// Gives a key an expiry, or takes it away. False: no such key.
     pub fn set_expiry(&mut self, db: u16, key: &[u8], expiry: Option<i64>) -> bool {
         let done = self.dbs[db as usize].store.set_expiry(key, expiry);
         if done {
-            self.changed(db, key);
+            self.note(db, key);
         }
         done
     }
 
     /// Takes a key out with its value. It must have been looked up before (an expired one is taken too).
     pub fn take(&mut self, db: u16, key: &[u8]) -> Option<Removed> {
-        let removed = self.dbs[db as usize].store.remove(key)?;
-        self.changed(db, key);
+        let removed = self.dbs[db as usize].store.take(key)?;
+        self.note(db, key);
         Some(removed)
     }
 
     /// Deletes a key; large values are freed later, in slices. False: no such key.
     pub fn remove(&mut self, db: u16, key: &[u8]) -> bool {
-        let removed = self.take(db, key);
+        let removed = self.dbs[db as usize].store.remove(key);
         let was_there = removed.is_some();
-        self.discard(removed);
+        if was_there {
+            self.discard(removed);
+            self.note(db, key);
+        }
         was_there
     }
 
-    /// Everything that changes a key says so here: watchers see it, and it counts as unsaved.
+    /// Whoever changed an entry in place says so here, so that its memory is counted again.
     #[inline]
     pub fn changed(&mut self, db: u16, key: &[u8]) {
+        self.dbs[db as usize].store.recount(key);
+        self.note(db, key);
+    }
+
+    /// Everything that changes a key passes here: watchers see it, and it counts as unsaved.
+    #[inline]
+    fn note(&mut self, db: u16, key: &[u8]) {
         self.counters.dirty += 1;
         if !self.watch.is_empty() {
             self.watch.changed(db, key);

@@ -49,7 +49,7 @@
 //! - I2: an occupied slot holds the address of an entry that lives until it is taken out of the table; its tag and low bits
 //!   are those of the entry.
 //! - I3: an entry lies in its home bucket or beyond, and has been counted by every bucket that it went past.
-//! - I4: the directory is empty if and only if the table is (while it is being dismantled, `len` is 0 already).
+//! - I4: the directory is empty if and only if the table is; while it is being dismantled, its segments are in `remains`.
 #![allow(unsafe_code)]
 
 use super::entry::{Entry, Packed, prefetch};
@@ -344,6 +344,8 @@ pub(super) struct Place {
 #[derive(Default)]
 pub(super) struct Table {
     directory: Vec<Owner>,
+    /// What was the directory of a table that is being dismantled.
+    remains: Vec<Owner>,
     /// The directory has 2^depth slots.
     depth: u8,
     len: usize,
@@ -359,6 +361,12 @@ unsafe impl Send for Table {}
 impl Table {
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// Entries that own more than a small slot.
+    #[inline]
+    pub fn loose(&self) -> usize {
+        self.loose
     }
 
     /// Entries that expire.
@@ -421,7 +429,9 @@ impl Table {
 
     #[inline]
     fn segment(&self, hash: u64) -> Option<&Segment> {
-        if self.len == 0 { None } else { Some(self.at(self.index(hash))) }
+        let owner = self.directory.get(self.index(hash))?;
+        // SAFETY: I1; borrowed with the table.
+        Some(unsafe { owner.as_ref() })
     }
 
     /// First stage: asks for the home bucket.
@@ -502,8 +512,8 @@ impl Table {
 
     /// Adds an entry whose key is not in the table.
     pub fn insert(&mut self, slab: &mut Slab, hasher: &RandomState, hash: u64, packed: Packed) {
-        if self.len == 0 {
-            assert!(self.directory.is_empty(), "I4: nothing is added to a table that is being dismantled");
+        if self.directory.is_empty() {
+            assert_eq!(self.len, 0, "I4: nothing is added to a table that is being dismantled");
             self.directory.reserve_exact(1);
             self.directory.push(Segment::build(slab, 1, 0, std::iter::empty()));
             self.depths[0] = 1;
@@ -651,31 +661,30 @@ impl Table {
         owners.into_iter().for_each(|owner| unsafe { Segment::free(owner, slab) });
     }
 
-    /// Begins or goes on to take the table apart, entries in no order: visits up to `budget` buckets and shows `free` the
-    /// loose entries. True when the table is empty. Buckets are left for the slab to discard.
+    /// Begins or goes on to take the table apart: visits up to `budget` buckets and shows `free` the loose entries. True when
+    /// the table is empty. Segments are left for the slab to discard.
     pub fn dismantle(&mut self, budget: &mut usize, mut free: impl FnMut(Packed)) -> bool {
-        self.len = 0;
+        self.remains.append(&mut self.directory);
+        self.expiring = 0;
         while self.loose > 0 && *budget > 0 {
-            let last = self.directory.len() - 1;
-            let mut loose = self.loose;
-            let segment = self.at_mut(last);
-            while segment.count > 0 && *budget > 0 && loose > 0 {
-                *budget -= 1;
-                let bucket = segment.bucket(segment.count as usize - 1);
-                for packed in
-                    bucket.occupied().map(|slot| bucket.get(slot)).filter(|packed| packed.is_loose())
-                {
+            // SAFETY: I1, I4: the directory's segments, each known by its last pointer alone once the others are gone.
+            let mut owner = *self.remains.last().expect("I4: entries lie in segments");
+            let segment = unsafe { owner.as_mut() };
+            *budget -= 1;
+            let bucket = segment.bucket(segment.count as usize - 1);
+            for packed in bucket.occupied().map(|slot| bucket.get(slot)) {
+                self.len -= 1;
+                if packed.is_loose() {
                     *budget = budget.saturating_sub(1);
-                    loose -= 1;
+                    self.loose -= 1;
                     free(packed);
                 }
-                segment.count -= 1;
             }
+            segment.count -= 1;
             if segment.count == 0 {
-                let aliases = 1 << (self.depth - self.at(last).depth);
-                self.directory.truncate(self.directory.len() - aliases);
+                let aliases = 1 << (self.depth - segment.depth);
+                self.remains.truncate(self.remains.len() - aliases);
             }
-            self.loose = loose;
         }
         if self.loose == 0 {
             *self = Table::default();
@@ -727,7 +736,7 @@ impl Table {
     /// An entry by chance, all about equally likely.
     pub fn random(&self, rng: &mut dyn FnMut() -> u64) -> Option<&Entry> {
         const TRIES: usize = 64;
-        if self.len == 0 {
+        if self.directory.is_empty() {
             return None;
         }
         for _ in 0..TRIES {
