@@ -168,7 +168,7 @@ impl Shard {
         let hash = store.hash(key);
         let old = store.set_object(hash, key, object, expiry, moment.fresh_access());
         self.discard(old);
-        self.changed(db, key);
+        self.note(db, key);
     }
 
     /// Puts a value that was taken from elsewhere (RENAME, MOVE) under `key`, whatever was there.

@@ -179,6 +179,18 @@ impl Store {
         hash: u64,
         key: &[u8],
         object: Box<Object>,
+        expiry: Option<i64>,
+        access: u32,
+    ) -> Option<Removed> {
+        let encoding = object.encoding();
+        self.set_boxed(hash, key, object, encoding, expiry, access)
+    }
+
+    fn set_boxed(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        object: Box<Object>,
         encoding: Encoding,
         expiry: Option<i64>,
         access: u32,
@@ -206,7 +218,7 @@ impl Store {
             Owned::Forgotten => panic!("a value that was forgotten cannot be put: see Store::take"),
             Owned::Int(value) => self.set_int(hash, key, value, expiry, access),
             Owned::Bytes(value) => self.set_string(hash, key, &value, encoding, expiry, access),
-            Owned::Object(object) => self.set_object(hash, key, object, encoding, expiry, access),
+            Owned::Object(object) => self.set_boxed(hash, key, object, encoding, expiry, access),
         }
     }
 
@@ -820,7 +832,7 @@ mod tests {
         let mut store = store();
         let hash = store.hash(b"k");
         let object = Box::new(Object::Bytes(vec![1; 3000]));
-        assert!(store.set_object(hash, b"k", object, Encoding::Raw, None, 0).is_none());
+        assert!(store.set_object(hash, b"k", object, None, 0).is_none());
         let before = store.bytes();
         store.update(hash, b"k", |entry| {
             let Object::Bytes(bytes) = entry.object_mut().unwrap();

@@ -93,6 +93,13 @@ impl Object {
         }
     }
 
+    /// What OBJECT ENCODING answers for a new key with this value.
+    pub fn encoding(&self) -> Encoding {
+        match self {
+            Object::Bytes(_) => Encoding::Raw,
+        }
+    }
+
     /// Heap bytes of the value, its own box included. O(1): a collection keeps the figure up to date.
     pub fn bytes_allocated(&self) -> usize {
         size_of::<Object>()
