@@ -59,6 +59,8 @@ pub mod gate {
 /// CLIENT PAUSE: until when, and whether reads wait too.
 #[derive(Default)]
 pub struct Pause {
+    /// Held while the pause or its gate is changed.
+    changing: Mutex<()>,
     pub until_ms: AtomicI64,
     pub all: AtomicBool,
 }
@@ -245,6 +247,42 @@ impl Shared {
         } else {
             self.gates.fetch_and(!bit, AcqRel);
         }
+    }
+
+    /// CLIENT PAUSE: on top of a pause that still lasts, the later end and the stricter kind win.
+    pub fn pause_clients(&self, until_ms: i64, all: bool, now_ms: i64) {
+        let _changing = self.pause.changing.lock().expect("nobody panics changing the pause");
+        let lasts = self.pause.until_ms.load(Acquire) > now_ms;
+        let (old_until_ms, old_all) = match lasts {
+            true => (self.pause.until_ms.load(Acquire), self.pause.all.load(Acquire)),
+            false => (0, false),
+        };
+        self.pause.until_ms.store(until_ms.max(old_until_ms), Release);
+        self.pause.all.store(all || old_all, Release);
+        self.set_gate(gate::PAUSED, true);
+    }
+
+    /// Ends CLIENT PAUSE. Who was held back still has to be told.
+    pub fn unpause_clients(&self) {
+        let _changing = self.pause.changing.lock().expect("nobody panics changing the pause");
+        self.pause.until_ms.store(0, Release);
+        self.pause.all.store(false, Release);
+        self.set_gate(gate::PAUSED, false);
+    }
+
+    /// Opens the gate again if the pause is over.
+    pub fn end_pause(&self, now_ms: i64) {
+        let _changing = self.pause.changing.lock().expect("nobody panics changing the pause");
+        if self.pause.until_ms.load(Acquire) <= now_ms {
+            self.set_gate(gate::PAUSED, false);
+        }
+    }
+
+    /// A connection no longer listens with MONITOR.
+    pub fn stop_monitoring(&self, id: crate::client::ConnectionId) {
+        let mut monitors = self.monitors.lock().expect("nobody panics holding the monitors");
+        monitors.retain(|(listener, _)| *listener != id);
+        self.set_gate(gate::MONITORED, !monitors.is_empty());
     }
 
     /// Counts an error reply under its first word, for INFO errorstats.

@@ -92,6 +92,8 @@ pub struct Connection {
     pub unsent: usize,
     /// It was closed while its batch was away: the slot waits for the batch.
     pub awaited: bool,
+    /// QUIT, or a kill of oneself: the connection ends once what was written is sent.
+    pub leaving: bool,
     /// When output passed the soft limit of its class, unix ms.
     pub over_soft_limit_since_ms: Option<i64>,
 }
@@ -114,7 +116,14 @@ impl Connection {
             dirty: false,
             unsent: 0,
             awaited: false,
+            leaving: false,
             over_soft_limit_since_ms: None,
         }
+    }
+
+    /// The connection ends once the reply of the running command is sent.
+    pub fn close_after_reply(&mut self) {
+        self.leaving = true;
+        self.card.set_flag(flag::CLOSE_AFTER_REPLY, true);
     }
 }

@@ -1,15 +1,67 @@
-//! The client's own connection: PING, SELECT, HELLO, AUTH, CLIENT and their family.
+//! The client's own connection: PING, SELECT, HELLO, AUTH, RESET, QUIT, and CLIENT.
+//! Absent: what an unauthenticated client may run (`server::dispatch`), closing (`server::run`).
 
+mod client;
+mod filter;
+mod hello;
+mod list;
+
+use super::help::{container, help};
 use super::{Command, Context, Error, flags};
 use crate::base::number::parse_i64;
 use crate::client::Args;
 
+/// What AUTH, HELLO, QUIT and RESET have in common.
+const GREETING: u32 = flags::NOSCRIPT | flags::NO_AUTH | flags::ALLOW_BUSY;
+const CLIENT: u32 = flags::NOSCRIPT | flags::ALLOW_BUSY;
+const LISTED: &[&str] = &["nondeterministic_output"];
+
 #[rustfmt::skip]
 pub const TABLE: &[Command] = &[
+    Command::new("AUTH", "[username] password", hello::auth).arity(-2).flag(GREETING).always().fast().home()
+        .about("Proves who the client is.").complexity("O(N), N being the number of passwords of the user"),
+    Command::new("CLIENT", "", container).arity(-2).container().since("2.4.0").about("Holds the commands about clients' connections."),
+    Command::new("CLIENT GETNAME", "", client::getname).arity(2).flag(CLIENT).always().home().since("2.6.9")
+        .about("Returns the name of the connection."),
+    Command::new("CLIENT GETREDIR", "", client::getredir).arity(2).flag(CLIENT).always().since("6.0.0")
+        .about("Returns the client that invalidation messages of this connection go to; -1 without tracking."),
+    Command::new("CLIENT HELP", "", help).arity(2).always().since("5.0.0").about("Lists the subcommands."),
+    Command::new("CLIENT ID", "", client::id).arity(2).flag(CLIENT).always().since("5.0.0").about("Returns the number of the connection."),
+    Command::new("CLIENT INFO", "", list::info).arity(2).flag(flags::NOSCRIPT).always().home().since("6.2.0").tips(LISTED)
+        .about("Describes the connection in one line."),
+    Command::new("CLIENT KILL", "ip:port | [ID client-id [client-id ...]] [TYPE type] [USER name] [ADDR ip:port] [LADDR ip:port] [SKIPME YES | NO] [MAXAGE seconds] ...", client::kill)
+        .arity(-3).admin().always().home().since("2.4.0").about("Closes connections.").complexity("O(N), N being the number of clients"),
+    Command::new("CLIENT LIST", "[TYPE type] [ID client-id [client-id ...]] [USER name] [ADDR ip:port] [SKIPME YES | NO] ...", list::list)
+        .arity(-2).admin().always().home().since("2.4.0").tips(LISTED)
+        .about("Describes connections, one line each.").complexity("O(N), N being the number of clients"),
+    Command::new("CLIENT NO-EVICT", "ON | OFF", client::no_evict).arity(3).admin().flag(flags::ALLOW_BUSY).always().home().since("7.0.0")
+        .about("Spares the connection when clients are closed to free memory."),
+    Command::new("CLIENT NO-TOUCH", "ON | OFF", client::no_touch).arity(3).flag(CLIENT).always().home().since("7.2.0")
+        .about("Lets the connection's commands leave the access clocks of keys alone."),
+    Command::new("CLIENT PAUSE", "timeout [WRITE | ALL]", client::pause).arity(-3).admin().always().home().since("3.0.0")
+        .about("Holds back the commands of all clients, or those that write, for so many milliseconds."),
+    Command::new("CLIENT REPLY", "ON | OFF | SKIP", client::reply).arity(3).flag(CLIENT | flags::NO_MULTI).always().home().since("3.2.0")
+        .about("Chooses whether commands are answered."),
+    Command::new("CLIENT SETINFO", "LIB-NAME libname | LIB-VER libver", client::setinfo).arity(4).flag(CLIENT).always().home().since("7.2.0")
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]).about("Notes which library the client uses."),
+    Command::new("CLIENT SETNAME", "connection-name", client::setname).arity(3).flag(CLIENT).always().home().since("2.6.9")
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]).about("Names the connection."),
+    Command::new("CLIENT TRACKINGINFO", "", client::trackinginfo).arity(2).flag(flags::NOSCRIPT).always().since("6.2.0")
+        .about("Describes how the connection's keys are tracked."),
+    Command::new("CLIENT UNBLOCK", "client-id [TIMEOUT | ERROR]", client::unblock).arity(-3).admin().always().since("5.0.0")
+        .about("Ends the wait of a client in a blocking command.").complexity("O(log N), N being the number of clients"),
+    Command::new("CLIENT UNPAUSE", "", client::unpause).arity(2).admin().always().home().since("6.2.0")
+        .about("Ends CLIENT PAUSE.").complexity("O(N), N being the number of clients held back"),
     Command::new("ECHO", "message", echo).arity(2).always().fast().about("Returns its argument."),
+    Command::new("HELLO", "[protover [AUTH username password] [SETNAME clientname]]", hello::hello).arity(-1).flag(GREETING).always().fast().home()
+        .since("6.0.0").about("Introduces server and client to each other and chooses the version of the protocol."),
     Command::new("PING", "[message]", ping).arity(-1).fast()
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .about("Answers PONG, or with the message."),
+    Command::new("QUIT", "", quit).arity(-1).flag(GREETING).always().fast().home().unqueued()
+        .about("Closes the connection once this is answered."),
+    Command::new("RESET", "", hello::reset).arity(1).flag(GREETING).always().fast().home().unqueued().since("6.2.0")
+        .about("Puts the connection into the state of a new one."),
     Command::new("SELECT", "index", select).arity(2).flag(flags::ALLOW_BUSY).always().fast()
         .about("Changes the connection's database."),
 ];
@@ -28,6 +80,12 @@ fn echo(cx: &mut Context, args: Args) -> Result<(), Error> {
     Ok(())
 }
 
+fn quit(cx: &mut Context, _args: Args) -> Result<(), Error> {
+    cx.home().close_after_reply();
+    cx.out.ok();
+    Ok(())
+}
+
 /// The database that `text` names.
 pub fn database(cx: &Context, text: &[u8]) -> Result<u16, Error> {
     let index = parse_i64(text).ok_or(Error::NOT_AN_INTEGER)?;
@@ -40,6 +98,7 @@ pub fn database(cx: &Context, text: &[u8]) -> Result<u16, Error> {
 
 fn select(cx: &mut Context, args: Args) -> Result<(), Error> {
     cx.session.db = database(cx, args.at(1))?;
+    // Elsewhere than at home, the batch tells on its return.
     if let Some(connection) = cx.connection.as_deref() {
         connection.card.db.set(cx.session.db as u64);
     }

@@ -320,7 +320,7 @@ impl Core {
         self.shared.clients.remove(card.id);
         self.shared.loads[self.id].fetch_sub(1, Relaxed);
         if card.has(flag::MONITOR) {
-            super::monitor::leave(&self.shared, id);
+            self.shared.stop_monitoring(id);
         }
         self.actions.close.push((slot, flush));
     }

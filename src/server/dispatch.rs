@@ -38,33 +38,35 @@ impl Gates<'_> {
         if connection.authenticated && connection.transaction.is_none() && self.gates == 0 {
             return Verdict::Run;
         }
-        self.judge_closely(connection, command, args)
+        self.judge_closely(connection, command)
     }
 
     fn unknown(&self, args: Args) -> Error {
         self.registry.resolve(args).err().unwrap_or(Error::SYNTAX)
     }
 
-    fn judge_closely(&self, connection: &Connection, command: &Command, args: Args) -> Verdict {
+    fn judge_closely(&self, connection: &Connection, command: &Command) -> Verdict {
         if let Some(refused) = authentication(connection, command) {
             return refused;
         }
         if let Some(refused) = inside_multi(connection, command) {
             return refused;
         }
-        if self.held_back(connection, command, args) {
+        if self.held_back(connection, command) {
             return Verdict::Hold;
         }
         if connection.transaction.is_some() && !command.unqueued { Verdict::Queue } else { Verdict::Run }
     }
 
-    /// CLIENT PAUSE holds back everything, or what writes; EXEC counts as a write if a queued command does.
-    fn held_back(&self, connection: &Connection, command: &Command, _args: Args) -> bool {
+    /// CLIENT PAUSE holds back everything, or what writes, queued by MULTI or not; EXEC counts as a write if a queued
+    /// command does.
+    fn held_back(&self, connection: &Connection, command: &Command) -> bool {
         if self.gates & gate::PAUSED == 0 {
             return false;
         }
         let pause = &self.shared.pause;
         if pause.until_ms.load(std::sync::atomic::Ordering::Acquire) <= self.now_ms {
+            self.shared.end_pause(self.now_ms);
             return false;
         }
         if pause.all.load(std::sync::atomic::Ordering::Acquire) {
@@ -75,8 +77,7 @@ impl Gates<'_> {
             Some(queued) if command.name == "EXEC" => {
                 queued.requests.list.iter().any(|request| writes(self.registry.row(request.command)))
             }
-            Some(_) => false,
-            None => writes(command),
+            _ => writes(command),
         }
     }
 }
@@ -86,8 +87,12 @@ fn authentication(connection: &Connection, command: &Command) -> Option<Verdict>
 }
 
 fn inside_multi(connection: &Connection, command: &Command) -> Option<Verdict> {
-    (connection.transaction.is_some() && command.is(flags::NO_MULTI))
-        .then_some(Verdict::Refuse(Error::NOT_IN_TRANSACTION))
+    connection.transaction.as_ref()?;
+    match command.name {
+        "WATCH" => Some(Verdict::Refuse(Error::WATCH_INSIDE_MULTI)),
+        "MULTI" => Some(Verdict::Refuse(Error::NESTED_MULTI)),
+        _ => command.is(flags::NO_MULTI).then_some(Verdict::Refuse(Error::NOT_IN_TRANSACTION)),
+    }
 }
 
 /// The shards of a command's keys. Arguments that name no keys rightly need none: the handler refuses them.

@@ -9,7 +9,6 @@ use std::sync::atomic::Ordering::AcqRel;
 use super::core::Core;
 use crate::client::{Args, ConnectionId, Request, State};
 use crate::commands::{Signal, flags};
-use crate::shared::{Shared, gate};
 
 /// Lines that arrived before an earlier one, for each listener.
 #[derive(Default)]
@@ -20,13 +19,6 @@ pub struct Reorder {
 struct Pending {
     next: u64,
     lines: BTreeMap<u64, Arc<[u8]>>,
-}
-
-/// A connection stops listening.
-pub fn leave(shared: &Shared, id: ConnectionId) {
-    let mut monitors = shared.monitors.lock().expect("nobody panics holding the monitors");
-    monitors.retain(|(listener, _)| *listener != id);
-    shared.set_gate(gate::MONITORED, !monitors.is_empty());
 }
 
 /// Appends `arg` in quotes, escaped as Redis shows binary text.

@@ -292,7 +292,11 @@ impl Core {
             batch.session = Some(self.connection_mut(slot).session);
             return self.advance(batch);
         }
+        let leaving = open && self.connection_mut(slot).leaving;
         self.settle(slot, id);
+        if leaving {
+            self.close(slot, true);
+        }
         batch.clear();
         if self.spare_batches.len() < SPARE_BATCHES {
             self.spare_batches.push(batch);

@@ -268,17 +268,20 @@ impl Core {
 
     /// Runs parsed commands in order. Some(bytes used): the connection has to wait before it goes on.
     fn run_list(&mut self, slot: u32, chunk: &mut Requests, bytes: &[u8]) -> Option<usize> {
-        let gates = self.shared.gates();
         let moment = self.moment(true);
         let mut index = 0;
         while index < chunk.list.len() {
             let request = chunk.list[index];
             let connection = self.connection_mut(slot);
-            if connection.state != State::Ready
-                || connection.card.killed.load(std::sync::atomic::Ordering::Acquire)
-            {
+            if connection.state != State::Ready {
                 return Some(request.begin as usize);
             }
+            if connection.card.killed.load(std::sync::atomic::Ordering::Acquire) {
+                self.close(slot, false);
+                return Some(request.begin as usize);
+            }
+            // Any command may have closed a gate.
+            let gates = self.shared.gates();
             let args = chunk.args(&request, bytes);
             match self.judge(slot, &request, args, gates) {
                 Verdict::Run
@@ -384,8 +387,12 @@ impl Core {
             mute(connection, &mut out, from);
         }
         connection.output = out;
+        let leaving = connection.leaving;
         self.take_notes(slot, &mut notes);
         self.notes = notes;
+        if leaving {
+            self.close(slot, true);
+        }
     }
 
     /// Notes of a command for its connection.
@@ -517,7 +524,7 @@ impl Core {
         let unqueued = known && self.registry.row(request.command).unqueued;
         let connection = self.connection_mut(slot);
         if let Some(transaction) = &mut connection.transaction
-            && !(unqueued && error == Error::WATCH_INSIDE_MULTI)
+            && !(unqueued && [Error::WATCH_INSIDE_MULTI, Error::NESTED_MULTI].contains(&error))
         {
             transaction.aborted = true;
         }

@@ -1,0 +1,194 @@
+//! CLIENT: names, pauses, kills, and what a connection asks for itself.
+
+use std::sync::atomic::Ordering::Release;
+
+use super::super::{Context, Error, Signal};
+use super::filter::Filter;
+use crate::base::number::parse_i64;
+use crate::client::{Args, Card, ReplyMode, flag};
+
+/// Names are printable ASCII without blanks, so that CLIENT LIST stays readable by machines.
+pub fn check_text(text: &[u8]) -> Result<(), ()> {
+    if text.iter().all(|byte| (b'!'..=b'~').contains(byte)) { Ok(()) } else { Err(()) }
+}
+
+fn cannot_contain(what: &str) -> Error {
+    Error::new(format!("ERR {what} cannot contain spaces, newlines or special characters."))
+}
+
+/// What older servers say of too many arguments to some subcommands.
+fn too_many_arguments(sub: &[u8]) -> Error {
+    let sub = String::from_utf8_lossy(sub);
+    Error::new(format!("ERR unknown subcommand or wrong number of arguments for '{sub}'. Try CLIENT HELP."))
+}
+
+fn on_or_off(args: Args) -> Result<bool, Error> {
+    match () {
+        () if args.is(2, "on") => Ok(true),
+        () if args.is(2, "off") => Ok(false),
+        () => Err(Error::SYNTAX),
+    }
+}
+
+pub fn id(cx: &mut Context, _args: Args) -> Result<(), Error> {
+    cx.out.integer(cx.session.id as i64);
+    Ok(())
+}
+
+pub fn getname(cx: &mut Context, _args: Args) -> Result<(), Error> {
+    let card = cx.card();
+    let names = card.names();
+    if names.name.is_empty() {
+        cx.out.null()
+    } else {
+        cx.out.bulk(&names.name)
+    }
+    Ok(())
+}
+
+pub fn setname(cx: &mut Context, args: Args) -> Result<(), Error> {
+    check_text(args.at(2)).map_err(|()| cannot_contain("Client names"))?;
+    cx.card().names().name = args.at(2).to_vec();
+    cx.out.ok();
+    Ok(())
+}
+
+pub fn setinfo(cx: &mut Context, args: Args) -> Result<(), Error> {
+    let (option, value) = (args.at(2), args.at(3));
+    let card = cx.card();
+    let shown = String::from_utf8_lossy(option);
+    let refused = check_text(value).map_err(|()| cannot_contain(&shown));
+    match () {
+        () if args.is(2, "lib-name") => {
+            refused?;
+            card.names().library_name = value.to_vec();
+        }
+        () if args.is(2, "lib-ver") => {
+            refused?;
+            card.names().library_version = value.to_vec();
+        }
+        () => return Err(Error::new(format!("ERR Unrecognized option '{shown}'"))),
+    }
+    cx.out.ok();
+    Ok(())
+}
+
+pub fn no_evict(cx: &mut Context, args: Args) -> Result<(), Error> {
+    let on = on_or_off(args)?;
+    cx.card().set_flag(flag::NO_EVICT, on);
+    cx.out.ok();
+    Ok(())
+}
+
+pub fn no_touch(cx: &mut Context, args: Args) -> Result<(), Error> {
+    let on = on_or_off(args)?;
+    cx.session.no_touch = on;
+    cx.card().set_flag(flag::NO_TOUCH, on);
+    cx.out.ok();
+    Ok(())
+}
+
+/// Tracking is absent, so nothing is redirected.
+pub fn getredir(cx: &mut Context, _args: Args) -> Result<(), Error> {
+    cx.out.integer(-1);
+    Ok(())
+}
+
+pub fn trackinginfo(cx: &mut Context, _args: Args) -> Result<(), Error> {
+    cx.out.map(3);
+    cx.out.bulk(b"flags");
+    cx.out.set(1);
+    cx.out.bulk(b"off");
+    cx.out.bulk(b"redirect");
+    cx.out.integer(-1);
+    cx.out.bulk(b"prefixes");
+    cx.out.array(0);
+    Ok(())
+}
+
+pub fn reply(cx: &mut Context, args: Args) -> Result<(), Error> {
+    let mode = &mut cx.home().reply_mode;
+    match () {
+        () if args.is(2, "on") => {
+            *mode = ReplyMode::On;
+            cx.out.ok();
+        }
+        () if args.is(2, "off") => *mode = ReplyMode::Off,
+        () if args.is(2, "skip") && *mode == ReplyMode::Off => {}
+        () if args.is(2, "skip") => *mode = ReplyMode::SkipNext,
+        () => return Err(Error::SYNTAX),
+    }
+    Ok(())
+}
+
+/// No command blocks, so there is nobody to release.
+pub fn unblock(cx: &mut Context, args: Args) -> Result<(), Error> {
+    if args.len() > 4 {
+        return Err(too_many_arguments(args.at(1)));
+    }
+    if args.len() == 4 && !args.is(3, "timeout") && !args.is(3, "error") {
+        return Err(Error::new("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
+    }
+    parse_i64(args.at(2)).ok_or(Error::NOT_AN_INTEGER)?;
+    cx.out.integer(0);
+    Ok(())
+}
+
+pub fn pause(cx: &mut Context, args: Args) -> Result<(), Error> {
+    if args.len() > 4 {
+        return Err(too_many_arguments(args.at(1)));
+    }
+    let all = match args.len() {
+        3 => true,
+        _ if args.is(3, "all") => true,
+        _ if args.is(3, "write") => false,
+        _ => return Err(Error::new("ERR CLIENT PAUSE mode must be WRITE or ALL")),
+    };
+    let time_ms = parse_i64(args.at(2)).ok_or(Error::new("ERR timeout is not an integer or out of range"))?;
+    if time_ms < 0 {
+        return Err(Error::new("ERR timeout is negative"));
+    }
+    let until_ms = time_ms.checked_add(cx.now_ms()).ok_or(Error::new("ERR timeout is out of range"))?;
+    cx.shared.pause_clients(until_ms, all, cx.now_ms());
+    cx.out.ok();
+    Ok(())
+}
+
+pub fn unpause(cx: &mut Context, _args: Args) -> Result<(), Error> {
+    cx.shared.unpause_clients();
+    cx.signals.push(Signal::Resume);
+    cx.out.ok();
+    Ok(())
+}
+
+pub fn kill(cx: &mut Context, args: Args) -> Result<(), Error> {
+    let (me, now_ms) = (cx.session.id, cx.now_ms());
+    if args.len() == 3 {
+        let wanted = args.at(2);
+        let found = cx.shared.clients.all().into_iter().find(|card| card.addr.as_bytes() == wanted);
+        close(cx, &*found.ok_or(Error::new("ERR No such client"))?);
+        cx.out.ok();
+        return Ok(());
+    }
+    let filter = Filter::parse(args.from(2), &Error::new("ERR client-id should be greater than 0"))?;
+    let skip_me = filter.skip_me.unwrap_or(true);
+    let mut killed = 0;
+    for card in cx.shared.clients.all() {
+        if filter.fits(&card, now_ms) && !(skip_me && card.id == me) {
+            close(cx, &card);
+            killed += 1;
+        }
+    }
+    cx.out.integer(killed);
+    Ok(())
+}
+
+/// Closes a connection; the one that asks for it gets its reply first.
+fn close(cx: &mut Context, card: &Card) {
+    if card.id == cx.session.id {
+        return cx.home().close_after_reply();
+    }
+    card.killed.store(true, Release);
+    cx.shared.clients.remove(card.id);
+    cx.signals.push(Signal::Kill(card.connection));
+}

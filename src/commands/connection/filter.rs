@@ -1,0 +1,241 @@
+//! Which clients CLIENT LIST shows and CLIENT KILL closes.
+//! In: the options of either, those of Redis 8 and of Valkey 9. Out: yes or no for a card.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::super::Error;
+use super::list::flag_letters;
+use crate::base::number::parse_i64;
+use crate::client::{Args, Card, flag};
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Class {
+    Normal,
+    Replica,
+    Pubsub,
+    Master,
+}
+
+impl Class {
+    fn named(text: &[u8]) -> Result<Self, Error> {
+        let is = |name: &str| text.eq_ignore_ascii_case(name.as_bytes());
+        match () {
+            () if is("normal") => Ok(Class::Normal),
+            () if is("slave") || is("replica") => Ok(Class::Replica),
+            () if is("pubsub") => Ok(Class::Pubsub),
+            () if is("master") || is("primary") => Ok(Class::Master),
+            () => Err(Error::new(format!("ERR Unknown client type '{}'", String::from_utf8_lossy(text)))),
+        }
+    }
+
+    fn of(card: &Card) -> Self {
+        if card.has(flag::PUBSUB) { Class::Pubsub } else { Class::Normal }
+    }
+}
+
+/// One thing that a client must be, or (after NOT-) must not be.
+#[derive(Debug)]
+enum Wish {
+    Ids(Vec<u64>),
+    Class(Class),
+    User(Vec<u8>),
+    Addr(Vec<u8>),
+    LocalAddr(Vec<u8>),
+    Ip(Vec<u8>),
+    Name(Vec<u8>),
+    LibraryName(Vec<u8>),
+    LibraryVersion(Vec<u8>),
+    Flags(Vec<u8>),
+    Db(u64),
+    AgeMin(i64),
+    IdleMin(i64),
+}
+
+#[derive(Default, Debug)]
+pub struct Filter {
+    wishes: Vec<(Wish, bool)>,
+    /// SKIPME, if it was given.
+    pub skip_me: Option<bool>,
+}
+
+/// Letters that FLAGS takes: those that CLIENT LIST can show.
+const FLAG_LETTERS: &[u8] = b"OSMPxbtRBducAUreTN";
+
+impl Filter {
+    /// Parses options; `id_error` is what the command says of a bad ID.
+    pub fn parse(args: Args, id_error: &Error) -> Result<Self, Error> {
+        let mut filter = Filter::default();
+        let mut at = 0;
+        while at < args.len() {
+            let value = args.get(at + 1).ok_or(Error::SYNTAX)?;
+            if args.is(at, "skipme") {
+                filter.skip_me = match () {
+                    () if args.is(at + 1, "yes") => Some(true),
+                    () if args.is(at + 1, "no") => Some(false),
+                    () => return Err(Error::SYNTAX),
+                };
+                at += 2;
+                continue;
+            }
+            let mut word = args.at(at).to_ascii_lowercase();
+            let negated = word.starts_with(b"not-");
+            word.drain(..if negated { 4 } else { 0 });
+            let wish = match word.as_slice() {
+                b"id" => {
+                    let ids = ids(args.from(at + 1), id_error)?;
+                    at += ids.len() - 1;
+                    Wish::Ids(ids)
+                }
+                word => Wish::parse(word, value)?,
+            };
+            filter.wishes.push((wish, negated));
+            at += 2;
+        }
+        Ok(filter)
+    }
+
+    pub fn fits(&self, card: &Card, now_ms: i64) -> bool {
+        self.wishes.iter().all(|(wish, negated)| wish.fits(card, now_ms) != *negated)
+    }
+}
+
+/// The ids at the start of `args`: one at least, and all numbers behind it.
+fn ids(args: Args, error: &Error) -> Result<Vec<u64>, Error> {
+    let id = |text| parse_i64(text).filter(|&id| id > 0).map(|id| id as u64);
+    let mut ids = vec![args.get(0).and_then(id).ok_or(error.clone())?];
+    for text in args.from(1).iter() {
+        match parse_i64(text) {
+            Some(_) => ids.push(id(text).ok_or(error.clone())?),
+            None => break,
+        }
+    }
+    Ok(ids)
+}
+
+impl Wish {
+    fn parse(word: &[u8], value: &[u8]) -> Result<Self, Error> {
+        let seconds = |name: &str| {
+            let number = parse_i64(value)
+                .ok_or(Error::new(format!("ERR {name} is not an integer or out of range")))?;
+            if number > 0 {
+                Ok(number)
+            } else {
+                Err(Error::new(format!("ERR {name} should be greater than 0")))
+            }
+        };
+        let text = value.to_vec();
+        Ok(match word {
+            b"type" => Wish::Class(Class::named(value)?),
+            b"user" if value != b"default" => {
+                return Err(Error::new(format!("ERR No such user '{}'", String::from_utf8_lossy(value))));
+            }
+            b"user" => Wish::User(text),
+            b"addr" => Wish::Addr(text),
+            b"laddr" => Wish::LocalAddr(text),
+            b"ip" => Wish::Ip(text),
+            b"name" => Wish::Name(text),
+            b"lib-name" => Wish::LibraryName(text),
+            b"lib-ver" => Wish::LibraryVersion(text),
+            b"flags" => match value.iter().find(|letter| !FLAG_LETTERS.contains(letter)) {
+                Some(_) => {
+                    let shown = String::from_utf8_lossy(value);
+                    return Err(Error::new(format!(
+                        "ERR Unknown flags found in the provided filter: {shown}"
+                    )));
+                }
+                None => Wish::Flags(text),
+            },
+            b"db" => Wish::Db(
+                parse_i64(value).and_then(|db| u64::try_from(db).ok()).ok_or(Error::DB_OUT_OF_RANGE)?,
+            ),
+            b"maxage" => Wish::AgeMin(seconds("maxage")?),
+            b"idle" => Wish::IdleMin(seconds("idle")?),
+            _ => return Err(Error::SYNTAX),
+        })
+    }
+
+    fn fits(&self, card: &Card, now_ms: i64) -> bool {
+        let seconds_since = |then_ms: i64| (now_ms - then_ms) / 1000;
+        match self {
+            Wish::Ids(ids) => ids.contains(&card.id),
+            Wish::Class(class) => Class::of(card) == *class,
+            Wish::User(user) => card.names().user.as_bytes() == user,
+            Wish::Addr(addr) => card.addr.as_bytes() == addr,
+            Wish::LocalAddr(addr) => card.laddr.as_bytes() == addr,
+            Wish::Ip(ip) => card
+                .addr
+                .rsplit_once(':')
+                .is_some_and(|(host, _)| host.trim_start_matches('[').trim_end_matches(']').as_bytes() == ip),
+            Wish::Name(name) => card.names().name == *name,
+            Wish::LibraryName(name) => card.names().library_name == *name,
+            Wish::LibraryVersion(version) => card.names().library_version == *version,
+            Wish::Flags(letters) => {
+                let has = flag_letters(card);
+                letters.iter().all(|letter| has.as_bytes().contains(letter))
+            }
+            Wish::Db(db) => card.db.get() == *db,
+            Wish::AgeMin(seconds) => seconds_since(card.created_ms) >= *seconds,
+            Wish::IdleMin(seconds) => seconds_since(card.last_ms.load(Relaxed)) >= *seconds,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Filter;
+    use crate::client::{Args, Card, ConnectionId};
+    use crate::commands::Error;
+    use crate::resp::Span;
+
+    fn parse(line: &str) -> Result<Filter, Error> {
+        let words: Vec<&str> = line.split(' ').filter(|word| !word.is_empty()).collect();
+        let buf = words.concat();
+        let mut start = 0;
+        let spans: Vec<Span> = words
+            .iter()
+            .map(|word| {
+                let span = Span { start, len: word.len() as u32 };
+                start += span.len;
+                span
+            })
+            .collect();
+        Filter::parse(Args::new(buf.as_bytes(), &spans), &Error::new("ERR id"))
+    }
+
+    fn fits(line: &str) -> bool {
+        let connection = ConnectionId { core: 0, slot: 0, generation: 1 };
+        let card = Card::new(7, connection, 9, "127.0.0.1:5000".into(), "127.0.0.1:6379".into(), 0);
+        card.names().name = b"n".to_vec();
+        parse(line).unwrap().fits(&card, 10_000)
+    }
+
+    #[test]
+    fn every_wish_must_hold() {
+        for line in
+            ["", "ID 7", "ID 3 7", "ID 7 TYPE normal", "IP 127.0.0.1", "NAME n", "MAXAGE 10", "FLAGS N"]
+        {
+            assert!(fits(line), "{line}");
+        }
+        for line in ["ID 8", "NOT-ID 7", "TYPE pubsub", "IP 127.0.0.2", "ID 7 NAME m", "MAXAGE 11", "DB 1"] {
+            assert!(!fits(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn bad_options_are_refused() {
+        for (line, text) in [
+            ("ID", "ERR syntax error"),
+            ("ID x", "ERR id"),
+            ("ID 1 0", "ERR id"),
+            ("FOO bar", "ERR syntax error"),
+            ("TYPE foo", "ERR Unknown client type 'foo'"),
+            ("USER foo", "ERR No such user 'foo'"),
+            ("MAXAGE x", "ERR maxage is not an integer or out of range"),
+            ("MAXAGE 0", "ERR maxage should be greater than 0"),
+            ("FLAGS Q", "ERR Unknown flags found in the provided filter: Q"),
+            ("SKIPME maybe", "ERR syntax error"),
+        ] {
+            assert_eq!(parse(line).unwrap_err().0, text, "{line}");
+        }
+    }
+}

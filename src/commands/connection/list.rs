@@ -1,0 +1,104 @@
+//! CLIENT LIST and CLIENT INFO: a client in one line of fields, in Redis' order.
+
+use std::fmt::Write;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::super::{Context, Error, Registry};
+use super::filter::Filter;
+use crate::client::{Args, Card, flag};
+
+pub fn info(cx: &mut Context, _args: Args) -> Result<(), Error> {
+    let mut text = Vec::new();
+    describe(&mut text, &cx.card(), cx.registry, cx.now_ms());
+    cx.out.verbatim("txt", &text);
+    Ok(())
+}
+
+pub fn list(cx: &mut Context, args: Args) -> Result<(), Error> {
+    let filter = Filter::parse(args.from(2), &Error::new("ERR Invalid client ID"))?;
+    let (me, now_ms) = (cx.session.id, cx.now_ms());
+    let skipped = |card: &Card| filter.skip_me == Some(true) && card.id == me;
+    let mut text = Vec::new();
+    for card in cx.shared.clients.all() {
+        if filter.fits(&card, now_ms) && !skipped(&card) {
+            describe(&mut text, &card, cx.registry, now_ms);
+        }
+    }
+    cx.out.verbatim("txt", &text);
+    Ok(())
+}
+
+/// The letters that stand for the client's state; N where there is nothing to say.
+pub fn flag_letters(card: &Card) -> String {
+    const LETTERS: &[(u64, char)] = &[
+        (flag::MONITOR, 'O'),
+        (flag::PUBSUB, 'P'),
+        (flag::MULTI, 'x'),
+        (flag::BLOCKED, 'b'),
+        (flag::DIRTY_WATCH, 'd'),
+        (flag::CLOSE_AFTER_REPLY, 'c'),
+        (flag::CLOSE_SOON, 'A'),
+        (flag::UNIX_SOCKET, 'U'),
+        (flag::NO_EVICT, 'e'),
+        (flag::NO_TOUCH, 'T'),
+    ];
+    let letters: String =
+        LETTERS.iter().filter(|(bit, _)| card.has(*bit)).map(|(_, letter)| *letter).collect();
+    if letters.is_empty() { "N".into() } else { letters }
+}
+
+/// Appends the line of a client.
+fn describe(into: &mut Vec<u8>, card: &Card, registry: &Registry, now_ms: i64) {
+    let names = card.names().clone();
+    let seconds_since = |then_ms: i64| ((now_ms - then_ms) / 1000).max(0);
+    let multi = card.multi.get() as i64 - 1;
+    let (input, input_capacity) = (card.input_bytes.get(), card.input_capacity.get());
+    let output = card.output_bytes.get();
+    let command = match card.last_command.get() {
+        0 => "NULL".to_owned(),
+        row => registry.row(row as u16 - 1).full_name(),
+    };
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write!(text, "id={} addr={} laddr={} fd={} name=", card.id, card.addr, card.laddr, card.fd);
+    into.extend_from_slice(text.as_bytes());
+    into.extend_from_slice(&names.name);
+    text.clear();
+    let _ = write!(
+        text,
+        " age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={multi} watch={}",
+        seconds_since(card.created_ms),
+        seconds_since(card.last_ms.load(Relaxed)),
+        flag_letters(card),
+        card.db.get(),
+        card.watched.get(),
+    );
+    let _ = write!(
+        text,
+        " qbuf={input} qbuf-free={} argv-mem=0 multi-mem={} rbs=0 rbp=0 obl=0 oll=0 omem={output} tot-mem={}",
+        input_capacity.saturating_sub(input),
+        card.multi_bytes.get(),
+        input_capacity + output + card.multi_bytes.get() + size_of::<crate::client::Connection>() as u64,
+    );
+    let _ = write!(
+        text,
+        " events={} cmd={command} user={} redir=-1 resp={} lib-name=",
+        if output > 0 { "rw" } else { "r" },
+        names.user,
+        card.resp.get(),
+    );
+    into.extend_from_slice(text.as_bytes());
+    into.extend_from_slice(&names.library_name);
+    into.extend_from_slice(b" lib-ver=");
+    into.extend_from_slice(&names.library_version);
+    text.clear();
+    let _ = writeln!(
+        text,
+        " io-thread={} tot-net-in={} tot-net-out={} tot-cmds={}",
+        card.connection.core,
+        card.net_in.get(),
+        card.net_out.get(),
+        card.commands.get(),
+    );
+    into.extend_from_slice(text.as_bytes());
+}
