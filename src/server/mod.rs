@@ -3,12 +3,14 @@
 pub mod admission;
 pub mod batch;
 pub mod boot;
+pub mod cli;
 pub mod core;
 pub mod dispatch;
 pub mod driver;
 #[cfg(test)]
 mod inspect;
 pub mod monitor;
+pub mod process;
 pub mod route;
 pub mod run;
 pub mod slow;
