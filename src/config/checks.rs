@@ -50,16 +50,22 @@ pub fn hostname(text: &[u8]) -> Check {
     )
 }
 
+/// Names and addresses that nodes tell each other.
+fn is_announceable(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || !byte.is_ascii() || b"-./:_`".contains(&byte)
+}
+
 pub fn node_name(text: &[u8]) -> Check {
     require(
-        text.iter().all(|b| b.is_ascii_graphic() && !b"%!\"#$&'()*+,/;<=>?@[\\]^`{|}~".contains(b)),
+        text.iter().copied().all(is_announceable),
         "Announced human node name contained invalid character",
     )
 }
 
 pub fn announce_ip(text: &[u8]) -> Check {
-    let known = |b: u8| is_hostname_byte(b) || matches!(b, b':' | b'_');
-    require(text.iter().copied().all(known), "cluster-announce-ip contains invalid character")
+    const LENGTH_MAX: usize = 46;
+    require(text.len() < LENGTH_MAX, "cluster-announce-ip is too long")?;
+    require(text.iter().copied().all(is_announceable), "cluster-announce-ip contains invalid character")
 }
 
 fn is_empty_or<T: std::str::FromStr>(text: &[u8]) -> bool {

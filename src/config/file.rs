@@ -343,6 +343,32 @@ mod tests {
         std::fs::remove_dir_all(&dir).unwrap();
     }
 
+    /// The files that packages install load as they are; only their directories may be missing here.
+    #[test]
+    fn installed_files_load() {
+        for file in ["/etc/redis/redis.conf", "/etc/valkey/valkey.conf"] {
+            let Ok(text) = std::fs::read_to_string(file) else { continue };
+            let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("dir ")).collect();
+            let config = parse(&lines.join("\n")).unwrap_or_else(|e| panic!("{file}: {e}"));
+            assert!(config.daemonize && config.protected_mode, "{file}");
+        }
+    }
+
+    /// What the upstream test suites start their servers with.
+    #[test]
+    fn options_of_the_upstream_suites_load() {
+        let config = parse(
+            "always-show-logo yes\nnotify-keyspace-events KEA\nlogfile ''\nsave ''\ndir ./\n\
+             loglevel verbose\nrepl-diskless-sync-delay 0\nlatency-monitor-threshold 1\n\
+             propagation-error-behavior panic\nshutdown-on-sigterm force\nenable-protected-configs yes\n\
+             enable-debug-command yes\nenable-module-command yes\nslave-serve-stale-data yes\n\
+             hash-max-ziplist-entries 64\nlist-max-ziplist-entries 512\nlist-max-ziplist-value 64\n\
+             io-threads 2\nlua-enable-deprecated-api yes\nkey-load-delay 10\nactivedefrag yes\n",
+        )
+        .unwrap();
+        assert!(config.save_points.is_empty() && config.enable_debug_command.allows(false));
+    }
+
     proptest! {
         #[test]
         fn any_text_parses_or_is_refused(text in prop::collection::vec(any::<u8>(), 0..200)) {

@@ -31,6 +31,8 @@ pub struct Opt {
     pub apply: Option<fn(&mut Config, &Value)>,
     /// Why only the default can be had.
     pub refused: Option<&'static str>,
+    /// A file may say anything, to no effect; but CONFIG SET of anything but the default gets this answer.
+    pub ignored: Option<&'static str>,
 }
 
 impl Opt {
@@ -46,6 +48,7 @@ impl Opt {
             sensitive: false,
             apply: None,
             refused: None,
+            ignored: None,
         }
     }
 
@@ -77,6 +80,10 @@ impl Opt {
         Opt { refused: Some(why), ..self }
     }
 
+    const fn ignored(self, why: &'static str) -> Opt {
+        Opt { ignored: Some(why), ..self }
+    }
+
     /// The index of the row with this name or alias, in any case.
     pub fn find(name: &[u8]) -> Option<usize> {
         static INDEX: LazyLock<HashMap<&'static [u8], usize>> = LazyLock::new(|| {
@@ -100,6 +107,8 @@ const KB: i128 = 1 << 10;
 const MB: i128 = 1 << 20;
 
 const NO_TLS: &str = "TLS is not supported by this build";
+/// Clients look for the first words, to know that there is nothing to be had.
+const NO_DEFRAG: &str = "Active defragmentation cannot be enabled: Ringfort's allocation needs none";
 const NO_CLUSTER: &str = "cluster mode is not supported by this build";
 
 const fn bool(name: &'static str, default: &'static str) -> Opt {
@@ -265,7 +274,7 @@ pub static TABLE: &[Opt] = &[
     bool("lazyfree-lazy-user-del", "no").apply(|c, v| c.lazyfree_lazy_user_del = v.bool()),
     bool("lazyfree-lazy-user-flush", "no").apply(|c, v| c.lazyfree_lazy_user_flush = v.bool()),
     bool("activerehashing", "yes").apply(|c, v| c.activerehashing = v.bool()),
-    bool("activedefrag", "no"),
+    bool("activedefrag", "no").ignored(NO_DEFRAG),
     int("active-defrag-cycle-min", "1", 1, 99),
     int("active-defrag-cycle-max", "25", 1, 99),
     int("active-defrag-cycle-us", "500", 0, 100_000),
@@ -389,7 +398,8 @@ pub static TABLE: &[Opt] = &[
         .alias("repl-ping-slave-period")
         .apply(|c, v| c.repl_ping_replica_period_s = v.int()),
     int("repl-timeout", "60", 1, I32).apply(|c, v| c.repl_timeout_s = v.int()),
-    mem("repl-backlog-size", "1mb", 1, I64).apply(|c, v| c.repl_backlog_size = v.int()),
+    Opt::new("repl-backlog-size", "1mb", Kind::MemoryFrom(16 * KB))
+        .apply(|c, v| c.repl_backlog_size = v.int()),
     int("repl-backlog-ttl", "3600", 0, I64).apply(|c, v| c.repl_backlog_ttl_s = v.int()),
     bool("repl-disable-tcp-nodelay", "no"),
     bool("repl-diskless-sync", "yes"),
@@ -428,7 +438,7 @@ pub static TABLE: &[Opt] = &[
     int("cluster-blacklist-ttl", "60", -I64 - 1, I64),
     mem("cluster-link-sendbuf-limit", "0", 0, U64),
     int("cluster-manual-failover-timeout", "5000", 1, I32),
-    int("cluster-ping-interval", "0", 0, I32).hidden(),
+    int("cluster-ping-interval", "0", 0, I64).hidden(),
     int("cluster-compatibility-sample-ratio", "0", 0, 100),
     bool("cluster-slot-stats-enabled", "no"),
     int("cluster-slot-migration-log-max-len", "1000", 0, I64),
@@ -441,12 +451,12 @@ pub static TABLE: &[Opt] = &[
     int("watchdog-period", "0", 0, I32).hidden(),
     bool("use-exit-on-panic", "no").hidden(),
     bool("lua-enable-deprecated-api", "no").hidden().immutable(),
-    bool("lua-enable-insecure-api", "no").hidden(),
+    bool("lua-enable-insecure-api", "no").hidden().protected(),
     bool("enable-debug-assert", "no").hidden().immutable(),
     bool("io-threads-always-active", "no").hidden(),
     int("min-io-threads-avoid-copy-reply", "7", 0, I32).hidden(),
-    mem("min-string-size-avoid-copy-reply", "16384", 0, I64).hidden(),
-    mem("min-string-size-avoid-copy-reply-threaded", "65536", 0, I64).hidden(),
+    int("min-string-size-avoid-copy-reply", "16384", 0, I32).hidden(),
+    int("min-string-size-avoid-copy-reply-threaded", "65536", 0, I32).hidden(),
     text("debug-context", "").hidden(),
 ];
 
@@ -470,6 +480,23 @@ mod tests {
     fn known_names_are_known() {
         for name in include_str!("known_names.txt").split_ascii_whitespace() {
             assert!(Opt::find(name.as_bytes()).is_some(), "{name}");
+        }
+    }
+
+    /// What CONFIG REWRITE writes for an option, the file parser reads as the same value.
+    #[test]
+    fn every_default_can_be_written_and_read() {
+        let default = Config::default();
+        for (at, opt) in TABLE.iter().enumerate().filter(|(_, opt)| opt.name != "replicaof") {
+            let mut config = Config::default();
+            let args = crate::base::quoted::quote(&default.show(at));
+            let args = crate::base::quoted::split(&args).unwrap();
+            let many: Vec<&[u8]> = match opt.kind.takes_many() {
+                true => args[0].split(|&b| b == b' ').collect(),
+                false => vec![&args[0]],
+            };
+            config.change(at, &many, true).unwrap_or_else(|why| panic!("{}: {why}", opt.name));
+            assert_eq!(config.show(at), default.show(at), "{}", opt.name);
         }
     }
 

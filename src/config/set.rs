@@ -73,6 +73,11 @@ impl Config {
                 false => vec![value],
             };
             config.change(*at, &many, false).map_err(|why| set_failed(name, &why))?;
+            if let Some(why) = TABLE[*at].ignored
+                && config.show(*at) != Config::default().show(*at)
+            {
+                return Err(set_failed(name, why));
+            }
         }
         let changed = named.iter().map(|(at, _)| TABLE[*at].name).collect();
         Ok(Change { config, changed })
@@ -120,6 +125,7 @@ mod tests {
             ("save", "1 -1", "!Invalid save parameters"),
             ("save", "1 0", "1 0"),
             ("save", "+1 02", "1 2"),
+            ("save", "1 ", "1 0"),
             ("save", "1 99999999999", "1 1215752191"),
             (LIMITS, "", "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60"),
             (
@@ -127,6 +133,7 @@ mod tests {
                 "normal 1mb 2k 3 replica 1 1 1",
                 "normal 1048576 2000 3 slave 1 1 1 pubsub 33554432 8388608 60",
             ),
+            (LIMITS, "normal  2 ", "normal 0 2 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60"),
             (LIMITS, "foo 1 2 3", "!Invalid client class specified in buffer limit configuration."),
             (LIMITS, "master 1 2 3", "!Invalid client class specified in buffer limit configuration."),
             (LIMITS, "normal a 2 3", SIZE),
@@ -171,6 +178,8 @@ mod tests {
                 "150%",
                 "!Hostnames may only contain alphanumeric characters, hyphens or dots",
             ),
+            ("maxmemory-clients", "9223372036854775808", "!percentage argument must be less or equal to 100"),
+            ("repl-backlog-size", "1", "16384"),
             ("tls-port", "0", "0"),
             ("tls-port", "1", "!TLS is not supported by this build"),
         ];

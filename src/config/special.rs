@@ -103,9 +103,12 @@ fn text(arg: &[u8]) -> String {
     String::from_utf8_lossy(arg).into_owned()
 }
 
-/// C's `strtoll`, all of it: an optional sign, then digits with any leading zeros, clipped to 64 bits.
+/// C's `strtoll`, all of it: an optional sign, then digits with any leading zeros, clipped to 64 bits; nothing is 0.
 fn lenient_i64(arg: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(arg).ok()?;
+    if text.is_empty() {
+        return Some(0);
+    }
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;

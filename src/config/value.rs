@@ -14,6 +14,8 @@ pub enum Kind {
     Clamped(i128, i128),
     /// Bytes, `1kb` style, between the two; negative only where the lower bound is.
     Memory(i128, i128),
+    /// Bytes, one at least, which are then raised to this.
+    MemoryFrom(i128),
     /// Bytes, or `n%` (kept as `-n`).
     MemoryOrPercent(i128, i128),
     Octal(i128, i128),
@@ -104,6 +106,10 @@ impl Kind {
                 other => Ok(other),
             },
             Kind::Memory(low, high) => in_range(parse_memory(text, low < 0)?, low, high),
+            Kind::MemoryFrom(least) => match in_range(parse_memory(text, false)?, 1, i64::MAX.into())? {
+                Value::Int(n) => Ok(Value::Int(n.max(least))),
+                other => Ok(other),
+            },
             Kind::MemoryOrPercent(low, high) => in_range(parse_memory_or_percent(text)?, low, high),
             Kind::Octal(low, high) => parse_octal(text, low, high),
             Kind::Word(words) => parse_word(words, text).map(Value::Word),
@@ -130,7 +136,7 @@ impl Kind {
     /// As CONFIG REWRITE writes it; `None` where the option is left out.
     pub fn rewrite(self, value: &Value) -> Option<Vec<u8>> {
         match (self, value) {
-            (Kind::Memory(..) | Kind::MemoryOrPercent(..), Value::Int(n)) if *n > 0 => {
+            (Kind::Memory(..) | Kind::MemoryFrom(_) | Kind::MemoryOrPercent(..), Value::Int(n)) if *n > 0 => {
                 Some(format_memory(*n as u64).into())
             }
             (Kind::Optional(_), Value::Text(text)) if text.is_empty() => None,
@@ -172,12 +178,15 @@ fn parse_memory(text: &[u8], signed: bool) -> Result<i128, String> {
 
 fn parse_memory_or_percent(text: &[u8]) -> Result<i128, String> {
     const WRONG: &str = "argument must be a memory or percent value";
+    const TOO_MUCH: &str = "percentage argument must be less or equal to 100";
     let Some(percent) = text.strip_suffix(b"%") else {
-        return number::parse_memory(text).map(i128::from).ok_or_else(|| WRONG.into());
+        // Redis takes a size beyond 63 bits for a percentage.
+        let bytes = number::parse_memory(text).ok_or(WRONG)?;
+        return i64::try_from(bytes).map(i128::from).map_err(|_| TOO_MUCH.into());
     };
     match number::parse_i64(percent) {
         None | Some(..0) => Err(WRONG.into()),
-        Some(101..) => Err("percentage argument must be less or equal to 100".into()),
+        Some(101..) => Err(TOO_MUCH.into()),
         Some(n) => Ok(-i128::from(n)),
     }
 }
