@@ -4,6 +4,8 @@ mod lcs;
 mod number;
 mod options;
 mod range;
+#[cfg(test)]
+mod tests;
 
 use super::{Command, Context, Error, KeySpec};
 use crate::base::number::parse_i64;

@@ -112,3 +112,103 @@ fn unwatch(cx: &mut Context, _args: Args) -> Result<(), Error> {
     cx.out.ok();
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::sim::check_outside_multi as check;
+
+    #[test]
+    fn exec_answers_for_all() {
+        check(
+            "MULTI => OK | SET a 1 => QUEUED | INCR a => QUEUED | GET b => QUEUED | EXEC => [OK 2 nil] | GET a => \"2\"",
+        );
+        check("MULTI => OK | EXEC => [] | EXEC => -ERR EXEC without MULTI");
+        check(
+            "MULTI => OK | SET a x => QUEUED | INCR a => QUEUED | SET b y => QUEUED | EXEC => [OK, -ERR value is not an integer or out of range, OK] | GET b => \"y\"",
+        );
+        check(
+            "MULTI => OK | MSET a 1 b 2 c 3 d 4 => QUEUED | MGET a b c d => QUEUED | EXEC => [OK [\"1\" \"2\" \"3\" \"4\"]]",
+        );
+    }
+
+    #[test]
+    fn misuse() {
+        check(
+            "EXEC => -ERR EXEC without MULTI | DISCARD => -ERR DISCARD without MULTI | MULTI x => -ERR wrong number of arguments for 'multi' command",
+        );
+        check("MULTI => OK | MULTI => -ERR MULTI calls can not be nested | SET a 1 => QUEUED | EXEC => [OK]");
+        check(
+            "MULTI => OK | WATCH a => -ERR WATCH inside MULTI is not allowed | SET a 1 => QUEUED | EXEC => [OK]",
+        );
+        check("MULTI => OK | DISCARD => OK | SET a 1 => OK | EXEC => -ERR EXEC without MULTI");
+        check("MULTI => OK | UNWATCH => QUEUED | EXEC => [OK]");
+    }
+
+    #[test]
+    fn a_refused_command_aborts() {
+        let abort = "EXEC => -EXECABORT Transaction discarded because of previous errors. | EXEC => -ERR EXEC without MULTI | GET a => nil";
+        check(&format!(
+            "MULTI => OK | SET a 1 => QUEUED | SET a => -ERR wrong number of arguments for 'set' command | {abort}"
+        ));
+        check(&format!(
+            "MULTI => OK | NOSUCH => -ERR unknown command 'NOSUCH', with args beginning with: | SET a 1 => QUEUED | {abort}"
+        ));
+        check(&format!(
+            "MULTI => OK | SET a 1 => QUEUED | EXEC x => -ERR wrong number of arguments for 'exec' command | {abort}"
+        ));
+        check("MULTI => OK | NOSUCH => * | DISCARD => OK | MULTI => OK | SET a 1 => QUEUED | EXEC => [OK]");
+    }
+
+    #[test]
+    fn watched_keys() {
+        check("WATCH a b => OK | MULTI => OK | SET c 1 => QUEUED | EXEC => [OK] | GET c => \"1\"");
+        check(
+            "WATCH a => OK | b> SET a x => OK | MULTI => OK | SET c 1 => QUEUED | EXEC => nil | GET c => nil",
+        );
+        check(
+            "WATCH a => OK | MULTI => OK | SET c 1 => QUEUED | b> SET a x => OK | EXEC => nil | GET c => nil",
+        );
+        check("WATCH a => OK | SET a mine => OK | MULTI => OK | EXEC => nil");
+        check("WATCH a b c d => OK | b> MSET x 1 d 2 => OK | MULTI => OK | GET x => QUEUED | EXEC => nil");
+        check("WATCH a => OK | b> GET a => nil | b> SETNX b 1 => 1 | MULTI => OK | EXEC => []");
+        check(
+            "WATCH a => OK | b> SET a x => OK | MULTI => OK | EXEC => nil | MULTI => OK | GET a => QUEUED | EXEC => [\"x\"]",
+        );
+        check("WATCH => -ERR wrong number of arguments for 'watch' command");
+        check("SET a 1 => OK | WATCH a => OK | b> SET a 1 => OK | MULTI => OK | EXEC => nil");
+        check("SET a 1 => OK | WATCH a => OK | b> GETDEL a => \"1\" | MULTI => OK | EXEC => nil");
+        check("WATCH a => OK | b> SETNX a 1 => 1 | b> GETDEL a => \"1\" | MULTI => OK | EXEC => nil");
+        check(
+            "SET a 1 => OK | WATCH a => OK | b> SET a 2 NX => nil | b> INCRBY a x => * | MULTI => OK | EXEC => []",
+        );
+    }
+
+    #[test]
+    fn watches_are_given_up() {
+        check("WATCH a => OK | b> SET a x => OK | UNWATCH => OK | MULTI => OK | EXEC => []");
+        check("WATCH a => OK | b> SET a x => OK | MULTI => OK | DISCARD => OK | MULTI => OK | EXEC => []");
+        check("WATCH a => OK | MULTI => OK | EXEC => [] | b> SET a x => OK | MULTI => OK | EXEC => []");
+        check(
+            "WATCH a => OK | MULTI => OK | NOSUCH => * | EXEC => * | b> SET a x => OK | MULTI => OK | EXEC => []",
+        );
+        check("WATCH a => OK | WATCH b => OK | b> SET a x => OK | MULTI => OK | EXEC => nil");
+        check(
+            "WATCH a a => OK | WATCH a => OK | UNWATCH => OK | b> SET a x => OK | WATCH b => OK | MULTI => OK | EXEC => []",
+        );
+    }
+
+    #[test]
+    fn watched_keys_that_expire() {
+        // A key that expires after WATCH was changed, whether anybody noticed or not.
+        check("SET a v PX 10 => OK | WATCH a => OK | +10ms | MULTI => OK | EXEC => nil");
+        check("SET a v PX 10 => OK | WATCH a => OK | +10ms | b> GET a => nil | MULTI => OK | EXEC => nil");
+        check("SET a v PX 10 => OK | WATCH a => OK | +9ms | MULTI => OK | EXEC => []");
+        // A key that had expired before was absent, and deleting it is no change.
+        check("SET a v PX 10 => OK | +10ms | WATCH a => OK | MULTI => OK | EXEC => []");
+        check("SET a v PX 10 => OK | +10ms | WATCH a => OK | b> GET a => nil | MULTI => OK | EXEC => []");
+        check("SET a v PX 10 => OK | +10ms | WATCH a => OK | b> SET a w => OK | MULTI => OK | EXEC => nil");
+        check(
+            "SET a v PX 10 => OK | +10ms | WATCH a => OK | b> GET a => nil | b> SET a w => OK | MULTI => OK | EXEC => nil",
+        );
+    }
+}

@@ -53,8 +53,9 @@ impl Batch {
         self.connection.expect("a batch belongs to a connection")
     }
 
+    /// Everything ran. A transaction does, too, that is empty: its watched keys decide about the answer.
     pub fn is_done(&self) -> bool {
-        self.next >= self.requests.list.len()
+        self.next >= self.requests.list.len() && !matches!(self.kind, Kind::Transaction { .. })
     }
 
     /// The shards that must be at hand for what runs next.
