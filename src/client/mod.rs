@@ -49,15 +49,16 @@ pub enum State {
     Closing,
 }
 
-/// A key under WATCH: EXEC fails unless its version is still this one.
+/// A key under WATCH: EXEC fails if it was changed since.
 #[derive(Clone, Debug)]
 pub struct Watched {
     pub shard: usize,
     pub db: u16,
     pub key: Box<[u8]>,
-    pub version: u64,
-    /// The key had expired (but was not yet deleted) when WATCH looked: deleting it is no change.
-    pub expired: bool,
+    /// When WATCH looked, in its shard's count of changes.
+    pub stamp: u64,
+    /// The key's time had come (but it was not yet deleted) when WATCH looked: deleting it is no change.
+    pub overdue: bool,
 }
 
 /// Commands queued between MULTI and EXEC, in a buffer of their own.

@@ -98,8 +98,8 @@ fn watch(cx: &mut Context, args: Args) -> Result<(), Error> {
             shard: shard.id,
             db,
             key: key.into(),
-            version: shard.watch.watch(db, key),
-            expired: expiry.is_some_and(|at_ms| at_ms <= now_ms),
+            stamp: shard.watch.watch(db, key),
+            overdue: expiry.is_some_and(|at_ms| at_ms <= now_ms),
         };
         cx.notes.push(Note::Watched(watched));
     }

@@ -201,12 +201,12 @@ impl Core {
         for key in &watched {
             let now_ms = self.now_ms;
             let shard = self.shards[key.shard].as_deref_mut().expect("C1: watched keys' shards are at hand");
-            unchanged &= shard.watch.version(key.db, &key.key) == key.version;
+            unchanged &= shard.watch.unchanged_since(key.stamp, key.db, &key.key, key.overdue);
             let expired_since = || {
                 let entry = shard.dbs[key.db as usize].store.find(&key.key);
                 entry.and_then(|entry| entry.expiry()).is_some_and(|at_ms| at_ms <= now_ms)
             };
-            unchanged &= key.expired || !expired_since();
+            unchanged &= key.overdue || !expired_since();
             shard.watch.unwatch(key.db, &key.key);
         }
         let resp3 = batch.session.is_some_and(|session| session.resp3);

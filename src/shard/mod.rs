@@ -123,8 +123,15 @@ impl Shard {
 
     /// Deletes a key whose time has come.
     fn expire_key(&mut self, db: u16, key: &[u8]) -> bool {
-        self.counters.expired += 1;
-        self.remove(db, key)
+        let removed = self.dbs[db as usize].store.remove(key);
+        let was_there = removed.is_some();
+        if was_there {
+            self.counters.expired += 1;
+            self.counters.dirty += 1;
+            self.discard(removed);
+            self.watch.expired(db, key);
+        }
+        was_there
     }
 
     /// Sets a string, whatever was there. `expiry` in unix ms.

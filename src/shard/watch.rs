@@ -1,18 +1,22 @@
-//! Versions of the keys that somebody watches (WATCH).
-//! In: keys watched, unwatched and changed. Out: a version that grows with every change while anybody watches.
-//! Invariant W1: an entry exists exactly while its key has watchers, so a version that is unchanged means an unchanged key.
+//! Changes of the keys that somebody watches (WATCH).
+//! In: keys watched, unwatched, changed and expired. Out: whether a key is unchanged since a stamp.
+//! Invariant W1: an entry exists exactly while its key has watchers, so it knows all changes that any of them cares for.
 
 use std::collections::HashMap;
 
 #[derive(Default)]
 pub struct WatchTable {
     keys: HashMap<(u16, Box<[u8]>), State>,
-    /// Versions are never reused, whatever keys come and go.
-    last_version: u64,
+    /// Grows with every change; stamps are never reused, whatever keys come and go.
+    stamp: u64,
 }
 
+/// A key under watch, with the stamps of what happened to it last; 0: nothing did.
+#[derive(Default)]
 struct State {
-    version: u64,
+    changed: u64,
+    /// It was deleted because its time had come: no change for who had found it overdue.
+    expired: u64,
     watchers: u32,
 }
 
@@ -22,16 +26,10 @@ impl WatchTable {
         self.keys.is_empty()
     }
 
-    /// One more watcher; returns the key's version now.
+    /// One more watcher; returns the stamp after which changes count for it.
     pub fn watch(&mut self, db: u16, key: &[u8]) -> u64 {
-        if let Some(state) = self.keys.get_mut(&(db, Box::from(key))) {
-            state.watchers += 1;
-            return state.version;
-        }
-        self.last_version += 1;
-        let version = self.last_version;
-        self.keys.insert((db, key.into()), State { version, watchers: 1 });
-        version
+        self.keys.entry((db, key.into())).or_default().watchers += 1;
+        self.stamp
     }
 
     /// One watcher less.
@@ -44,15 +42,26 @@ impl WatchTable {
         }
     }
 
-    pub fn version(&self, db: u16, key: &[u8]) -> u64 {
-        self.keys.get(&(db, Box::from(key))).map_or(0, |state| state.version)
+    /// Whether nothing happened to a watched key since `stamp`. `overdue`: its time had come by then, so that its
+    /// deletion is no change.
+    pub fn unchanged_since(&self, stamp: u64, db: u16, key: &[u8], overdue: bool) -> bool {
+        let state = self.keys.get(&(db, Box::from(key))).expect("W1: a watched key is known");
+        state.changed <= stamp && (overdue || state.expired <= stamp)
     }
 
     /// The key was changed.
     pub fn changed(&mut self, db: u16, key: &[u8]) {
-        self.last_version += 1;
+        self.stamp += 1;
         if let Some(state) = self.keys.get_mut(&(db, Box::from(key))) {
-            state.version = self.last_version;
+            state.changed = self.stamp;
+        }
+    }
+
+    /// The key was deleted because its time had come.
+    pub fn expired(&mut self, db: u16, key: &[u8]) {
+        self.stamp += 1;
+        if let Some(state) = self.keys.get_mut(&(db, Box::from(key))) {
+            state.expired = self.stamp;
         }
     }
 
@@ -67,24 +76,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_version_lasts_until_the_key_changes() {
+    fn a_key_is_unchanged_until_it_changes() {
         let mut table = WatchTable::default();
         let first = table.watch(0, b"k");
-        assert_eq!(table.watch(0, b"k"), first);
         table.changed(0, b"other");
-        assert_eq!(table.version(0, b"k"), first);
+        table.changed(1, b"k");
+        assert!(table.unchanged_since(first, 0, b"k", false));
         table.changed(0, b"k");
-        assert_ne!(table.version(0, b"k"), first);
+        assert!(!table.unchanged_since(first, 0, b"k", false));
+        let second = table.watch(0, b"k");
+        assert!(table.unchanged_since(second, 0, b"k", false));
         table.unwatch(0, b"k");
         table.unwatch(0, b"k");
         assert!(table.is_empty());
     }
 
     #[test]
-    fn a_key_watched_anew_never_gets_an_old_version() {
+    fn a_deletion_that_was_due_is_no_change() {
         let mut table = WatchTable::default();
-        let first = table.watch(0, b"k");
-        table.unwatch(0, b"k");
-        assert_ne!(table.watch(0, b"k"), first);
+        let stamp = table.watch(0, b"k");
+        table.expired(0, b"k");
+        assert!(table.unchanged_since(stamp, 0, b"k", true));
+        assert!(!table.unchanged_since(stamp, 0, b"k", false));
+        table.changed(0, b"k");
+        assert!(!table.unchanged_since(stamp, 0, b"k", true));
     }
 }

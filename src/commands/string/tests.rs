@@ -152,7 +152,9 @@ fn floats() {
     check(
         "INCRBYFLOAT f 1.5 => \"1.5\" | INCRBYFLOAT f 1.5 => \"3\" | INCR f => 4 | INCRBYFLOAT f -4e0 => \"0\" | GET f => \"0\"",
     );
-    check("SET f 3.0e3 => OK | INCRBYFLOAT f 200 => \"3200\" | SET f 10.5 => OK | INCRBYFLOAT f 0.1 => \"10.6\"");
+    check(
+        "SET f 3.0e3 => OK | INCRBYFLOAT f 200 => \"3200\" | SET f 10.5 => OK | INCRBYFLOAT f 0.1 => \"10.6\"",
+    );
     check("SET f abc => OK | INCRBYFLOAT f 1 => -ERR value is not a valid float");
     check(
         "INCRBYFLOAT f x => -ERR value is not a valid float | SET f \" 1\" => OK | INCRBYFLOAT f 1 => -ERR value is not a valid float",
