@@ -109,26 +109,31 @@ fn operations(c: &mut Criterion) {
     group.finish();
 }
 
-/// Prints the longest inserts while a store grows: of the thread's own time, so that other load on the machine does not count.
+/// Prints the longest inserts while a store grows: of the thread's own time, so that other load on the machine counts less.
 fn pauses(_: &mut Criterion) {
     let mut store = Store::new(RandomState::with_seeds(1, 2, 3, 4));
-    let mut longest: Vec<(Duration, u64)> = Vec::new();
     let end = if std::env::var_os("LONG").is_some() { 30_000_000 } else { 10_000_000 };
+    // Filled beforehand: its growth would be a pause too.
+    let mut times = vec![1u32; end as usize];
     let began = Instant::now();
+    let mut last = thread_time();
     for number in 0..end {
-        let key = key(number);
-        let start = thread_time();
-        set(&mut store, &key);
-        let took = thread_time() - start;
-        if longest.len() < 8 || took > longest[7].0 {
-            longest.push((took, number));
-            longest.sort_by(|a, b| b.cmp(a));
-            longest.truncate(8);
-        }
+        set(&mut store, &key(number));
+        let now = thread_time();
+        times[number as usize] = (now - last).as_nanos() as u32;
+        last = now;
     }
     let each = store.bytes() as f64 / store.len() as f64;
-    println!("{end} inserts in {:?}, {each:.2} bytes a key; the longest:", began.elapsed());
-    longest.iter().for_each(|(took, number)| println!("  {took:>10.1?} at {number}"));
+    println!("{end} inserts in {:?}, {each:.2} bytes a key", began.elapsed());
+    times.sort_unstable();
+    for share in [0.5, 0.99, 0.999, 0.9999, 0.99999, 1.0] {
+        let at = (share * (times.len() - 1) as f64) as usize;
+        println!(
+            "  {:>8.3}% of inserts within {:>9.1?}",
+            share * 100.0,
+            Duration::from_nanos(times[at] as u64)
+        );
+    }
 }
 
 fn thread_time() -> Duration {

@@ -432,6 +432,13 @@ impl Packed {
         unsafe { &mut *self.entry() }
     }
 
+    /// Asks the processor to fetch the head and a short key.
+    #[inline]
+    pub fn prefetch_key(self) {
+        prefetch((self.0 & !7) as usize);
+        prefetch((self.0 & !7) as usize + 32);
+    }
+
     /// Asks the processor to fetch the first two lines of the entry.
     #[inline]
     pub fn prefetch(self) {

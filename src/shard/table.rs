@@ -288,7 +288,7 @@ impl Segment {
     /// All entries with their hashes. Keys are fetched ahead, as most are in no cache.
     fn gather(&self, hasher: &RandomState, into: &mut Gathered) {
         const AHEAD: usize = 2;
-        let fetch = |bucket: &Bucket| bucket.occupied().for_each(|slot| bucket.get(slot).prefetch());
+        let fetch = |bucket: &Bucket| bucket.occupied().for_each(|slot| bucket.get(slot).prefetch_key());
         self.buckets().take(AHEAD).for_each(fetch);
         for (at, bucket) in self.buckets().enumerate() {
             if at + AHEAD < self.count as usize {
@@ -667,8 +667,8 @@ impl Table {
         self.remains.append(&mut self.directory);
         self.expiring = 0;
         while self.loose > 0 && *budget > 0 {
-            // SAFETY: I1, I4: the directory's segments, each known by its last pointer alone once the others are gone.
-            let mut owner = *self.remains.last().expect("I4: entries lie in segments");
+            let owner = self.remains.last_mut().expect("I4: entries lie in segments");
+            // SAFETY: I1, I4: it lives until the slab discards it; nobody else looks, as the directory is empty.
             let segment = unsafe { owner.as_mut() };
             *budget -= 1;
             let bucket = segment.bucket(segment.count as usize - 1);
