@@ -81,6 +81,11 @@ pub enum Find {
     Range { first: usize, last: i32, step: usize },
     /// Argument `at` says how many keys follow it, every `step`th.
     Count { at: usize, step: usize },
+    /// Behind the argument `word`, looked for from argument `from` on (negative: backwards from the end). `last` counts
+    /// from the first of them; negative: from the end of the arguments, or from that of the first of `limit` parts.
+    Keyword { word: &'static str, from: i32, last: i32, step: usize, limit: usize },
+    /// Only the handler can tell.
+    Unknown,
 }
 
 /// Some key arguments of a command, and what is done to them.
@@ -106,6 +111,32 @@ impl KeySpec {
         Self { find: Find::Count { at, step }, does, notes: "" }
     }
 
+    /// The key behind the argument `word`, which stands at `from` or later, if it is there.
+    pub const fn after(word: &'static str, from: i32, does: &'static str) -> Self {
+        Self::after_all(word, from, 0, 0, does)
+    }
+
+    /// The keys behind the argument `word`: see `Find::Keyword`.
+    pub const fn after_all(
+        word: &'static str,
+        from: i32,
+        last: i32,
+        limit: usize,
+        does: &'static str,
+    ) -> Self {
+        Self { find: Find::Keyword { word, from, last, step: 1, limit }, does, notes: "" }
+    }
+
+    /// Keys that no rule finds.
+    pub const fn unknown(does: &'static str, notes: &'static str) -> Self {
+        Self { find: Find::Unknown, does, notes }
+    }
+
+    /// Whether it names something else that only travels as a key does: a shard channel.
+    pub fn is_no_key(&self) -> bool {
+        self.does.contains("not_key")
+    }
+
     /// Calls `visit` with the index of each key argument. False: the arguments do not fit.
     pub fn each(&self, args: Args, visit: &mut dyn FnMut(usize)) -> bool {
         let (first, last, step) = match self.find {
@@ -122,6 +153,21 @@ impl KeySpec {
                     _ => return false,
                 }
             }
+            Find::Keyword { word, from, last, step, limit } => {
+                let Some(at) = find_word(args, word, from) else { return true };
+                let (first, len) = (at + 1, args.len());
+                let end = match last {
+                    0.. => first + last as usize + 1,
+                    _ if limit == 0 => (len + 1).saturating_sub(last.unsigned_abs() as usize),
+                    _ => (first + len.saturating_sub(first) / limit + 1)
+                        .saturating_sub(last.unsigned_abs() as usize),
+                };
+                match end.checked_sub(1) {
+                    Some(last) if last >= first => (first, last, step),
+                    _ => return false,
+                }
+            }
+            Find::Unknown => return true,
         };
         if last >= args.len() {
             return false;
@@ -129,6 +175,15 @@ impl KeySpec {
         (first..=last).step_by(step).for_each(visit);
         true
     }
+}
+
+/// The index of the argument `word`, looked for from `from` on, or backwards from there if negative.
+fn find_word(args: Args, word: &str, from: i32) -> Option<usize> {
+    if from >= 0 {
+        return (from as usize..args.len()).find(|&at| args.is(at, word));
+    }
+    let last = args.len().checked_sub(from.unsigned_abs() as usize)?;
+    (1..=last).rev().find(|&at| args.is(at, word))
 }
 
 /// A row of the table.
@@ -387,5 +442,53 @@ impl Registry {
         self.iter()
             .filter(move |(_, row, _)| row.name.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')))
             .map(|(number, row, _)| (number, row))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::Span;
+
+    /// The keys that `spec` finds in the words of `line`; "-" where they do not fit.
+    fn keys(spec: &KeySpec, line: &str) -> String {
+        let mut spans = Vec::new();
+        let mut start = 0;
+        for word in line.split(' ') {
+            spans.push(Span { start, len: word.len() as u32 });
+            start += word.len() as u32 + 1;
+        }
+        let args = Args::new(line.as_bytes(), &spans);
+        let mut found = Vec::new();
+        let fits =
+            spec.each(args, &mut |index| found.push(String::from_utf8_lossy(args.at(index)).into_owned()));
+        if fits { found.join(" ") } else { "-".into() }
+    }
+
+    #[test]
+    fn key_specs_find_keys() {
+        let streams = KeySpec::after_all("STREAMS", 1, -1, 2, "RO access");
+        let store = KeySpec::after("STORE", 5, "OW update");
+        let migrate = KeySpec::after_all("KEYS", -2, -1, 0, "RW");
+        for (spec, line, found) in [
+            (&KeySpec::at(1, "RO"), "GET a", "a"),
+            (&KeySpec::at(2, "RO"), "OBJECT ENCODING", "-"),
+            (&KeySpec::range(1, -2, 1, "RW"), "BLPOP a b 0", "a b"),
+            (&KeySpec::range(1, -1, 2, "OW"), "MSET a 1 b 2", "a b"),
+            (&KeySpec::count(2, 1, "RO"), "ZUNIONSTORE d 2 a b WEIGHTS", "a b"),
+            (&KeySpec::count(2, 1, "RO"), "ZUNIONSTORE d 3 a b", "-"),
+            (&KeySpec::count(2, 1, "RO"), "EVAL x 0", ""),
+            (&streams, "XREAD COUNT 2 streams a b 0 0", "a b"),
+            (&streams, "XREAD COUNT 2", ""),
+            (&streams, "XREAD STREAMS a", "-"),
+            (&store, "GEORADIUS k 1 1 9 m STORE d", "d"),
+            (&store, "GEORADIUS k 1 1 9 m", ""),
+            (&store, "GEORADIUS k 1 1 9 m STORE", "-"),
+            (&migrate, "MIGRATE h 1 x 0 9 KEYS a b", "a b"),
+            (&migrate, "MIGRATE h 1 x 0 9 KEYS", ""),
+            (&KeySpec::unknown("RO", "by pattern"), "SORT k BY x", ""),
+        ] {
+            assert_eq!(keys(spec, line), found, "{line}");
+        }
     }
 }

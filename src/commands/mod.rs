@@ -1,6 +1,7 @@
 //! Every command: one file a family, the TABLE first, then the handlers, then tests.
 //! Absent: what may run when and where (`server::dispatch`), how clients are read and answered.
 
+pub mod categories;
 pub mod command;
 pub mod connection;
 pub mod context;

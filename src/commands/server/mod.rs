@@ -1,6 +1,7 @@
 //! Commands about the server: its configuration, its state, its logs, and whole databases.
 //! Absent: clients (`connection`), ACLs, persistence, replication.
 
+mod command_info;
 mod config;
 mod info;
 mod keyspace;
@@ -21,6 +22,8 @@ const SPECIAL_SHARDS: &[&str] =
     &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"];
 const KEYSPACE_DANGEROUS: &[&str] = &["keyspace", "dangerous"];
 const ADMIN_DANGEROUS: &[&str] = &["admin", "dangerous"];
+const CONNECTION: &[&str] = &["connection"];
+const UNORDERED: &[&str] = &["nondeterministic_output_order"];
 const VARYING: &[&str] = &["nondeterministic_output"];
 
 pub const TABLE: &[Command] = &[
@@ -93,6 +96,68 @@ pub const TABLE: &[Command] = &[
         .home()
         .flag(flags::NO_MULTI | flags::ALLOW_BUSY | flags::SENTINEL)
         .about("Ends the server."),
+    Command::new("COMMAND", "", command_info::command)
+        .arity(-1)
+        .container()
+        .always()
+        .flag(flags::SENTINEL)
+        .since("2.8.13")
+        .categories(CONNECTION)
+        .tips(UNORDERED)
+        .complexity("O(N), N being the number of commands")
+        .about("Describes every command."),
+    Command::new("COMMAND COUNT", "", command_info::count)
+        .arity(2)
+        .always()
+        .flag(flags::SENTINEL)
+        .since("2.8.13")
+        .categories(CONNECTION)
+        .about("Counts the commands."),
+    Command::new("COMMAND GETKEYS", "command [arg [arg ...]]", command_info::getkeys)
+        .arity(-3)
+        .always()
+        .flag(flags::SENTINEL)
+        .since("2.8.13")
+        .categories(CONNECTION)
+        .about("Returns the keys of a command.")
+        .complexity("O(N), N being the number of arguments"),
+    Command::new("COMMAND GETKEYSANDFLAGS", "command [arg [arg ...]]", command_info::getkeysandflags)
+        .arity(-3)
+        .always()
+        .flag(flags::SENTINEL)
+        .since("7.0.0")
+        .categories(CONNECTION)
+        .about("Returns the keys of a command, and what it does to each.")
+        .complexity("O(N), N being the number of arguments"),
+    Command::new("COMMAND HELP", "", help)
+        .arity(2)
+        .always()
+        .flag(flags::SENTINEL)
+        .since("5.0.0")
+        .categories(CONNECTION)
+        .about("Lists these subcommands."),
+    Command::new("COMMAND INFO", "[command-name [command-name ...]]", command_info::info)
+        .arity(-2)
+        .always()
+        .flag(flags::SENTINEL)
+        .since("2.8.13")
+        .categories(CONNECTION)
+        .tips(UNORDERED)
+        .about("Describes commands.")
+        .complexity("O(N), N being the number of commands"),
+    Command::new(
+        "COMMAND LIST",
+        "[FILTERBY <MODULE module-name | ACLCAT category | PATTERN pattern>]",
+        command_info::list,
+    )
+    .arity(-2)
+    .always()
+    .flag(flags::SENTINEL)
+    .since("7.0.0")
+    .categories(CONNECTION)
+    .tips(UNORDERED)
+    .about("Lists the names of commands.")
+    .complexity("O(N), N being the number of commands"),
     Command::new("CONFIG", "", container)
         .arity(-2)
         .container()
