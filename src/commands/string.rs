@@ -54,7 +54,7 @@ pub const TABLE: &[Command] = &[
     Command::new("MSETEX", "numkeys key value [key value ...] [NX | XX] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]", msetex)
         .arity(-4).grow().keys(&[KeySpec::count(1, 2, "OW update")]).since("9.1.0")
         .about("Sets several strings at once, with one expiry, if all or none exist.").complexity("O(N), N being the number of keys"),
-    Command::new("MSETNX", "key value [key value ...]", msetnx).arity(-3).grow().keys(PAIRS).since("1.0.1")
+    Command::new("MSETNX", "key value [key value ...]", msetnx).arity(-3).grow().keys(&[KeySpec::range(1, -1, 2, "OW insert")]).since("1.0.1")
         .about("Sets several strings at once if none of the keys exists.").complexity("O(N), N being the number of keys"),
     Command::new("PSETEX", "key milliseconds value", psetex).arity(4).grow().keys(KEY_OVERWRITE).since("2.6.0")
         .about("Sets a string that expires, in milliseconds."),
@@ -67,7 +67,7 @@ pub const TABLE: &[Command] = &[
         .about("Sets a string if the key is missing."),
     Command::new("SETRANGE", "key offset value", range::setrange).arity(4).grow().keys(&[KeySpec::at(1, "RW update")]).since("2.2.0")
         .about("Overwrites a part of a string, with zero bytes up to it if needed.").complexity("O(N), N being the length of the value"),
-    Command::new("STRLEN", "key", strlen).arity(2).read().fast().keys(KEY_READ).since("2.2.0").about("Returns the length of a string."),
+    Command::new("STRLEN", "key", strlen).arity(2).read().fast().keys(&[KeySpec::at(1, "RO")]).since("2.2.0").about("Returns the length of a string."),
     Command::new("SUBSTR", "key start end", range::getrange).arity(4).read().keys(KEY_READ)
         .about("Returns a part of a string: the old name of GETRANGE.").complexity("O(N), N being the length of the part"),
 ];
