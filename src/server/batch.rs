@@ -42,6 +42,10 @@ pub struct Batch {
     /// The next command to run.
     pub next: usize,
     pub kind: Kind,
+    /// Shards that it takes all at once because its commands alternate between them; empty: it goes from one to the next.
+    pub span: ShardSet,
+    /// Batches with the same span that run under the same lease.
+    pub riders: Vec<Box<Batch>>,
     /// Shards borrowed for its next command.
     pub held: SmallVec<[Box<Shard>; 2]>,
     pub replies: Vec<u8>,
@@ -61,10 +65,16 @@ impl Batch {
     /// The shards that must be at hand for what runs next.
     pub fn needs(&self) -> ShardSet {
         match &self.kind {
+            Kind::Plain if !self.span.is_empty() => self.span,
             Kind::Plain => self.requests.list[self.next].shards,
             Kind::Transaction { shards, .. } => *shards,
             Kind::Report { .. } => ShardSet::EMPTY,
         }
+    }
+
+    /// How often the commands of the batch change from one set of shards to another, plus one.
+    pub fn runs(&self) -> usize {
+        1 + self.requests.list.windows(2).filter(|pair| pair[0].shards != pair[1].shards).count()
     }
 
     pub fn runs_at_home(&self) -> bool {
@@ -83,6 +93,7 @@ impl Batch {
         self.requests.clear();
         self.next = 0;
         self.kind = Kind::Plain;
+        self.span = ShardSet::EMPTY;
         self.notes.clear();
         for buf in [&mut self.buf, &mut self.replies] {
             buf.clear();

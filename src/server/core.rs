@@ -60,6 +60,8 @@ pub struct Core {
     pub(super) shards: Vec<Option<Box<Shard>>>,
     /// Batches that wait for the home shard, in order (K3).
     pub(super) waiting: VecDeque<Box<Batch>>,
+    /// Batches that take all shards at once; they leave together at the end of the turn.
+    pub(super) convoy: Vec<Box<Batch>>,
     /// Keys to unwatch once the home shard is back.
     unwatch: Vec<(u16, Box<[u8]>)>,
     slots: Vec<Slot>,
@@ -100,6 +102,7 @@ impl Core {
             exec,
             shards,
             waiting: VecDeque::new(),
+            convoy: Vec::new(),
             unwatch: Vec::new(),
             slots: Vec::new(),
             free: Vec::new(),
@@ -361,11 +364,16 @@ impl Core {
 
     /// Runs what became possible during this turn; call after the events of a turn.
     pub fn finish_turn(&mut self) {
-        self.serve_waiting();
-        while let Some(id) = self.ready.pop_front() {
-            if self.connection(id).is_some() {
-                self.run_buffered(id.slot);
-                self.serve_waiting();
+        loop {
+            self.serve_waiting();
+            while let Some(id) = self.ready.pop_front() {
+                if self.connection(id).is_some() {
+                    self.run_buffered(id.slot);
+                    self.serve_waiting();
+                }
+            }
+            if !self.start_convoy() {
+                break;
             }
         }
     }

@@ -3,6 +3,9 @@
 //! A command that spans shards takes a **lease**: its batch visits them in ascending order and takes each along
 //! (`held`), until all but those of the last core are at hand; there it runs, and the shards go home. Ascending
 //! order is what keeps two leases from waiting for each other (B3): whoever waits for shard n holds only lower ones.
+//!
+//! A batch whose commands alternate between shards would hop for each of them. On a few cores it leases all shards
+//! instead, together with every other such batch of its core and of the cores on its way: a **convoy**.
 //! In: batches. Out: messages, replies at home.
 
 use super::batch::{BATCH_REPLIES_MAX, Batch, Kind, Message};
@@ -13,6 +16,8 @@ use crate::commands::Route;
 use crate::resp::Out;
 use crate::shard::Shard;
 
+/// With more cores than this batches hop from shard to shard: leases of all shards would stand in each other's way.
+const CONVOY_CORES_MAX: usize = 4;
 /// Spare batches kept by a core.
 const SPARE_BATCHES: usize = 64;
 
@@ -23,6 +28,50 @@ impl Core {
             self.waiting.push_back(batch);
         }
         self.serve_waiting();
+    }
+
+    /// Decides whether a new batch hops from shard to shard or takes all shards at once.
+    pub(super) fn choose_way(&self, batch: &mut Batch) {
+        let cores = self.shards.len();
+        let plain = matches!(batch.kind, Kind::Plain);
+        if plain && cores <= CONVOY_CORES_MAX && batch.runs() > cores {
+            batch.span = ShardSet::first(cores);
+        }
+    }
+
+    /// The batches that want all shards leave together. False: there are none.
+    pub(super) fn start_convoy(&mut self) -> bool {
+        let Some(mut leader) = self.convoy.pop() else { return false };
+        self.join_convoy(&mut leader);
+        self.advance(leader);
+        true
+    }
+
+    /// What waits here for all shards, and holds none yet, rides along.
+    fn join_convoy(&mut self, leader: &mut Batch) {
+        leader.riders.append(&mut self.convoy);
+        let mut index = 0;
+        while index < self.waiting.len() {
+            let other = &self.waiting[index];
+            if other.span == leader.span && other.held.is_empty() {
+                let mut other = self.waiting.remove(index).expect("just seen");
+                leader.riders.append(&mut other.riders);
+                leader.riders.push(other);
+            } else {
+                index += 1;
+            }
+        }
+    }
+
+    /// Riders that are done, or full of replies, go home; the others wait for the next convoy.
+    fn dismiss(&mut self, riders: Vec<Box<Batch>>) {
+        for rider in riders {
+            if rider.is_done() || rider.replies.len() > BATCH_REPLIES_MAX {
+                self.send_home(rider);
+            } else {
+                self.convoy.push(rider);
+            }
+        }
     }
 
     /// The home shard is back: what waited for it goes on, in order, until it is lent again.
@@ -63,9 +112,19 @@ impl Core {
                 continue;
             }
             match self.gather(&mut batch) {
-                Gather::Ready => self.run_batch(&mut batch),
+                Gather::Ready => {
+                    if !batch.span.is_empty() {
+                        self.join_convoy(&mut batch);
+                    }
+                    self.run_batch(&mut batch);
+                    let riders = std::mem::take(&mut batch.riders);
+                    self.dismiss(riders);
+                }
                 Gather::Wait => return Some(batch),
                 Gather::GoTo(core) => {
+                    if !batch.span.is_empty() {
+                        self.join_convoy(&mut batch);
+                    }
                     self.actions.mesh.push((core, Message::Batch(batch)));
                     return None;
                 }
@@ -144,7 +203,13 @@ impl Core {
         }
         match batch.kind {
             Kind::Transaction { .. } => self.run_transaction(batch),
-            _ => self.run_plain(batch, borrowed.union(ShardSet::one(self.id))),
+            _ => {
+                let at_hand = borrowed.union(ShardSet::one(self.id));
+                self.run_plain(batch, at_hand);
+                for rider in &mut batch.riders {
+                    self.run_plain(rider, at_hand);
+                }
+            }
         }
         for core in 0..self.shards.len() {
             if borrowed.contains(core) {

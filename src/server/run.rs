@@ -442,6 +442,7 @@ impl Core {
             let request = chunk.list[index];
             self.monitor_command(slot, &request, chunk.args(&request, bytes));
         }
+        self.choose_way(&mut batch);
         self.send_off(slot, batch);
         taken
     }
@@ -469,7 +470,11 @@ impl Core {
         if let Some(last) = batch.requests.list.last() {
             connection.card.last_command.set(last.command as u64 + 1);
         }
-        self.advance(batch);
+        if batch.span.is_empty() {
+            self.advance(batch);
+        } else {
+            self.convoy.push(batch);
+        }
     }
 
     /// MULTI is open: the command is queued.
