@@ -54,8 +54,14 @@ impl Iterator for Numbers {
 }
 
 fn operations(c: &mut Criterion) {
+    let before = resident();
     let mut store = filled(KEYS);
-    println!("{:.2} bytes a key", store.bytes() as f64 / KEYS as f64);
+    let each = |bytes: usize| bytes as f64 / KEYS as f64;
+    println!(
+        "{:.2} bytes a key; {:.2} by the kernel's count",
+        each(store.bytes()),
+        each(resident() - before)
+    );
     let mut numbers = Numbers(1);
     let mut any = move || key(numbers.next().unwrap() % KEYS);
     let mut group = c.benchmark_group("table");
@@ -134,6 +140,12 @@ fn pauses(_: &mut Criterion) {
             Duration::from_nanos(times[at] as u64)
         );
     }
+}
+
+/// Bytes of memory that the process has touched.
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux counts pages");
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).expect("a number") * 4096
 }
 
 fn thread_time() -> Duration {
