@@ -1,22 +1,150 @@
-//! The process: arguments, then the server.
+//! The process: arguments, configuration, what the operating system sees of it, then the server.
+
+use std::io::{Read, Write};
+use std::process::{ExitCode, exit};
 
 use ringfort::config::Config;
+use ringfort::log;
 use ringfort::server::boot::Server;
+use ringfort::server::{cli, process};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let config = Config::parse(None, &args, None).unwrap_or_else(|error| {
-        eprintln!("{error}");
-        std::process::exit(1)
-    });
-    match Server::prepare(config) {
-        Ok(server) => server.run(None, || eprintln!("* Ready to accept connections")),
-        Err(error) => {
-            eprintln!("{error}");
-            std::process::exit(1)
+fn main() -> ExitCode {
+    let mut arguments = std::env::args();
+    let program = arguments.next().unwrap_or_else(|| "ringfort".to_owned());
+    let arguments: Vec<String> = arguments.collect();
+    let start = match cli::read(&program, &arguments) {
+        cli::Action::Print(text) => {
+            print!("{text}");
+            return ExitCode::SUCCESS;
         }
+        cli::Action::Fail(text) => {
+            eprint!("{text}");
+            return ExitCode::FAILURE;
+        }
+        cli::Action::Run(start) => start,
+    };
+    let no_options = start.file.is_none() && start.options.is_empty();
+    match load(&start) {
+        Ok(config) => serve(config, &program, no_options),
+        Err(text) => {
+            eprintln!("{text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Reads the configuration from wherever the command line says.
+fn load(start: &cli::Start) -> Result<Config, String> {
+    let mut text = String::new();
+    if start.reads_stdin {
+        std::io::stdin().read_to_string(&mut text).map_err(|error| format!("standard input: {error}"))?;
+    }
+    let stdin = start.reads_stdin.then_some(text.as_str());
+    Config::parse(start.file.as_deref(), &start.options, stdin).map_err(|error| error.to_string())
+}
+
+/// Ends the process with a reason in the log.
+fn fail(text: impl std::fmt::Display) -> ! {
+    log::warning(text);
+    exit(1)
+}
+
+/// Becomes a server: directory, log, terminal, limits, listeners, then the cores until the end.
+fn serve(mut config: Config, program: &str, no_options: bool) -> ExitCode {
+    if let Err(error) = std::env::set_current_dir(&config.dir) {
+        eprintln!("Can't chdir to '{}': {error}", config.dir.display());
+        return ExitCode::FAILURE;
+    }
+    if config.daemonize
+        && let Err(error) = process::daemonize()
+    {
+        eprintln!("Cannot become a daemon: {error}");
+        return ExitCode::FAILURE;
+    }
+    log::set_level(config.loglevel);
+    if let Err(error) = log::init(config.logfile.as_deref(), None) {
+        eprintln!("Can't open the log file: {error}");
+        return ExitCode::FAILURE;
+    }
+    log::log_panics();
+    if config.set_proc_title {
+        process::set_title(&process::title(&config, program));
+    }
+    announce(no_options);
+    match process::raise_open_files(config.maxclients) {
+        Ok(limit) => {
+            config.maxclients = limit.maxclients;
+            limit.warnings.iter().for_each(log::warning);
+            limit.notice.iter().for_each(log::notice);
+        }
+        Err(text) => fail(text),
+    }
+    let pid_file = process::PidFile::write(&config)
+        .unwrap_or_else(|error| fail(format!("Failed to write PID file: {error}")));
+    let stop = process::stop_event().unwrap_or_else(|error| fail(format!("No event for signals: {error}")));
+    let server = Server::prepare(config).unwrap_or_else(|text| fail(text));
+    let shared = server.shared.clone();
+    process::boot_warnings(&shared.config(), server.cores()).iter().for_each(log::warning);
+    banner(&server);
+    log::notice("Server initialized");
+    server.run(Some(stop), || ready(&shared.config()));
+    if let Some(signal) = process::stop_signal() {
+        let name = if signal == 2 { "SIGINT" } else { "SIGTERM" };
+        log::warning(format!("Received {name} scheduling shutdown..."));
+    }
+    log::warning("User requested shutdown...");
+    if let Some(path) = &shared.config().unixsocket {
+        log::notice("Removing the unix socket file.");
+        let _ = std::fs::remove_file(path);
+    }
+    drop(pid_file);
+    log::warning("Ringfort is now ready to exit, bye bye...");
+    let _ = std::io::stdout().flush();
+    ExitCode::SUCCESS
+}
+
+fn announce(no_options: bool) {
+    log::notice("oO0OoO0OoO0Oo Ringfort is starting oO0OoO0OoO0Oo");
+    let (version, pid) = (env!("CARGO_PKG_VERSION"), std::process::id());
+    log::notice(format!("Ringfort version={version}, bits=64, pid={pid}, just started"));
+    if no_options {
+        log::warning(
+            "Warning: no config file specified, using the default config. In order to specify a config file use ringfort /path/to/redis.conf",
+        );
+    } else {
+        log::notice("Configuration loaded");
+    }
+}
+
+/// What this server found and took.
+fn banner(server: &Server) {
+    let shared = &server.shared;
+    let config = shared.config();
+    log::notice(format!(
+        "Ringfort {} (64 bit) on {} core{}, Port: {}, PID: {}",
+        env!("CARGO_PKG_VERSION"),
+        server.cores(),
+        if server.cores() == 1 { "" } else { "s" },
+        config.port,
+        std::process::id()
+    ));
+    log::notice(format!(
+        "io_uring: {}; allocator: slabs for keys, mimalloc for the rest",
+        shared.facts.ring_features
+    ));
+}
+
+fn ready(config: &Config) {
+    if config.port != 0 {
+        log::notice("Ready to accept connections tcp");
+    }
+    if let Some(path) = &config.unixsocket {
+        log::notice(format!("Ready to accept connections unix {}", path.display()));
+    }
+    if let Err(error) = process::notify_systemd(config, "STATUS=Ready to accept connections\nREADY=1\n") {
+        log::warning(format!("systemd could not be told: {error}"));
     }
 }

@@ -144,7 +144,7 @@ impl Ring {
     }
 
     fn open() -> io::Result<IoUring> {
-        let mut uring = IoUring::builder()
+        let uring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
             .setup_coop_taskrun()

@@ -218,6 +218,17 @@ static STOP_SIGNAL: AtomicI32 = AtomicI32::new(0);
 /// The eventfd that the handler writes to, -1 if none.
 static STOP_EVENT: AtomicI32 = AtomicI32::new(-1);
 
+/// An eventfd that becomes readable when a signal asks the server to stop; it stays open as long as the process.
+pub fn stop_event() -> io::Result<RawFd> {
+    // SAFETY: a plain system call.
+    let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    catch_signals(fd)?;
+    Ok(fd)
+}
+
 /// From now on SIGTERM and SIGINT are noted for [`stop_signal`] and written to the eventfd, which must stay open as
 /// long as the process; a second SIGINT ends the process at once. SIGPIPE and SIGHUP are ignored.
 pub fn catch_signals(eventfd: RawFd) -> io::Result<()> {
