@@ -78,6 +78,14 @@ impl Error {
         ))
     }
 
+    /// A subcommand that is known, with arguments that do not fit it.
+    pub fn subcommand_arity(sub: &[u8], container: &str) -> Self {
+        let sub = String::from_utf8_lossy(&sub[..sub.len().min(128)]).into_owned();
+        Error::new(format!(
+            "ERR unknown subcommand or wrong number of arguments for '{sub}'. Try {container} HELP."
+        ))
+    }
+
     pub fn unknown_subcommand(sub: &[u8], container: &str) -> Self {
         let sub = String::from_utf8_lossy(&sub[..sub.len().min(128)]).into_owned();
         Error::new(format!("ERR unknown subcommand '{sub}'. Try {container} HELP."))

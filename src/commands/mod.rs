@@ -10,6 +10,7 @@ pub mod generic;
 pub mod help;
 pub mod server;
 pub mod string;
+pub mod syntax;
 pub mod transaction;
 
 pub use command::{Command, Family, Find, KeySpec, Registry, Route, flags};

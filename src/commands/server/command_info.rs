@@ -126,8 +126,10 @@ fn describe(cx: &mut Context, number: u16) {
     cx.out.array(10);
     cx.out.bulk(row.full_name().as_bytes());
     cx.out.integer(row.arity as i64);
+    // Clients are not told who touches keys that nobody named.
+    let seen = row.flags & !flags::TOUCHES_ARBITRARY_KEYS;
     let mut names: Vec<&str> =
-        flags::NAMES.iter().filter(|(bit, _)| row.is(*bit)).map(|(_, name)| *name).collect();
+        flags::NAMES.iter().filter(|(bit, _)| seen & bit != 0).map(|(_, name)| *name).collect();
     if keys.movable {
         names.push("movablekeys");
     }

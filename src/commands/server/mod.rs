@@ -3,6 +3,7 @@
 
 mod command_info;
 mod config;
+mod docs;
 mod info;
 mod keyspace;
 mod latency;
@@ -79,7 +80,7 @@ pub const TABLE: &[Command] = &[
         .categories(ADMIN_DANGEROUS)
         .tips(VARYING)
         .about("Returns the time of the last snapshot."),
-    Command::new("LOLWUT", "[VERSION version] [parameter ...]", lolwut::lolwut)
+    Command::new("LOLWUT", "[VERSION version]", lolwut::lolwut)
         .read()
         .fast()
         .since("5.0.0")
@@ -113,6 +114,15 @@ pub const TABLE: &[Command] = &[
         .since("2.8.13")
         .categories(CONNECTION)
         .about("Counts the commands."),
+    Command::new("COMMAND DOCS", "[command-name [command-name ...]]", docs::docs)
+        .arity(-2)
+        .always()
+        .flag(flags::SENTINEL)
+        .since("7.0.0")
+        .categories(CONNECTION)
+        .tips(UNORDERED)
+        .about("Documents commands.")
+        .complexity("O(N), N being the number of commands"),
     Command::new("COMMAND GETKEYS", "command [arg [arg ...]]", command_info::getkeys)
         .arity(-3)
         .always()

@@ -16,7 +16,7 @@ fn lock<'a>(cx: &Context<'a>) -> MutexGuard<'a, SlowLog> {
 
 pub fn get(cx: &mut Context, args: Args) -> Result<(), Error> {
     let count = match args.get(2) {
-        _ if args.len() > 3 => return Err(Error::arity("slowlog|get")),
+        _ if args.len() > 3 => return Err(Error::subcommand_arity(args.at(1), "SLOWLOG")),
         None => SHOWN,
         Some(text) => match parse_i64(text) {
             Some(-1) => usize::MAX,
