@@ -1,0 +1,111 @@
+// What ioredis users do, against a server started here on a free port and stopped by its pid.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { basename, dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import Redis from "ioredis";
+
+const repo = resolve(dirname(fileURLToPath(import.meta.url)), "../../..");
+const binary = process.env.RINGFORT ?? join(repo, "target/release/ringfort");
+
+const port = await new Promise((done) => {
+  const probe = createServer().listen(0, "127.0.0.1", () => {
+    const { port } = probe.address();
+    probe.close(() => done(port));
+  });
+});
+const folder = mkdtempSync(join(tmpdir(), "ringfort-node-"));
+const args = ["--port", String(port), "--save", ""];
+if (basename(binary) === "ringfort") args.push("--cores", "2");
+const server = spawn(binary, args, { cwd: folder, stdio: "ignore" });
+const ended = new Promise((done) => server.on("exit", (code, signal) => done(code ?? signal)));
+
+const connect = (options = {}) => new Redis({ port, retryStrategy: (n) => (n < 100 ? 50 : null), ...options });
+
+const tests = {
+  async strings(r) {
+    assert.equal(await r.set("k", "v"), "OK");
+    assert.equal(await r.get("k"), "v");
+    assert.equal(await r.get("none"), null);
+    assert.equal(await r.set("k", "w", "NX"), null);
+    assert.equal(await r.incrby("n", 5), 5);
+    assert.deepEqual(await r.mget("k", "none", "n"), ["v", null, "5"]);
+    const bytes = Buffer.from([0, 13, 10, 255, 128]);
+    await r.set("bytes", bytes);
+    assert.deepEqual(await r.getBuffer("bytes"), bytes);
+  },
+  async "keys and expiry"(r) {
+    await r.set("k", "v", "PX", 60);
+    assert.ok((await r.pttl("k")) <= 60);
+    await new Promise((done) => setTimeout(done, 100));
+    assert.equal(await r.exists("k"), 0);
+    await assert.rejects(r.rename("none", "x"), /no such key/);
+  },
+  async "ten thousand commands at once"(r) {
+    const sets = await Promise.all(Array.from({ length: 10_000 }, (_, i) => r.set(`k${i}`, i)));
+    assert.ok(sets.every((reply) => reply === "OK"));
+    const gets = await Promise.all(Array.from({ length: 10_000 }, (_, i) => r.get(`k${i}`)));
+    assert.ok(gets.every((reply, i) => reply === String(i)));
+  },
+  async pipeline(r) {
+    const replies = await r.pipeline().set("a", "text").incr("a").get("a").exec();
+    assert.deepEqual(replies[0], [null, "OK"]);
+    assert.match(replies[1][0].message, /not an integer/);
+    assert.deepEqual(replies[2], [null, "text"]);
+  },
+  async transaction(r) {
+    assert.deepEqual(await r.multi().set("a", 1).incr("a").get("a").exec(), [[null, "OK"], [null, 2], [null, "2"]]);
+    const other = connect();
+    await r.watch("a");
+    await other.set("a", "changed");
+    assert.equal(await r.multi().set("a", "mine").exec(), null);
+    assert.equal(await r.get("a"), "changed");
+    other.disconnect();
+  },
+  async "automatic pipelining"() {
+    const r = connect({ enableAutoPipelining: true });
+    await Promise.all(Array.from({ length: 2000 }, (_, i) => r.incr(`c${i % 10}`)));
+    assert.deepEqual(await r.mget(Array.from({ length: 10 }, (_, i) => `c${i}`)), Array(10).fill("200"));
+    r.disconnect();
+  },
+  async "scan stream"(r) {
+    const want = Array.from({ length: 10_000 }, (_, i) => `scan:${i}`);
+    await r.mset(want.flatMap((key) => [key, "v"]));
+    const seen = new Set();
+    for await (const keys of r.scanStream({ match: "scan:*", count: 200 })) keys.forEach((key) => seen.add(key));
+    assert.equal(seen.size, want.length);
+  },
+  async "info and client"(r) {
+    assert.match(await r.info("server"), /redis_version:/);
+    await r.client("SETNAME", "tester");
+    assert.equal(await r.client("GETNAME"), "tester");
+  },
+};
+
+let failed = 0;
+const r = connect();
+try {
+  for (const [name, run] of Object.entries(tests)) {
+    try {
+      await r.flushall();
+      await run(r);
+      console.log(`ok      ${name}`);
+    } catch (error) {
+      failed += 1;
+      console.log(`FAILED  ${name}\n${error.stack}`);
+    }
+  }
+} finally {
+  r.disconnect();
+  server.kill("SIGTERM");
+  const code = await ended;
+  if (code !== 0) {
+    failed += 1;
+    console.log(`FAILED  the server ended with ${code}`);
+  }
+  rmSync(folder, { recursive: true, force: true });
+}
+process.exit(failed ? 1 : 0);
