@@ -4,6 +4,7 @@ pub mod clock;
 pub mod crc;
 pub mod glob;
 pub mod number;
+pub mod prefetch;
 pub mod quoted;
 pub mod rng;
 pub mod usage;

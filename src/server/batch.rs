@@ -5,8 +5,11 @@
 
 use smallvec::SmallVec;
 
+use crate::base::prefetch::prefetch;
+
 use crate::client::{ConnectionId, Requests, Session, ShardSet, Watched};
 use crate::commands::{Note, Signal};
+use crate::resp::Span;
 use crate::shard::{Report, Shard};
 
 /// Commands in one batch, at most.
@@ -58,6 +61,18 @@ impl Batch {
     }
 
     /// Everything ran. A transaction does, too, that is empty: its watched keys decide about the answer.
+    /// Fetches what its next command is read from and answered into: it was written on another core.
+    pub fn prefetch(&self) {
+        let Some(next) = self.requests.list.get(self.next) else { return };
+        let line = 64 / size_of::<Span>();
+        prefetch(next);
+        prefetch(&self.requests.spans[next.first_span as usize]);
+        prefetch(self.requests.spans.as_ptr().wrapping_add(next.first_span as usize + line));
+        prefetch(&self.buf[next.begin as usize]);
+        prefetch(self.buf.as_ptr().wrapping_add(next.begin as usize + 64));
+        prefetch(self.replies.as_ptr().wrapping_add(self.replies.len()));
+    }
+
     pub fn is_done(&self) -> bool {
         self.next >= self.requests.list.len() && !matches!(self.kind, Kind::Transaction { .. })
     }

@@ -9,12 +9,15 @@ use std::time::Instant;
 
 use super::batch::{Message, NewConnection};
 use super::core::Core;
+use crate::base::prefetch::prefetch;
 use crate::mesh::Port;
 use crate::net::{Event, Listener, Peer, Ring};
 use crate::shared::gate;
 
 /// Messages taken from the mesh before the ring is looked at again.
 const MESSAGES_A_TURN: usize = 256;
+/// Messages whose memory is fetched together.
+const MESSAGES_A_GROUP: usize = 16;
 /// Completions handled before the replies so far are sent.
 const EVENTS_A_TURN: usize = 128;
 
@@ -33,6 +36,8 @@ pub struct Driver {
     /// A descriptor that becomes readable when the process is told to end; core 0 watches it.
     stop_fd: Option<RawFd>,
     poll: Polling,
+    /// Messages at hand, kept for its capacity.
+    group: Vec<Message>,
 }
 
 /// How long to look for work before sleeping: grows while that pays, shrinks to nothing while it does not.
@@ -78,6 +83,7 @@ impl Driver {
             closing: Vec::new(),
             stop_fd,
             poll: Polling::new(max_us),
+            group: Vec::new(),
         }
     }
 
@@ -200,10 +206,32 @@ impl Driver {
         });
     }
 
+    /// Takes messages in groups, so that the lines of one batch arrive while another is looked at.
     fn take_messages(&mut self) -> bool {
-        for _ in 0..MESSAGES_A_TURN {
-            let Some((_, message)) = self.port.receive() else { return false };
-            self.core.message(message);
+        for _ in 0..MESSAGES_A_TURN / MESSAGES_A_GROUP {
+            let mut group = std::mem::take(&mut self.group);
+            group.extend(
+                std::iter::from_fn(|| self.port.receive()).map(|(_, message)| message).take(MESSAGES_A_GROUP),
+            );
+            let full = group.len() == MESSAGES_A_GROUP;
+            if group.len() > 1 {
+                for message in &group {
+                    if let Message::Batch(batch) = message {
+                        prefetch(&raw const **batch);
+                        prefetch((&raw const **batch).cast::<u8>().wrapping_add(128));
+                    }
+                }
+                for message in &group {
+                    if let Message::Batch(batch) = message {
+                        batch.prefetch();
+                    }
+                }
+            }
+            group.drain(..).for_each(|message| self.core.message(message));
+            self.group = group;
+            if !full {
+                return false;
+            }
         }
         true
     }

@@ -220,6 +220,8 @@ impl Core {
     }
 
     fn run_plain(&mut self, batch: &mut Batch, at_hand: ShardSet) {
+        let db = batch.session.map_or(0, |session| session.db);
+        self.prefetch(&batch.requests, batch.next, &batch.buf, db);
         while batch.next < batch.requests.list.len() && batch.replies.len() <= BATCH_REPLIES_MAX {
             let request = batch.requests.list[batch.next];
             if !request.shards.is_subset(at_hand)

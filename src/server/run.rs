@@ -142,9 +142,7 @@ impl Core {
     fn run_chunk(&mut self, slot: u32, bytes: &[u8], chunk: &mut Requests) -> (Stop, usize) {
         let parsed = self.parse_chunk(slot, bytes, chunk);
         let end = chunk.list.last().map_or(0, |last| last.end as usize);
-        if chunk.list.len() > 1 {
-            self.prefetch(chunk, bytes);
-        }
+        self.route_chunk(chunk, bytes, self.connection_at(slot).session.db);
         if let Some(used) = self.run_list(slot, chunk, bytes) {
             self.connection_mut(slot).parser.reset();
             return (Stop::Wait, used);
@@ -226,7 +224,10 @@ impl Core {
         let mut chunk = Requests::default();
         self.connection_mut(slot).parser.reset();
         match self.parse_chunk(slot, &bytes, &mut chunk) {
-            Parsed::Full | Parsed::Dry(_) => self.run_list(slot, &mut chunk, &bytes).map(|used| used.min(1)),
+            Parsed::Full | Parsed::Dry(_) => {
+                self.route_chunk(&mut chunk, &bytes, self.connection_at(slot).session.db);
+                self.run_list(slot, &mut chunk, &bytes).map(|used| used.min(1))
+            }
             Parsed::Broken(error) => {
                 self.protocol_error(slot, error);
                 Some(1)
@@ -247,22 +248,38 @@ impl Core {
         self.close(slot, true);
     }
 
-    /// Computes the shards of the chunk's keys and fetches what those of this core will touch.
-    fn prefetch(&mut self, chunk: &Requests, bytes: &[u8]) {
-        let Some(shard) = self.shards[self.id].as_ref() else { return };
-        let store = &shard.dbs[0].store;
-        if store.len() < 4096 {
+    /// Computes the shards of the chunk's keys, and fetches what those at hand will touch.
+    fn route_chunk(&self, chunk: &mut Requests, bytes: &[u8], db: u16) {
+        let Requests { spans, list } = chunk;
+        for request in list.iter_mut().filter(|request| request.command != Request::UNKNOWN) {
+            let args = Args::new(bytes, &spans[request.first_span as usize..][..request.argc as usize]);
+            request.shards = shards_of(self.registry.row(request.command), args, &self.shared.slots);
+        }
+        self.prefetch(chunk, 0, bytes, db);
+    }
+
+    /// Fetches the buckets, then the entries, of the first keys of commands from `first` on: those on shards at hand.
+    pub(super) fn prefetch(&self, requests: &Requests, first: usize, bytes: &[u8], db: u16) {
+        const SMALL: usize = 4096;
+        let commands = &requests.list[first..requests.list.len().min(first + CHUNK_COMMANDS)];
+        if commands.len() < 2 {
             return;
         }
+        let store_of = |request: &Request| {
+            let shard = self.shards[request.shards.sole()?].as_ref()?;
+            Some(&shard.dbs[db as usize].store).filter(|store| request.argc > 1 && store.len() > SMALL)
+        };
         let mut hashes = [0u64; CHUNK_COMMANDS];
-        for (request, hash) in chunk.list.iter().zip(&mut hashes) {
-            if request.argc > 1 {
-                *hash = store.hash(chunk.args(request, bytes).at(1));
+        for (request, hash) in commands.iter().zip(&mut hashes) {
+            if let Some(store) = store_of(request) {
+                *hash = store.hash(requests.args(request, bytes).at(1));
                 store.prefetch_bucket(*hash);
             }
         }
-        for hash in &hashes[..chunk.list.len()] {
-            store.prefetch_entry(*hash);
+        for (request, hash) in commands.iter().zip(&hashes) {
+            if let Some(store) = store_of(request) {
+                store.prefetch_entry(*hash);
+            }
         }
     }
 
@@ -332,13 +349,12 @@ impl Core {
         bytes: &[u8],
         moment: &Moment,
     ) -> usize {
-        let request = &mut chunk.list[index];
+        let request = &chunk.list[index];
         let command = self.registry.row(request.command);
         if command.route == Route::Report && self.shared.slots.shard_count() > 1 {
             return 0;
         }
         let argv = Args::new(bytes, &chunk.spans[request.first_span as usize..][..request.argc as usize]);
-        request.shards = shards_of(command, argv, &self.shared.slots);
         let here = match self.shards[self.id] {
             Some(_) => ShardSet::one(self.id),
             None => ShardSet::EMPTY,
@@ -433,9 +449,6 @@ impl Core {
                 break;
             }
             batch.requests.adopt(&mut batch.buf, request, chunk, bytes);
-            let command = self.registry.row(request.command);
-            let shards = shards_of(command, chunk.args(request, bytes), &self.shared.slots);
-            batch.requests.list[taken].shards = shards;
         }
         let taken = batch.requests.list.len();
         if gates & gate::MONITORED != 0 {

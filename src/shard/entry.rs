@@ -27,6 +27,7 @@
 #![allow(unsafe_code)]
 
 use super::slab::{SLOT_BYTES_MAX, Slab};
+use crate::base::prefetch::prefetch;
 pub use crate::types::{Encoding, Object, Type};
 use std::ptr::{self, NonNull};
 
@@ -435,29 +436,18 @@ impl Packed {
     /// Asks the processor to fetch the head and a short key.
     #[inline]
     pub fn prefetch_key(self) {
-        prefetch((self.0 & !7) as usize);
-        prefetch((self.0 & !7) as usize + 32);
+        let slot: *const u8 = ptr::without_provenance((self.0 & !7) as usize);
+        prefetch(slot);
+        prefetch(slot.wrapping_add(32));
     }
 
     /// Asks the processor to fetch the first two lines of the entry.
     #[inline]
     pub fn prefetch(self) {
-        prefetch((self.0 & !7) as usize);
-        prefetch((self.0 & !7) as usize + 64);
+        let slot: *const u8 = ptr::without_provenance((self.0 & !7) as usize);
+        prefetch(slot);
+        prefetch(slot.wrapping_add(64));
     }
-}
-
-/// Asks the processor to fetch a line; any address will do.
-#[inline]
-pub(super) fn prefetch(address: usize) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint only; it faults at no address.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(ptr::without_provenance(address));
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
 }
 
 const _: () = assert!(align_of::<u64>() == 8 && align_of::<usize>() <= 8);

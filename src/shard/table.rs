@@ -52,8 +52,9 @@
 //! - I4: the directory is empty if and only if the table is; while it is being dismantled, its segments are in `remains`.
 #![allow(unsafe_code)]
 
-use super::entry::{Entry, Packed, prefetch};
+use super::entry::{Entry, Packed};
 use super::slab::Slab;
+use crate::base::prefetch::prefetch;
 use ahash::RandomState;
 use smallvec::SmallVec;
 use std::hash::{BuildHasher, Hasher};
@@ -438,7 +439,7 @@ impl Table {
     #[inline]
     pub fn prefetch_bucket(&self, hash: u64) {
         if let Some(segment) = self.segment(hash) {
-            prefetch(segment.bucket_ptr(segment.home(hash)).addr());
+            prefetch(segment.bucket_ptr(segment.home(hash)));
         }
     }
 

@@ -1,0 +1,15 @@
+//! Asks the processor for memory before it is needed.
+#![allow(unsafe_code)] // The hint is an intrinsic.
+
+/// Fetches the cache line at `address`; a hint only, any address will do.
+#[inline]
+pub fn prefetch<T>(address: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads nothing that a program can see and faults at no address.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
