@@ -83,6 +83,8 @@ pub struct Core {
     pub(super) revisit: bool,
     /// Unix ms at the last event: the time of all that follows from it.
     pub(super) now_ms: i64,
+    #[cfg(test)]
+    pub trace: Vec<super::inspect::Executed>,
 }
 
 impl Core {
@@ -117,6 +119,8 @@ impl Core {
             monitor: super::monitor::Reorder::default(),
             revisit: false,
             now_ms: 0,
+            #[cfg(test)]
+            trace: Vec::new(),
         }
     }
 
@@ -471,6 +475,8 @@ impl Core {
                 &mut **self.slots[slot as usize].connection.as_mut().expect("K2: the slot is taken")
             }),
             core: self.id,
+            #[cfg(test)]
+            trace: &mut self.trace,
         }
     }
 

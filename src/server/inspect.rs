@@ -1,9 +1,35 @@
 //! What a simulator may see of a core from outside, and nobody else.
 
 use super::core::Core;
-use crate::client::State;
+use crate::client::{Args, State};
+
+/// One line of a core's trace: what ran, in the order in which it ran.
+#[derive(Clone, Debug)]
+pub struct Executed {
+    pub client: u64,
+    pub now_ms: i64,
+    /// It ran inside a transaction, whose own line stands before.
+    pub inside: bool,
+    pub args: Vec<Vec<u8>>,
+}
+
+impl Executed {
+    pub fn command(client: u64, now_ms: i64, inside: bool, args: Args) -> Self {
+        Self { client, now_ms, inside, args: args.iter().map(<[u8]>::to_vec).collect() }
+    }
+
+    /// EXEC with a transaction open: its commands follow, unless a watched key was changed.
+    pub fn exec(client: u64, now_ms: i64) -> Self {
+        Self { client, now_ms, inside: false, args: vec![b"EXEC".to_vec()] }
+    }
+}
 
 impl Core {
+    pub(super) fn note_exec(&mut self, batch: &super::batch::Batch) {
+        let client = batch.session.map_or(0, |session| session.id);
+        self.trace.push(Executed::exec(client, self.now_ms));
+    }
+
     /// The client id of the connection in `slot`.
     pub fn client_id(&mut self, slot: u32) -> u64 {
         self.connection_mut(slot).session.id
@@ -43,6 +69,11 @@ impl Core {
         }
         let mute = self.each_connection(|connection| !connection.output.is_empty());
         (!mute.is_empty()).then(|| format!("connections have output that nobody sent: slots {mute:?}"))
+    }
+
+    /// Connections that take up a slot.
+    pub fn connections(&self) -> usize {
+        self.each_connection(|_| true).len()
     }
 
     /// Keys under watch in the home shard, by all connections together.

@@ -8,7 +8,7 @@ pub mod core;
 pub mod dispatch;
 pub mod driver;
 #[cfg(test)]
-mod inspect;
+pub mod inspect;
 pub mod monitor;
 pub mod process;
 pub mod route;

@@ -276,6 +276,8 @@ impl Core {
             unchanged &= key.overdue || !expired_since();
             shard.watch.unwatch(key.db, &key.key);
         }
+        #[cfg(test)]
+        self.note_exec(batch);
         let resp3 = batch.session.is_some_and(|session| session.resp3);
         let mut out = Out { buf: &mut batch.replies, resp3 };
         let count = batch.requests.list.len();

@@ -33,6 +33,8 @@ pub struct Parts<'a> {
     pub signals: &'a mut Vec<Signal>,
     pub connection: Option<&'a mut Connection>,
     pub core: usize,
+    #[cfg(test)]
+    pub trace: &'a mut Vec<super::inspect::Executed>,
 }
 
 /// One command about to run.
@@ -65,6 +67,8 @@ impl Parts<'_> {
         let metrics = &self.shared.metrics[self.core];
         let from = out.len();
         let resp3 = session.resp3;
+        #[cfg(test)]
+        self.trace.push(super::inspect::Executed::command(session.id, moment.now_ms, session.atomic, args));
         let start = ticks();
         let mut context = Context {
             keyspace: Keyspace { shards: self.shards, sole: request.shards.sole() },

@@ -15,6 +15,7 @@ use crate::commands::{FAMILIES, Registry};
 use crate::config::Config;
 use crate::server::batch::{Message, NewConnection};
 use crate::server::core::Core;
+use crate::server::inspect::Executed;
 use crate::shard::Shard;
 use crate::shared::{Facts, Shared};
 
@@ -31,6 +32,7 @@ pub type ClientNumber = usize;
 struct Socket {
     /// Core and slot, once adopted.
     place: Option<(usize, u32)>,
+    client_id: u64,
     /// Written by the client, not yet received by the core.
     to_core: VecDeque<u8>,
     /// Handed over by the core, not yet sent; and how much of it left.
@@ -93,6 +95,8 @@ pub struct World {
     /// The most bytes that arrive at once.
     piece_max: usize,
     pub steps: u64,
+    /// What ran, on whichever core, in the order in which it ran.
+    pub trace: Vec<Executed>,
 }
 
 impl World {
@@ -127,6 +131,7 @@ impl World {
             restless: false,
             piece_max,
             steps: 0,
+            trace: Vec::new(),
             rng,
         }
     }
@@ -181,6 +186,11 @@ impl World {
         self.sockets[client].place
     }
 
+    /// The id that the server gave the client; 0 before it was adopted.
+    pub fn client_id(&self, client: ClientNumber) -> u64 {
+        self.sockets[client].client_id
+    }
+
     pub fn now_ms(&self) -> i64 {
         (self.clock_us.load(Relaxed) / 1000) as i64
     }
@@ -216,6 +226,8 @@ impl World {
             })
             .expect("a number below the total hits an event");
         self.happen(event);
+        // An event happens on one core, so appending after each keeps the order of execution.
+        self.cores.iter_mut().for_each(|core| self.trace.append(&mut core.trace));
         busy
     }
 
@@ -339,6 +351,7 @@ impl World {
         for (slot, fd) in actions.adopt {
             let client = fd as ClientNumber;
             self.sockets[client].place = Some((core, slot));
+            self.sockets[client].client_id = self.cores[core].client_id(slot);
             let old = self.seats.insert((core, slot), client);
             assert!(old.is_none(), "seed {}: K2: slot {slot} of core {core} is taken", self.seed);
         }

@@ -1,0 +1,312 @@
+//! Many clients, and the check that nobody could tell the cores from one single-threaded Redis.
+//!
+//! The cores leave a trace: every call of a handler, and every EXEC, in the order in which they ran. The check:
+//!
+//! 1. replaying the trace on the model gives exactly the replies that each client received;
+//! 2. the commands of each client stand in the trace in the order sent, each once, and between the moment when the
+//!    client wrote the command and the moment when it read the reply;
+//! 3. nothing is lost: a client that stayed has all its replies, a transaction's commands stand together, and when
+//!    nothing is left to happen no batch, no lease, no waiter and no watched key is left anywhere.
+//!
+//! Why the trace suffices: 1 and 2 say that there is a total order (the trace) that respects the order of each
+//! connection and real time, and in which every reply is the model's. That is the definition of linearizability with
+//! ordered connections; the only freedom that it leaves is which order to show, and the cores show theirs. A trace
+//! that lies finds no mercy: if a command had an effect before or after its line (half of an MSET early, a shard
+//! changed while it is lent), some reply differs from the model's, as long as somebody reads in between; which is what
+//! the traffic is for, and what the tests that break things on purpose show (`scenario` also looks at replies only).
+//! Commands that run inside one event of the world are instantaneous: an event happens on one core, to its end.
+
+use std::collections::HashMap;
+
+use super::conversation::request;
+use super::model::{Client, Fate, Model};
+use super::reply::Reply;
+use super::world::{ClientNumber, World};
+use crate::server::inspect::Executed;
+
+/// A command as its client knows it.
+struct Sent {
+    args: Vec<Vec<u8>>,
+    /// Length of the trace when it was written.
+    written_at: usize,
+}
+
+/// A client and all that it said and heard.
+pub struct Log {
+    pub number: ClientNumber,
+    pub gone: bool,
+    sent: Vec<Sent>,
+    /// Replies, with the length of the trace when they were read.
+    heard: Vec<(Reply, usize)>,
+}
+
+impl Log {
+    /// Commands that wait for their replies.
+    pub fn pending(&self) -> usize {
+        self.sent.len() - self.heard.len()
+    }
+
+    /// Commands that were answered, with their replies.
+    pub fn dialogue(&self) -> impl Iterator<Item = (&[Vec<u8>], &Reply)> {
+        self.sent.iter().zip(&self.heard).map(|(sent, (reply, _))| (sent.args.as_slice(), reply))
+    }
+}
+
+pub struct History {
+    pub world: World,
+    pub logs: Vec<Log>,
+}
+
+impl History {
+    pub fn new(cores: usize, seed: u64) -> Self {
+        let mut world = World::new(cores, seed);
+        world.restless = true;
+        Self { world, logs: Vec::new() }
+    }
+
+    /// A new client; returns its place in `logs`.
+    pub fn join(&mut self) -> usize {
+        let number = self.world.connect();
+        self.logs.push(Log { number, gone: false, sent: Vec::new(), heard: Vec::new() });
+        self.logs.len() - 1
+    }
+
+    /// The client goes away without a word.
+    pub fn leave(&mut self, who: usize) {
+        self.logs[who].gone = true;
+        self.world.disconnect(self.logs[who].number);
+    }
+
+    /// The client writes commands, all at once.
+    pub fn say(&mut self, who: usize, commands: Vec<Vec<Vec<u8>>>) {
+        let written_at = self.world.trace.len();
+        let log = &mut self.logs[who];
+        for args in commands {
+            self.world.write(log.number, &request(&args));
+            log.sent.push(Sent { args, written_at });
+        }
+    }
+
+    /// One random event, after which the clients read what arrived.
+    pub fn step(&mut self) -> bool {
+        let busy = self.world.step();
+        let now = self.world.trace.len();
+        for log in self.logs.iter_mut().filter(|log| !log.gone) {
+            let inbox = self.world.inbox(log.number);
+            let mut used = 0;
+            while used < inbox.len()
+                && let Some((reply, len)) = Reply::parse(&inbox[used..])
+            {
+                log.heard.push((reply, now));
+                used += len;
+            }
+            inbox.drain(..used);
+        }
+        busy
+    }
+
+    /// No client says anything more: all that was begun comes to its end.
+    pub fn settle(&mut self) {
+        self.world.restless = false;
+        while self.step() {}
+    }
+
+    /// Checks the history of a settled world. The error says what is wrong.
+    pub fn check(&mut self) -> Result<(), String> {
+        if let Some(why) = self.world.unfinished() {
+            return Err(why);
+        }
+        let expected = self.replay()?;
+        for (who, (log, wanted)) in self.logs.iter().zip(&expected).enumerate() {
+            if !log.gone && log.heard.len() != log.sent.len() {
+                return Err(format!("client {who}: {} commands got no reply", log.pending()));
+            }
+            let named = |at: usize| format!("client {who}, command {at}: {}", shown(&log.sent[at].args));
+            for (at, (got, read_at)) in log.heard.iter().enumerate() {
+                let Some((wanted, ran_at)) = wanted.get(at) else {
+                    return Err(format!("{}\n was answered {got} without having run", named(at)));
+                };
+                if !wanted.matches(got) {
+                    return Err(format!(
+                        "{}\n expected {:.400}\n      got {:.400}",
+                        named(at),
+                        wanted.to_string(),
+                        got.to_string()
+                    ));
+                }
+                if ran_at.is_some_and(|ran| ran < log.sent[at].written_at || ran >= *read_at) {
+                    return Err(format!("{}\n ran before it was said, or after it was answered", named(at)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the trace on the model. For each client: the replies it should have got, and when the command ran.
+    fn replay(&self) -> Result<Vec<Vec<(Reply, Option<usize>)>>, String> {
+        let ids = self.logs.iter().enumerate().map(|(who, log)| (self.world.client_id(log.number), who));
+        let mut replay = Replay {
+            logs: &self.logs,
+            who: ids.collect(),
+            clients: self.logs.iter().map(|_| Client::default()).collect(),
+            expected: self.logs.iter().map(|_| Vec::new()).collect(),
+            model: Model::default(),
+        };
+        let trace = &self.world.trace;
+        let mut at = 0;
+        while at < trace.len() {
+            at += replay.event(trace, at)?;
+        }
+        (0..self.logs.len()).try_for_each(|who| replay.skip_to_next(who).map(drop))?;
+        Ok(replay.expected)
+    }
+
+    /// All clients leave; nothing of them stays behind.
+    pub fn disband(&mut self) -> Result<(), String> {
+        for who in 0..self.logs.len() {
+            if !self.logs[who].gone {
+                self.leave(who);
+            }
+        }
+        self.world.run_until_quiet();
+        if let Some(why) = self.world.unfinished() {
+            return Err(format!("all have left, but {why}"));
+        }
+        let watched: usize = self.world.cores.iter().map(|core| core.watched_keys()).sum();
+        let connections: usize = self.world.cores.iter().map(|core| core.connections()).sum();
+        let clients = self.world.shared.clients.len();
+        let load: usize =
+            self.world.shared.loads.iter().map(|load| load.load(std::sync::atomic::Ordering::Relaxed)).sum();
+        let left = [watched, connections, clients, load];
+        if left != [0; 4] {
+            return Err(format!(
+                "all have left, but [watched keys, connections, clients, load] are {left:?}"
+            ));
+        }
+        Ok(())
+    }
+}
+
+struct Replay<'a> {
+    logs: &'a [Log],
+    who: HashMap<u64, usize>,
+    clients: Vec<Client>,
+    expected: Vec<Vec<(Reply, Option<usize>)>>,
+    model: Model,
+}
+
+impl Replay<'_> {
+    /// Answers for the client's commands that touch nothing but its connection. None: it said nothing more.
+    fn skip_to_next(&mut self, who: usize) -> Result<Option<Fate>, String> {
+        loop {
+            let Some(sent) = self.logs[who].sent.get(self.expected[who].len()) else { return Ok(None) };
+            match self.model.fate(&self.clients[who], &sent.args) {
+                Fate::AtHome => {
+                    let reply = self.model.take(&mut self.clients[who], &sent.args, 0);
+                    self.expected[who].push((reply, None));
+                }
+                fate => return Ok(Some(fate)),
+            }
+        }
+    }
+
+    /// Replays what stands at `at`; returns how many lines that took.
+    fn event(&mut self, trace: &[Executed], at: usize) -> Result<usize, String> {
+        let line = &trace[at];
+        let Some(&who) = self.who.get(&line.client) else {
+            return Err(format!("an unknown client ran {}", shown(&line.args)));
+        };
+        let fate = self.skip_to_next(who)?;
+        let next = self.logs[who].sent.get(self.expected[who].len());
+        let is_next =
+            next.is_some_and(|sent| sent.args == line.args || (is_exec(&sent.args) && is_exec(&line.args)));
+        if fate.is_none() || !is_next || line.inside {
+            let wanted = next.map_or("nothing".into(), |sent| shown(&sent.args));
+            return Err(format!("client {who} ran {} where {wanted} was its next", shown(&line.args)));
+        }
+        let reply = self.model.take(&mut self.clients[who], &line.args, line.now_ms);
+        let ran = match &reply {
+            Reply::Array(replies) if fate == Some(Fate::RunsTransaction) => replies.len(),
+            _ => 0,
+        };
+        let inside =
+            trace[at + 1..].iter().take(ran).filter(|next| next.inside && next.client == line.client);
+        if inside.count() != ran {
+            return Err(format!("line {at}: the transaction of client {who} did not run as one"));
+        }
+        self.expected[who].push((reply, Some(at)));
+        Ok(1 + ran)
+    }
+}
+
+fn is_exec(args: &[Vec<u8>]) -> bool {
+    args[0].eq_ignore_ascii_case(b"exec")
+}
+
+/// A command as text, shortened.
+pub fn shown(args: &[Vec<u8>]) -> String {
+    let word = |arg: &Vec<u8>| String::from_utf8_lossy(&arg[..arg.len().min(40)]).into_owned();
+    args.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::seeds;
+    use crate::sim::traffic::Traffic;
+
+    /// Random traffic of a few clients on `cores` cores; some leave, others come.
+    fn run(cores: usize, seed: u64) -> History {
+        let mut history = History::new(cores, seed);
+        let mut rng = crate::base::rng::Rng::seeded(!seed);
+        let traffic = Traffic::new(&mut rng, &history.world.registry);
+        let clients = 2 + rng.below(5);
+        (0..clients).for_each(|_| drop(history.join()));
+        let (pipeline_max, hurry) = (1 + rng.below(20), 1 + rng.below(40));
+        let mut budget = 20 + rng.below(200);
+        while budget > 0 {
+            let who = rng.below(history.logs.len() as u64) as usize;
+            if rng.below(hurry) == 0 && !history.logs[who].gone && history.logs[who].pending() < 60 {
+                let count = 1 + rng.below(pipeline_max).min(budget - 1);
+                budget -= count;
+                history.say(who, (0..count).map(|_| traffic.command(&mut rng)).collect());
+            } else if rng.below(600) == 0 && !history.logs[who].gone {
+                history.leave(who);
+                history.join();
+            }
+            history.step();
+        }
+        history.settle();
+        history
+    }
+
+    fn check_seeds(cores: usize) {
+        for seed in seeds(500) {
+            let mut history = run(cores, seed);
+            let verdict = history.check().and_then(|()| history.disband());
+            if let Err(why) = verdict {
+                panic!("seed {seed}, {cores} cores: {why}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_core_is_redis() {
+        check_seeds(1);
+    }
+
+    #[test]
+    fn two_cores_are_redis() {
+        check_seeds(2);
+    }
+
+    #[test]
+    fn three_cores_are_redis() {
+        check_seeds(3);
+    }
+
+    #[test]
+    fn eight_cores_are_redis() {
+        check_seeds(8);
+    }
+}

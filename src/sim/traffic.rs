@@ -1,0 +1,129 @@
+//! Random commands over a few keys, so that they meet.
+//! In: a generator, the commands that the server has. Out: commands that the model knows, a few of them malformed.
+
+use super::model::SUBSET;
+use crate::base::rng::Rng;
+use crate::commands::Registry;
+
+/// Keys of the traffic; on three or eight cores they lie on different shards.
+const KEYS: &[&str] = &["a", "b", "c", "d", "e", "f", "{a}2", "{b}2"];
+
+/// What one run of traffic is made of.
+pub struct Traffic {
+    names: Vec<&'static str>,
+    keys: &'static [&'static str],
+    /// Of 16 commands, so many carry an expiry if they can.
+    expiries: u64,
+    databases: u64,
+}
+
+impl Traffic {
+    /// A mixture of its own for each generator: some commands are left out, others come often.
+    pub fn new(rng: &mut Rng, registry: &Registry) -> Self {
+        let known = |name: &&&str| registry.find(name.as_bytes()).is_some();
+        let mut names: Vec<&'static str> = SUBSET.iter().filter(known).copied().collect();
+        if rng.below(2) == 0 {
+            names.retain(|name| !name.starts_with("FLUSH") && *name != "SWAPDB");
+        }
+        let favourites = ["GET", "SET", "MSET", "MGET", "INCR", "RENAME", "WATCH", "MULTI", "EXEC"];
+        for name in favourites {
+            let times = 1 + rng.below(4) as usize;
+            names.extend(std::iter::repeat_n(name, times));
+        }
+        let count = 2 + rng.below(KEYS.len() as u64 - 1) as usize;
+        Self { names, keys: &KEYS[..count], expiries: rng.below(8), databases: 1 + rng.below(3) }
+    }
+
+    /// One command.
+    pub fn command(&self, rng: &mut Rng) -> Vec<Vec<u8>> {
+        let name = self.names[rng.below(self.names.len() as u64) as usize];
+        let mut words = vec![name.to_string()];
+        words.extend(self.arguments(name, rng));
+        match rng.below(64) {
+            0 => words.truncate(1),
+            1 => words = vec!["NOSUCH".into()],
+            2 => words[0] = words[0].to_ascii_lowercase(),
+            _ => {}
+        }
+        words.into_iter().map(String::into_bytes).collect()
+    }
+
+    fn arguments(&self, name: &str, rng: &mut Rng) -> Vec<String> {
+        let (key, value) = (self.key(rng), self.value(rng));
+        match name {
+            "GET" | "GETDEL" | "STRLEN" | "TYPE" | "PTTL" | "PERSIST" | "INCR" | "DECR" => vec![key],
+            "APPEND" | "GETSET" | "SETNX" => vec![key, value],
+            "INCRBY" | "DECRBY" => vec![key, (rng.below(9) as i64 - 4).to_string()],
+            "ECHO" => vec![value],
+            "SET" => [vec![key, value], self.set_options(rng)].concat(),
+            "GETEX" => match rng.below(3) {
+                0 => vec![key],
+                1 => vec![key, "PERSIST".into()],
+                _ => vec![key, "PX".into(), self.ms(rng)],
+            },
+            "PEXPIRE" => vec![key, self.ms(rng)],
+            "DEL" | "EXISTS" | "MGET" | "TOUCH" | "UNLINK" | "WATCH" => {
+                (0..1 + rng.below(4)).map(|_| self.key(rng)).collect()
+            }
+            "MSET" | "MSETNX" => {
+                let count = 1 + rng.below(4);
+                (0..count).flat_map(|_| [self.key(rng), self.value(rng)]).collect()
+            }
+            "RENAME" | "RENAMENX" => vec![key, self.key(rng)],
+            "COPY" => {
+                let mut words = vec![key, self.key(rng)];
+                if rng.below(3) == 0 {
+                    words.extend(["DB".into(), self.db(rng)]);
+                }
+                if rng.below(2) == 0 {
+                    words.push("REPLACE".into());
+                }
+                words
+            }
+            "MOVE" => vec![key, self.db(rng)],
+            "SELECT" => vec![self.db(rng)],
+            "SWAPDB" => vec![self.db(rng), self.db(rng)],
+            "KEYS" => vec!["*".into()],
+            _ => Vec::new(),
+        }
+    }
+
+    fn key(&self, rng: &mut Rng) -> String {
+        self.keys[rng.below(self.keys.len() as u64) as usize].into()
+    }
+
+    fn db(&self, rng: &mut Rng) -> String {
+        rng.below(self.databases).to_string()
+    }
+
+    /// Small numbers, short texts, now and then a large one.
+    fn value(&self, rng: &mut Rng) -> String {
+        match rng.below(32) {
+            0 => "x".repeat(1 + rng.below(5000) as usize),
+            1..=15 => rng.below(100).to_string(),
+            _ => format!("v{}", rng.below(1000)),
+        }
+    }
+
+    fn ms(&self, rng: &mut Rng) -> String {
+        (1 + rng.below(60)).to_string()
+    }
+
+    fn set_options(&self, rng: &mut Rng) -> Vec<String> {
+        let mut words = Vec::new();
+        match rng.below(8) {
+            0 => words.push("NX".into()),
+            1 => words.push("XX".into()),
+            _ => {}
+        }
+        if rng.below(6) == 0 {
+            words.push("GET".into());
+        }
+        if rng.below(16) < self.expiries {
+            words.extend(["PX".into(), self.ms(rng)]);
+        } else if rng.below(8) == 0 {
+            words.push("KEEPTTL".into());
+        }
+        words
+    }
+}
