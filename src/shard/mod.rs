@@ -73,52 +73,47 @@ impl Shard {
     /// the access clock is refreshed. Counts a hit or a miss.
     #[inline]
     pub fn read(&mut self, db: u16, key: &[u8], moment: &Moment) -> Option<&mut Entry> {
-        if self.delete_if_overdue(db, key, moment) {
+        let Some(hash) = self.find_live(db, key, moment) else {
             self.counters.misses += 1;
             return None;
-        }
-        match self.dbs[db as usize].store.find_mut(key) {
-            Some(entry) => {
-                self.counters.hits += 1;
-                moment.touch(entry);
-                Some(entry)
-            }
-            None => {
-                self.counters.misses += 1;
-                None
-            }
-        }
+        };
+        self.counters.hits += 1;
+        self.touched(db, hash, key, moment)
     }
 
     /// A look at a key that refreshes and counts nothing (OBJECT, TTL, DEBUG).
     pub fn peek(&mut self, db: u16, key: &[u8], moment: &Moment) -> Option<&mut Entry> {
-        if self.delete_if_overdue(db, key, moment) {
-            return None;
-        }
-        self.dbs[db as usize].store.find_mut(key)
+        let hash = self.find_live(db, key, moment)?;
+        self.dbs[db as usize].store.find_hashed_mut(hash, key)
     }
 
     /// The one place where a key is looked up to be changed in place. Whoever changes it says so with `changed`.
     #[inline]
     pub fn edit(&mut self, db: u16, key: &[u8], moment: &Moment) -> Option<&mut Entry> {
-        if self.delete_if_overdue(db, key, moment) {
-            return None;
+        let hash = self.find_live(db, key, moment)?;
+        self.touched(db, hash, key, moment)
+    }
+
+    /// The hash of a key that is there and has not expired; an expired one is deleted.
+    /// The entry itself is looked up again by the caller: the second look finds everything in the cache.
+    #[inline]
+    fn find_live(&mut self, db: u16, key: &[u8], moment: &Moment) -> Option<u64> {
+        let store = &self.dbs[db as usize].store;
+        let hash = store.hash(key);
+        match store.find_hashed(hash, key)?.expiry() {
+            Some(at_ms) if at_ms <= moment.now_ms => {
+                self.expire_key(db, key);
+                None
+            }
+            _ => Some(hash),
         }
-        let entry = self.dbs[db as usize].store.find_mut(key)?;
-        moment.touch(entry);
-        Some(entry)
     }
 
     #[inline]
-    fn delete_if_overdue(&mut self, db: u16, key: &[u8], moment: &Moment) -> bool {
-        let store = &self.dbs[db as usize].store;
-        if store.expires() == 0 {
-            return false;
-        }
-        match store.find(key).and_then(Entry::expiry) {
-            Some(at_ms) if at_ms <= moment.now_ms => self.expire_key(db, key),
-            _ => false,
-        }
+    fn touched(&mut self, db: u16, hash: u64, key: &[u8], moment: &Moment) -> Option<&mut Entry> {
+        let entry = self.dbs[db as usize].store.find_hashed_mut(hash, key)?;
+        moment.touch(entry);
+        Some(entry)
     }
 
     /// Deletes a key whose time has come.
