@@ -31,6 +31,16 @@ impl Clock {
         (self.unix_us() / 1000) as i64
     }
 
+    /// Stops this thread; a clock that is set by hand just goes on.
+    pub fn sleep_us(&self, us: u64) {
+        match self {
+            Clock::Real => std::thread::sleep(std::time::Duration::from_micros(us)),
+            Clock::Manual(now) => {
+                now.fetch_add(us, Relaxed);
+            }
+        }
+    }
+
     /// A time that only goes forward, µs.
     pub fn mono_us(&self) -> u64 {
         match self {

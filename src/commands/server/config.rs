@@ -42,11 +42,12 @@ fn settings_of_ticks(config: &Arc<Config>) -> (u32, u32) {
     (config.timeout_s, config.hz)
 }
 
-/// Whether the client is on this host, which `enable-protected-configs local` asks for.
-fn is_local(cx: &mut Context) -> bool {
-    let card = cx.card();
-    let address = card.addr.parse::<std::net::SocketAddr>();
-    card.has(flag::UNIX_SOCKET) || address.is_ok_and(|address| address.ip().to_canonical().is_loopback())
+/// Whether the client is on this host, which options that say `local` ask for.
+pub fn is_local(cx: &Context) -> bool {
+    cx.shared.clients.get(cx.session.id).is_some_and(|card| {
+        let address = card.addr.parse::<std::net::SocketAddr>();
+        card.has(flag::UNIX_SOCKET) || address.is_ok_and(|address| address.ip().to_canonical().is_loopback())
+    })
 }
 
 /// Does what has to happen once when values change; refuses what cannot be changed while the server runs.
@@ -61,6 +62,9 @@ fn carry_out(old: &Config, new: &Config) -> Result<(), String> {
     if new.dir != old.dir {
         std::env::set_current_dir(&new.dir)
             .map_err(|error| set_failed("dir", &crate::config::os_error_text(&error)))?;
+    }
+    if new.loglevel != old.loglevel {
+        crate::log::set_level(new.loglevel);
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 mod command_info;
 mod config;
+mod debug;
 mod docs;
 mod info;
 mod keyspace;
@@ -36,6 +37,13 @@ pub const TABLE: &[Command] = &[
         .categories(&["keyspace"])
         .tips(&["request_policy:all_shards", "response_policy:agg_sum"])
         .about("Counts the keys of the database."),
+    Command::new("DEBUG", "subcommand [arg [arg ...]]", debug::debug)
+        .arity(-2)
+        .admin()
+        .always()
+        .route(Route::All)
+        .complexity("That of the subcommand")
+        .about("Holds what tests of the server need."),
     Command::new("FLUSHALL", "[ASYNC | SYNC]", keyspace::flushall)
         .write()
         .route(Route::All)
@@ -201,7 +209,6 @@ pub const TABLE: &[Command] = &[
         .arity(-4)
         .admin()
         .always()
-        .home()
         .since("2.0.0")
         .tips(ALL_NODES)
         .about("Changes parameters, all of them or none.")
