@@ -299,7 +299,7 @@ impl Shared {
 
     /// Notes a latency event if it lasted long enough for `latency-monitor-threshold`.
     pub fn note_latency(&self, event: &'static str, ms: u64) {
-        let threshold = self.config().latency_monitor_threshold_ms as u64;
+        let threshold = self.config().latency_monitor_threshold_ms;
         if threshold == 0 || ms < threshold {
             return;
         }

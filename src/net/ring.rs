@@ -335,16 +335,10 @@ impl Ring {
 
     /// Submits what was queued, and waits until at least `want` completions are there.
     pub fn enter(&mut self, want: usize) {
-        loop {
-            match self.uring.submitter().submit_and_wait(want) {
-                Ok(_) => return,
-                Err(error) => match error.raw_os_error() {
-                    Some(libc::EINTR) => return,
-                    // The completion queue is full: completions have to be collected first.
-                    Some(libc::EBUSY | libc::EAGAIN) => return,
-                    _ => panic!("io_uring_enter failed: {error}"),
-                },
-            }
+        let Err(error) = self.uring.submitter().submit_and_wait(want) else { return };
+        // Interrupted, or the completion queue is full and has to be collected first.
+        if !matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY | libc::EAGAIN)) {
+            panic!("io_uring_enter failed: {error}");
         }
     }
 
@@ -354,7 +348,7 @@ impl Ring {
     }
 
     /// The next thing that happened, if any.
-    pub fn next(&mut self) -> Option<Event> {
+    pub fn next_event(&mut self) -> Option<Event> {
         loop {
             if let Some(slot) = self.closed.pop() {
                 return Some(Event::Closed { slot });

@@ -161,7 +161,7 @@ impl Driver {
 
     fn take_events(&mut self) -> bool {
         for _ in 0..EVENTS_A_TURN {
-            let Some(event) = self.ring.next() else { return false };
+            let Some(event) = self.ring.next_event() else { return false };
             self.event(event);
         }
         true
@@ -287,7 +287,7 @@ impl Driver {
         let deadline = Instant::now() + std::time::Duration::from_millis(100);
         self.ring.enter(0);
         while Instant::now() < deadline {
-            match self.ring.next() {
+            match self.ring.next_event() {
                 Some(Event::Sent { .. }) | None => break,
                 Some(_) => {}
             }
