@@ -70,7 +70,7 @@ fn base(c: &mut Criterion) {
         b.iter(|| {
             let (x, y) =
                 (number::LongDouble::parse(black_box(b"10.5")), number::LongDouble::parse(black_box(b"0.1")));
-            x.unwrap().add(y.unwrap()).text()
+            (x.unwrap() + y.unwrap()).text()
         })
     });
 }

@@ -1,8 +1,12 @@
 //! Numbers as text, read as strictly as Redis reads them and written as it writes them.
 
 mod long_double;
+mod shortest;
 
 pub use long_double::LongDouble;
+
+use rustc_apfloat::Float;
+use rustc_apfloat::ieee::Double;
 
 /// A decimal integer without sign +, leading zeros, spaces or anything else around it.
 #[inline]
@@ -39,26 +43,38 @@ pub fn parse_u64(text: &[u8]) -> Option<u64> {
     }
 }
 
-/// A double as `strtod` reads it, the whole text, without spaces; nan is refused.
-pub fn parse_f64(text: &[u8]) -> Option<f64> {
-    let text = std::str::from_utf8(text).ok()?;
-    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if unsigned.starts_with(['-', '+']) {
+/// The same as loosely as C's `strtoull`, where Redis is as loose (stream ids): blanks, a sign and zeros may precede
+/// the digits. A plain negative number is refused; one written with zeros before its digits wraps.
+pub fn parse_u64_loose(text: &[u8]) -> Option<u64> {
+    if let Some(value) = parse_i64(text) {
+        return u64::try_from(value).ok();
+    }
+    let blanks = text.iter().take_while(|&&b| matches!(b, b' ' | b'\t'..=b'\r')).count();
+    let (negative, digits) = match &text[blanks..] {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        rest => (false, rest),
+    };
+    if !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    if unsigned.len() > 2 && unsigned.as_bytes()[..2].eq_ignore_ascii_case(b"0x") {
-        let value = LongDouble::parse(text.as_bytes())?.to_f64();
-        return (!value.is_nan()).then_some(value);
+    let value: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    Some(if negative { value.wrapping_neg() } else { value })
+}
+
+/// A double as `strtod` reads it, the whole text, without spaces. Infinity is taken; nan is refused, and so is what
+/// is too large for a double or so small that it would be zero.
+pub fn parse_f64(text: &[u8]) -> Option<f64> {
+    let unsigned = text.strip_prefix(b"-").or(text.strip_prefix(b"+")).unwrap_or(text);
+    if let [b'0', b'x' | b'X', ..] = unsigned {
+        let value: Double = long_double::strto(text)?;
+        return Some(f64::from_bits(value.to_bits() as u64));
     }
-    match text.parse::<f64>() {
-        Ok(value) if value.is_nan() => None,
-        Ok(value)
-            if value.is_infinite() && unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.') =>
-        {
-            None
-        }
-        other => other.ok(),
-    }
+    let value: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    let infinity = matches!(unsigned, [b'i' | b'I', ..]);
+    let zero = || unsigned.iter().take_while(|b| !matches!(b, b'e' | b'E')).all(|b| matches!(b, b'0' | b'.'));
+    let refused = value.is_nan() || (value.is_infinite() && !infinity) || (value == 0.0 && !zero());
+    (!refused).then_some(value)
 }
 
 /// Appends an integer.
@@ -67,31 +83,53 @@ pub fn write_i64(into: &mut Vec<u8>, value: i64) {
     into.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-/// Appends a double as Redis replies it: the shortest text that reads back, in the style of `%.17g`.
+/// Appends `value` as Redis replies doubles, in few digits that read back as the same number.
 pub fn write_f64(into: &mut Vec<u8>, value: f64) {
+    const EXACT: f64 = (i64::MAX / 2) as f64;
     if value.is_nan() {
-        return into.extend_from_slice(b"nan");
+        into.extend_from_slice(b"nan");
+    } else if value.is_infinite() {
+        into.extend_from_slice(if value < 0.0 { b"-inf" } else { b"inf" });
+    } else if value == 0.0 {
+        into.extend_from_slice(if value.is_sign_negative() { b"-0" } else { b"0" });
+    } else if (-EXACT..=EXACT).contains(&value) && value as i64 as f64 == value {
+        write_i64(into, value as i64);
+    } else {
+        if value < 0.0 {
+            into.push(b'-');
+        }
+        let digits = shortest::digits(value.abs());
+        lay_out(into, digits.as_slice(), digits.power);
     }
-    if value.is_infinite() {
-        return into.extend_from_slice(if value > 0.0 { b"inf" } else { b"-inf" });
-    }
-    if value == value.trunc() && value.abs() < 1e17 && (value != 0.0 || value.is_sign_positive()) {
-        return write_i64(into, value as i64);
-    }
-    write_shortest(into, value);
 }
 
-/// The shortest digits, with an exponent below 10^-4 and from 10^21 on.
-fn write_shortest(into: &mut Vec<u8>, value: f64) {
-    let text = format!("{value:e}");
-    let (mantissa, exponent) = text.split_once('e').expect("scientific notation has an exponent");
-    let exponent: i32 = exponent.parse().expect("it is a number");
-    if (-5..21).contains(&exponent) {
-        into.extend_from_slice(format!("{value}").as_bytes());
-        return;
+/// Appends digits × 10^power: plain where that is short, else with an exponent.
+fn lay_out(into: &mut Vec<u8>, digits: &[u8], power: i32) {
+    let len = digits.len() as i32;
+    let exponent = power + len - 1;
+    if power >= 0 && exponent.abs() < len + 7 {
+        into.extend_from_slice(digits);
+        into.resize(into.len() + power as usize, b'0');
+    } else if power < 0 && (power > -7 || exponent.abs() < 4) {
+        let point = len + power;
+        if point <= 0 {
+            into.extend_from_slice(b"0.");
+            into.resize(into.len() + (-point) as usize, b'0');
+            into.extend_from_slice(digits);
+        } else {
+            into.extend_from_slice(&digits[..point as usize]);
+            into.push(b'.');
+            into.extend_from_slice(&digits[point as usize..]);
+        }
+    } else {
+        into.push(digits[0]);
+        if len > 1 {
+            into.push(b'.');
+            into.extend_from_slice(&digits[1..]);
+        }
+        into.extend_from_slice(if exponent < 0 { b"e-" } else { b"e+" });
+        write_i64(into, i64::from(exponent.abs()));
     }
-    let sign = if exponent < 0 { '-' } else { '+' };
-    into.extend_from_slice(format!("{mantissa}e{sign}{:02}", exponent.abs()).as_bytes());
 }
 
 /// A memory size in bytes: `100mb` is 100 × 1024 × 1024, `100m` is 100 × 1000 × 1000. As in Redis, no digits
@@ -127,7 +165,14 @@ mod tests {
         }
 
         #[test]
-        fn doubles_read_back(value: f64) {
+        fn any_text_is_safe(text in "[-+0-9.eExXpPinfa ]{0,12}") {
+            let (double, long) = (parse_f64(text.as_bytes()), LongDouble::parse(text.as_bytes()));
+            prop_assert!(double.is_none() || long.is_some(), "{:?}", text);
+        }
+
+        #[test]
+        fn doubles_read_back(bits: u64) {
+            let value = f64::from_bits(bits);
             let mut text = Vec::new();
             write_f64(&mut text, value);
             let back = parse_f64(&text);
@@ -157,18 +202,82 @@ mod tests {
 
     #[test]
     fn doubles_as_redis_writes_them() {
+        // ZSCORE of a real Valkey 9.1.
         for (value, text) in [
             (3.0, "3"),
+            (0.0, "0"),
+            (-0.0, "-0"),
             (0.1, "0.1"),
             (-1.5, "-1.5"),
-            (1e20, "100000000000000000000"),
-            (1e21, "1e+21"),
-            (1.5e-9, "1.5e-09"),
+            (1.0 / 3.0, "0.3333333333333333"),
+            (0.0001, "0.0001"),
+            (5.089679e-6, "5.089679e-6"),
+            (-1.63346e-9, "-1.63346e-9"),
+            (95676585.78869931, "9.567658578869931e+7"),
+            (120222.5, "120222.5"),
+            (1e15, "1000000000000000"),
+            (-161304845894623136.0, "-161304845894623136"),
+            (8.853874268842301e21, "8853874268842301000000"),
+            (-206e20, "-20600000000000002000000"),
+            (90747880863738.88, "90747880863738.87"),
+            (1e20, "1e+20"),
+            (-5.674664918136216e64, "-5.674664918136216e+64"),
+            (5e-324, "5e-324"),
             (f64::INFINITY, "inf"),
+            (f64::NEG_INFINITY, "-inf"),
         ] {
             let mut out = Vec::new();
             write_f64(&mut out, value);
             assert_eq!(String::from_utf8(out).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn doubles_as_redis_reads_them() {
+        for (text, value) in [
+            ("+1.5", Some(1.5)),
+            (".5", Some(0.5)),
+            ("5.", Some(5.0)),
+            ("1e3", Some(1000.0)),
+            ("0e999999", Some(0.0)),
+            ("5e-324", Some(5e-324)),
+            ("inf", Some(f64::INFINITY)),
+            ("-Infinity", Some(f64::NEG_INFINITY)),
+            ("0x10", Some(16.0)),
+            ("-0X1.8p-1", Some(-0.75)),
+            ("1e309", None),
+            ("1e-400", None),
+            ("0x1p2000", None),
+            ("0x1p-2000", None),
+            ("nan", None),
+            ("", None),
+            (" 1", None),
+            ("1 ", None),
+            ("1e", None),
+            ("0x", None),
+            (".", None),
+            ("--1", None),
+        ] {
+            assert_eq!(parse_f64(text.as_bytes()), value, "{text}");
+        }
+    }
+
+    #[test]
+    fn loose_unsigned_integers() {
+        for (text, value) in [
+            ("7", Some(7)),
+            ("007", Some(7)),
+            (" +7", Some(7)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("-7", None),
+            ("-07", Some(7u64.wrapping_neg())),
+            ("", None),
+            ("+", None),
+            ("7 ", None),
+            ("+-7", None),
+        ] {
+            assert_eq!(parse_u64_loose(text.as_bytes()), value, "{text:?}");
         }
     }
 

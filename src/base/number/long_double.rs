@@ -1,8 +1,10 @@
 //! 80-bit floats as x86 has them: INCRBYFLOAT computes in them, and its replies show it.
 //! In: text. Out: text as `%.17Lf` prints it, without trailing zeros.
 
-use rustc_apfloat::ieee::{Double, X87DoubleExtended};
-use rustc_apfloat::{Float, FloatConvert, Round};
+use std::ops::Add;
+
+use rustc_apfloat::ieee::X87DoubleExtended;
+use rustc_apfloat::{Float, Round, Status};
 
 #[derive(Clone, Copy, Debug)]
 pub struct LongDouble(X87DoubleExtended);
@@ -11,70 +13,26 @@ pub struct LongDouble(X87DoubleExtended);
 const FRACTION_DIGITS: usize = 17;
 /// 10^17.
 const FRACTION: u128 = 100_000_000_000_000_000;
-/// The longest text that is read.
-const TEXT_MAX: usize = 256;
+/// The longest text that is read: Redis copies it to 5 KiB of stack.
+const TEXT_MAX: usize = 5 * 1024 - 1;
 /// Exponent of the lowest bit of the significand when the stored exponent is 0.
 const EXPONENT_BIAS: i32 = 16383 + 63;
 
 impl LongDouble {
     pub const ZERO: LongDouble = LongDouble(X87DoubleExtended::ZERO);
 
-    /// Reads what `strtold` reads, the whole text, without spaces; nan is refused, infinity is not.
+    /// Reads what `strtold` reads, the whole text, without spaces. Infinity is taken; nan is refused, and so is what is
+    /// too large or so small that it would be zero.
     pub fn parse(text: &[u8]) -> Option<Self> {
-        if text.is_empty() || text.len() > TEXT_MAX {
-            return None;
-        }
-        let text = std::str::from_utf8(text).ok()?;
-        let (negative, unsigned) = match text.as_bytes()[0] {
-            b'-' => (true, &text[1..]),
-            b'+' => (false, &text[1..]),
-            _ => (false, text),
-        };
-        let value = Self::parse_unsigned(unsigned)?;
-        Some(Self(if negative { -value } else { value }))
-    }
-
-    fn parse_unsigned(text: &str) -> Option<X87DoubleExtended> {
-        let lower = text.to_ascii_lowercase();
-        if lower == "inf" || lower == "infinity" {
-            return Some(X87DoubleExtended::INFINITY);
-        }
-        let hex = lower.starts_with("0x");
-        let digit = |byte: u8| if hex { byte.is_ascii_hexdigit() } else { byte.is_ascii_digit() };
-        let body = if hex { &lower[2..] } else { &lower[..] };
-        let exponent_mark = if hex { 'p' } else { 'e' };
-        let mantissa = body.split(exponent_mark).next()?;
-        let well_formed = mantissa.bytes().any(digit)
-            && mantissa.bytes().all(|byte| digit(byte) || byte == b'.')
-            && mantissa.bytes().filter(|&byte| byte == b'.').count() <= 1;
-        if !well_formed {
-            return None;
-        }
-        if let Some(exponent) = body[mantissa.len()..].strip_prefix(exponent_mark) {
-            let digits = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
-            if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-                return None;
-            }
-        }
-        let text = if hex && !lower.contains('p') { lower + "p0" } else { lower };
-        X87DoubleExtended::from_str_r(&text, Round::NearestTiesToEven).ok().map(|parsed| parsed.value)
+        strto(text).map(Self)
     }
 
     pub fn from_i64(value: i64) -> Self {
         Self(X87DoubleExtended::from_i128(value as i128).value)
     }
 
-    pub fn add(self, other: Self) -> Self {
-        Self((self.0 + other.0).value)
-    }
-
     pub fn is_finite(self) -> bool {
         self.0.is_finite()
-    }
-
-    pub fn to_f64(self) -> f64 {
-        let double: Double = self.0.convert(&mut false).value;
-        f64::from_bits(double.to_bits() as u64)
     }
 
     /// The text of a finite number: 17 digits behind the point, trailing zeros cut.
@@ -99,6 +57,53 @@ impl LongDouble {
         }
         text
     }
+}
+
+impl Add for LongDouble {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self((self.0 + other.0).value)
+    }
+}
+
+/// Reads a float of any width as the C library does.
+pub(super) fn strto<F: Float>(text: &[u8]) -> Option<F> {
+    if text.len() > TEXT_MAX {
+        return None;
+    }
+    let mut lower = std::str::from_utf8(text).ok()?.to_ascii_lowercase();
+    let unsigned = lower.strip_prefix(['-', '+']).unwrap_or(&lower);
+    if unsigned == "inf" || unsigned == "infinity" {
+        return Some(if lower.starts_with('-') { -F::INFINITY } else { F::INFINITY });
+    }
+    let hex = unsigned.strip_prefix("0x");
+    if !well_formed(hex.unwrap_or(unsigned), hex.is_some()) {
+        return None;
+    }
+    if hex.is_some_and(|hex| !hex.contains('p')) {
+        lower.push_str("p0");
+    }
+    let parsed = F::from_str_r(&lower, Round::NearestTiesToEven).ok()?;
+    let too_small = parsed.value.is_zero() && parsed.status.contains(Status::UNDERFLOW);
+    (!too_small && parsed.value.is_finite()).then_some(parsed.value)
+}
+
+/// Whether `text` is digits with at most one point among them, and perhaps an exponent.
+fn well_formed(text: &str, hex: bool) -> bool {
+    let digit = |byte: u8| if hex { byte.is_ascii_hexdigit() } else { byte.is_ascii_digit() };
+    let (mantissa, exponent) = match text.split_once(if hex { 'p' } else { 'e' }) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+        None => (text, None),
+    };
+    let exponent_is_well_formed = exponent.is_none_or(|exponent| {
+        let digits = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
+        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    exponent_is_well_formed
+        && mantissa.bytes().any(digit)
+        && mantissa.bytes().all(|byte| digit(byte) || byte == b'.')
+        && mantissa.bytes().filter(|&byte| byte == b'.').count() <= 1
 }
 
 /// `value / 2^bits`, rounded to nearest, ties to even.
@@ -141,7 +146,7 @@ mod tests {
     use super::LongDouble;
 
     fn sum(a: &str, b: &str) -> String {
-        LongDouble::parse(a.as_bytes()).unwrap().add(LongDouble::parse(b.as_bytes()).unwrap()).text()
+        (LongDouble::parse(a.as_bytes()).unwrap() + LongDouble::parse(b.as_bytes()).unwrap()).text()
     }
 
     #[test]
@@ -163,12 +168,14 @@ mod tests {
 
     #[test]
     fn odd_texts() {
-        for text in ["", "-", "abc", "1 ", " 1", "nan", "1e", "1.2.3", "0x", "--1"] {
+        for text in ["", "-", "abc", "1 ", " 1", "nan", "1e", "1.2.3", "0x", "--1", "1e4933", "1e-4951"] {
             assert!(LongDouble::parse(text.as_bytes()).is_none(), "{text}");
         }
         assert_eq!(sum("0x10", "0"), "16");
         assert!(!LongDouble::parse(b"-inf").unwrap().is_finite());
-        assert!(!LongDouble::parse(b"1e5000").unwrap().is_finite());
-        assert_eq!(LongDouble::parse(b"0.1").unwrap().to_f64(), 0.1);
+        assert_eq!(sum("1e-4950", "1"), "1");
+        assert_eq!(sum("0e-99999", "1"), "1");
+        assert_eq!(LongDouble::parse(&b"1".repeat(4000)).unwrap().text().len(), 4000);
+        assert!(LongDouble::parse(&b"0".repeat(5120)).is_none());
     }
 }

@@ -56,7 +56,7 @@ pub fn incrbyfloat(cx: &mut Context, args: Args) -> Result<(), Error> {
         None => (LongDouble::ZERO, None),
     };
     let increment = LongDouble::parse(args.at(2)).ok_or(Error::NOT_A_FLOAT)?;
-    let sum = old.add(increment);
+    let sum = old + increment;
     if !sum.is_finite() {
         return Err(Error::NAN_OR_INFINITY);
     }
