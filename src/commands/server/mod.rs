@@ -12,6 +12,8 @@ mod lolwut;
 mod memory;
 mod process;
 mod slowlog;
+#[cfg(test)]
+mod tests;
 
 use super::help::{container, help};
 use super::{Command, KeySpec, Route, flags};
