@@ -103,6 +103,8 @@ pub struct Ring {
     sockets: Vec<Option<Socket>>,
     registered_files: u32,
     listeners: Vec<OwnedFd>,
+    /// Listeners whose accept failed.
+    deaf_listeners: Vec<u32>,
     /// Slots whose receive ended for want of buffers: armed again once buffers are back.
     starved: Vec<u32>,
     /// Slots closed while nothing was in flight.
@@ -136,6 +138,7 @@ impl Ring {
             sockets: Vec::new(),
             registered_files,
             listeners: Vec::new(),
+            deaf_listeners: Vec::new(),
             starved: Vec::new(),
             closed: Vec::new(),
             tick: Box::new(Timespec::new()),
@@ -306,6 +309,9 @@ impl Ring {
         }
         self.sockets[slot as usize] = None;
         self.closed.push(slot);
+        for listener in std::mem::take(&mut self.deaf_listeners) {
+            self.arm_accept(listener);
+        }
     }
 
     /// Wakes the core whose ring is `ring_fd`.
@@ -378,7 +384,12 @@ impl Ring {
 
     fn accept_completed(&mut self, listener: u32, entry: &cqueue::Entry) -> Option<Event> {
         if !cqueue::more(entry.flags()) {
-            self.arm_accept(listener);
+            if entry.result() >= 0 {
+                self.arm_accept(listener);
+            } else {
+                // Out of descriptors, most likely: trying again makes sense once a socket was closed.
+                self.deaf_listeners.push(listener);
+            }
         }
         (entry.result() >= 0).then_some(Event::Accepted { listener, fd: entry.result() })
     }

@@ -50,7 +50,6 @@ pub struct Shard {
 #[derive(Default)]
 struct Trash {
     stores: Vec<Store>,
-    #[allow(clippy::vec_box)] // They come boxed; unboxing them would copy.
     objects: Vec<Box<Object>>,
 }
 
