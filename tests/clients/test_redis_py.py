@@ -197,7 +197,7 @@ def test_server_commands(r):
     info = r.info()
     assert info["redis_version"].startswith("8.") and info["connected_clients"] >= 1
     assert r.config_set("slowlog-max-len", 77) and r.config_get("slowlog-max-len") == {"slowlog-max-len": "77"}
-    assert r.command_count() > 100
+    assert r.command_count() > 50
     assert r.client_setname("tester") and r.client_getname() == "tester"
     assert any(c["name"] == "tester" for c in r.client_list())
     assert len(r.time()) == 2
