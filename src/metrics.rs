@@ -47,10 +47,14 @@ pub struct CommandMetrics {
 }
 
 impl CommandMetrics {
+    /// Counts a call; in the histogram, too, if `tracked`.
     #[inline]
-    pub fn record(&self, ns: u64) {
+    pub fn record(&self, ns: u64, tracked: bool) {
         self.calls.add(1);
         self.ns.add(ns);
+        if !tracked {
+            return;
+        }
         let bucket = (64 - (ns >> 10).leading_zeros() as usize).min(LATENCY_BUCKETS - 1);
         self.latency[bucket].add(1);
     }

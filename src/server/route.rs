@@ -281,7 +281,7 @@ impl Core {
         let resp3 = batch.session.is_some_and(|session| session.resp3);
         let mut out = Out { buf: &mut batch.replies, resp3 };
         let count = batch.requests.list.len();
-        self.shared.metrics[self.id].commands[self.exec as usize].record(0);
+        self.shared.metrics[self.id].commands[self.exec as usize].record(0, false);
         self.shared.metrics[self.id].commands_processed.add(1);
         if unchanged {
             out.array(count);

@@ -89,7 +89,7 @@ impl Parts<'_> {
         let ns = ticks_to_ns(ticks().wrapping_sub(start));
         metrics.commands_processed.add(1);
         let counts = &metrics.commands[request.command as usize];
-        counts.record(ns);
+        counts.record(ns, self.config.latency_tracking);
         let failed = match result {
             Ok(()) => out.get(from) == Some(&b'-'),
             Err(error) => {
@@ -520,7 +520,7 @@ impl Core {
                 batch.clear();
                 batch
             });
-            self.shared.metrics[self.id].commands[self.exec as usize].record(0);
+            self.shared.metrics[self.id].commands[self.exec as usize].record(0, false);
             return self.reply(slot, |out| out.error(&Error::EXECABORT.0));
         }
         let (mut shards, at_home) = self.route_transaction(&transaction.requests, &transaction.buf);

@@ -1,7 +1,7 @@
 //! DEBUG: what test suites ask of a server. It runs with every shard at hand, as a single-threaded Redis would.
 //! Absent: RELOAD, LOADAOF, RESTART and the crashes.
 
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::config::is_local;
@@ -180,9 +180,8 @@ impl Digest {
     fn of(what: impl Hash) -> Self {
         let mut digest = Self::default();
         for (part, bytes) in digest.0.chunks_mut(8).enumerate() {
-            let mut hasher = ahash::RandomState::with_seeds(1, 2, 3, part as u64).build_hasher();
-            what.hash(&mut hasher);
-            bytes.copy_from_slice(&hasher.finish().to_le_bytes()[..bytes.len()]);
+            let hash = ahash::RandomState::with_seeds(1, 2, 3, part as u64).hash_one(&what);
+            bytes.copy_from_slice(&hash.to_le_bytes()[..bytes.len()]);
         }
         digest
     }
@@ -257,7 +256,7 @@ fn protocol(cx: &mut Context, args: Args) -> Result<(), Error> {
     match args.at(2).to_ascii_lowercase().as_slice() {
         b"string" => out.bulk(b"Hello World"),
         b"integer" => out.integer(12345),
-        b"double" => out.double(3.141),
+        b"double" => out.double(3141.0 / 1000.0),
         b"bignum" => out.big_number("1234567999999999999999999999999999999"),
         b"null" => out.null(),
         b"array" => {

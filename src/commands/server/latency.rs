@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn buckets_are_those_of_a_histogram_with_two_digits() {
         let metrics = CommandMetrics::default();
-        [500, 1500, 33_000, 40_000].iter().for_each(|&ns| metrics.record(ns));
+        [500, 1500, 33_000, 40_000].iter().for_each(|&ns| metrics.record(ns, true));
         let (calls, buckets) = cumulative([&metrics, &metrics].into_iter());
         assert_eq!((calls, buckets), (8, vec![(1, 2), (2, 4), (66, 8)]));
         assert_eq!([5, 6, 7].map(|bucket| bucket_end_ns(bucket) / 1000), [33, 66, 132]);

@@ -80,65 +80,77 @@ pub fn usage(cx: &mut Context, args: Args) -> Result<(), Error> {
     Ok(())
 }
 
+/// A value of MEMORY STATS.
+enum Figure {
+    Integer(u64),
+    Signed(i64),
+    Double(f64),
+    /// The table of a database with so many keys.
+    Table(u64),
+}
+
 pub fn stats(cx: &mut Context, _args: Args) -> Result<(), Error> {
-    let memory = Memory::of(cx);
-    let (rss, _) = usage::resident_bytes();
+    let figures = figures(&Memory::of(cx), usage::resident_bytes().0);
+    let out = &mut cx.out;
+    out.map(figures.len());
+    for (name, figure) in figures {
+        out.bulk(name.as_bytes());
+        match figure {
+            Figure::Integer(value) => out.integer(value as i64),
+            Figure::Signed(value) => out.integer(value),
+            Figure::Double(value) => out.double(value),
+            Figure::Table(keys) => {
+                out.map(2);
+                out.bulk(b"overhead.hashtable.main");
+                out.integer((keys * TABLE_BYTES_PER_KEY) as i64);
+                out.bulk(b"overhead.hashtable.expires");
+                out.integer(0);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn figures(memory: &Memory, rss: u64) -> Vec<(String, Figure)> {
     let keys: u64 = memory.dbs.iter().map(|db| db.keys as u64).sum();
     let net = memory.used - memory.startup;
     let ratio = |part: u64, of: u64| part as f64 / of.max(1) as f64;
-    let used: Vec<(usize, &DbReport)> = memory.dbs.iter().enumerate().filter(|(_, db)| db.keys > 0).collect();
-    let place = cx.out.deferred();
-    let mut pairs = 0;
-    let mut integer = |cx: &mut Context, name: &str, value: u64| {
-        cx.out.bulk(name.as_bytes());
-        cx.out.integer(value as i64);
-        pairs += 1;
-    };
-    integer(cx, "peak.allocated", memory.peak);
-    integer(cx, "total.allocated", memory.used);
-    integer(cx, "startup.allocated", memory.startup);
-    integer(cx, "replication.backlog", 0);
-    integer(cx, "clients.slaves", 0);
-    integer(cx, "clients.normal", memory.clients);
-    integer(cx, "cluster.links", 0);
-    integer(cx, "aof.buffer", 0);
-    integer(cx, "lua.caches", 0);
-    integer(cx, "functions.caches", 0);
-    for (index, db) in &used {
-        pairs += 1;
-        cx.out.bulk(format!("db.{index}").as_bytes());
-        cx.out.map(2);
-        cx.out.bulk(b"overhead.hashtable.main");
-        cx.out.integer((db.keys as u64 * TABLE_BYTES_PER_KEY) as i64);
-        cx.out.bulk(b"overhead.hashtable.expires");
-        cx.out.integer(0);
+    let mut figures: Vec<(String, Figure)> = Vec::new();
+    let mut add = |name: &str, figure| figures.push((name.to_owned(), figure));
+    add("peak.allocated", Figure::Integer(memory.peak));
+    add("total.allocated", Figure::Integer(memory.used));
+    add("startup.allocated", Figure::Integer(memory.startup));
+    add("replication.backlog", Figure::Integer(0));
+    add("clients.slaves", Figure::Integer(0));
+    add("clients.normal", Figure::Integer(memory.clients));
+    for name in ["cluster.links", "aof.buffer", "lua.caches", "functions.caches", "script.VMs"] {
+        add(name, Figure::Integer(0));
     }
-    let mut integer = |cx: &mut Context, name: &str, value: u64| {
-        cx.out.bulk(name.as_bytes());
-        cx.out.integer(value as i64);
-        pairs += 1;
-    };
-    integer(cx, "overhead.total", memory.overhead());
-    integer(cx, "db.dict.rehashing.count", 0);
-    integer(cx, "keys.count", keys);
-    integer(cx, "keys.bytes-per-key", if keys == 0 { 0 } else { net / keys });
-    integer(cx, "dataset.bytes", memory.dataset);
-    integer(cx, "allocator.allocated", memory.used);
-    integer(cx, "allocator.active", rss);
-    integer(cx, "allocator.resident", rss);
-    integer(cx, "allocator.muzzy", 0);
-    let mut double = |cx: &mut Context, name: &str, value: f64| {
-        cx.out.bulk(name.as_bytes());
-        cx.out.double(value);
-        pairs += 1;
-    };
-    double(cx, "dataset.percentage", ratio(memory.dataset, net) * 100.0);
-    double(cx, "peak.percentage", ratio(memory.used, memory.peak) * 100.0);
-    double(cx, "fragmentation", ratio(rss, memory.used));
-    cx.out.bulk(b"fragmentation.bytes");
-    cx.out.integer(rss as i64 - memory.used as i64);
-    cx.out.finish_map(place, pairs + 1);
-    Ok(())
+    for (index, db) in memory.dbs.iter().enumerate().filter(|(_, db)| db.keys > 0) {
+        add(&format!("db.{index}"), Figure::Table(db.keys as u64));
+    }
+    add("overhead.db.hashtable.lut", Figure::Integer(tables(&memory.dbs)));
+    add("overhead.db.hashtable.rehashing", Figure::Integer(0));
+    add("db.dict.rehashing.count", Figure::Integer(0));
+    add("overhead.total", Figure::Integer(memory.overhead()));
+    add("keys.count", Figure::Integer(keys));
+    add("keys.bytes-per-key", Figure::Integer(net.checked_div(keys).unwrap_or(0)));
+    add("dataset.bytes", Figure::Integer(memory.dataset));
+    add("dataset.percentage", Figure::Double(ratio(memory.dataset, net) * 100.0));
+    add("peak.percentage", Figure::Double(ratio(memory.used, memory.peak) * 100.0));
+    add("allocator.allocated", Figure::Integer(memory.used));
+    add("allocator.active", Figure::Integer(rss));
+    add("allocator.resident", Figure::Integer(rss));
+    add("allocator.muzzy", Figure::Integer(0));
+    add("allocator-fragmentation.ratio", Figure::Double(1.0));
+    add("allocator-fragmentation.bytes", Figure::Integer(0));
+    add("allocator-rss.ratio", Figure::Double(1.0));
+    add("allocator-rss.bytes", Figure::Integer(0));
+    add("rss-overhead.ratio", Figure::Double(1.0));
+    add("rss-overhead.bytes", Figure::Integer(0));
+    add("fragmentation", Figure::Double(ratio(rss, memory.used)));
+    add("fragmentation.bytes", Figure::Signed(rss as i64 - memory.used as i64));
+    figures
 }
 
 pub fn doctor(cx: &mut Context, _args: Args) -> Result<(), Error> {

@@ -111,9 +111,6 @@ pub fn errorstats(cx: &mut Context, text: &mut Text) {
 }
 
 pub fn latencystats(cx: &mut Context, text: &mut Text) {
-    if !cx.config.latency_tracking {
-        return;
-    }
     for (number, command, _) in cx.registry.iter() {
         let mut counts = [0u64; LATENCY_BUCKETS];
         for core in of_command(cx, number) {
