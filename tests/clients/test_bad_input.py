@@ -3,6 +3,7 @@
 Each test keeps a bystander that works all the while.
 """
 
+import random
 import socket
 import time
 
@@ -19,13 +20,15 @@ def bystander(server):
     yield c
     assert c.get("bystander") == b"fine"
     assert server.alive()
-    grown = server.resident_bytes() - before
+    end = time.monotonic() + 5  # what was in flight may take a moment to go
+    while (grown := server.resident_bytes() - before) >= 160 * MB and time.monotonic() < end:
+        time.sleep(0.1)
     assert grown < 160 * MB, f"memory grew by {grown / MB:.0f} MB"
     c.close()
 
 
 def until_closed(s, limit=1 << 16):
-    """What the server says before it closes; None after "..." if it does not close."""
+    """What the server says before it closes the connection, which it must."""
     got = b""
     try:
         while len(got) < limit:
@@ -198,8 +201,6 @@ def test_a_client_that_leaves_in_the_middle(server, bystander):
 
 
 def test_random_bytes(server, bystander):
-    import random
-
     rng = random.Random(7)
     pieces = [b"*", b"$", b"\r\n", b"1", b"3", b"-1", b"SET", b"GET", b"\x00", b'"', b"'", b" ", b"\n", b"99999999"]
     for _ in range(300):
