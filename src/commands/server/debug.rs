@@ -1,7 +1,7 @@
 //! DEBUG: what test suites ask of a server. It runs with every shard at hand, as a single-threaded Redis would.
 //! Absent: RELOAD, LOADAOF, RESTART and the crashes.
 
-use std::hash::{BuildHasher, Hash};
+use std::hash::Hash;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::config::is_local;
