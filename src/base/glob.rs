@@ -1,8 +1,11 @@
 //! Patterns of KEYS, SCAN MATCH, CONFIG GET: `*`, `?`, `[a-z]`, `[^a]`, `\x`, with Redis' reading of odd ones.
 //! Time is O(pattern × text): a mismatch returns to the last star only.
 
-/// Whether `text` matches `pattern`.
+/// Whether `text` matches `pattern`. As in Redis, no star matches the empty text; KEYS and SCAN take `*` for no pattern.
 pub fn matches(pattern: &[u8], text: &[u8], nocase: bool) -> bool {
+    if text.is_empty() {
+        return pattern.is_empty();
+    }
     let (mut p, mut t) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
     loop {
@@ -49,9 +52,9 @@ fn same(a: u8, b: u8, nocase: bool) -> bool {
     a == b || (nocase && a.eq_ignore_ascii_case(&b))
 }
 
-/// A `[class]`; one that is never closed ends with the pattern.
+/// A `[class]`; one that is never closed ends with the pattern. Ranges compare bytes as C's signed characters.
 fn class(pattern: &[u8], byte: u8, nocase: bool) -> Option<usize> {
-    let fold = |b: u8| if nocase { b.to_ascii_lowercase() } else { b };
+    let fold = |b: i8| if nocase { (b as u8).to_ascii_lowercase() as i8 } else { b };
     let mut at = 1;
     let negated = pattern.get(at) == Some(&b'^');
     at += negated as usize;
@@ -68,8 +71,9 @@ fn class(pattern: &[u8], byte: u8, nocase: bool) -> Option<usize> {
             }
             [] => break,
             [from, b'-', to, ..] => {
+                let (from, to) = (from as i8, to as i8);
                 let (from, to) = (fold(from.min(to)), fold(from.max(to)));
-                found |= (from..=to).contains(&fold(byte));
+                found |= (from..=to).contains(&fold(byte as i8));
                 at += 3;
             }
             [literal, ..] => {
@@ -94,7 +98,9 @@ mod tests {
     #[test]
     fn stars_and_marks() {
         check(&[
-            ("*", "", true),
+            ("*", "", false),
+            ("**", "", false),
+            ("a**", "a", true),
             ("a*c", "abbc", true),
             ("a*c", "abbd", false),
             ("a?c", "abc", true),
@@ -120,6 +126,8 @@ mod tests {
             ("\\*", "x", false),
             ("\\", "\\", true),
         ]);
+        // A range from 0xff to 'a' is one from -1 to 97.
+        assert!(matches(b"[\xff-a]", b"A", false) && !matches(b"[\xff-a]", b"b", false));
         assert!(matches(b"HeL*", b"hello", true) && matches(b"[A-C]x", b"bX", true));
     }
 

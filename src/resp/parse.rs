@@ -93,6 +93,8 @@ impl Parser {
         spans: &mut Vec<Span>,
         limits: &Limits,
     ) -> Result<Step, ProtocolError> {
+        // A span's start has 32 bits; what lies beyond them has to wait.
+        let buf = &buf[..buf.len().min((u32::MAX - base) as usize)];
         match buf.first() {
             None => return Ok(Step::Incomplete),
             Some(b'*') if self.missing.is_none() => {

@@ -109,12 +109,21 @@ impl Out<'_> {
     }
 
     pub fn double(&mut self, value: f64) {
-        let mut text = Vec::with_capacity(24);
-        write_f64(&mut text, value);
         if self.resp3 {
-            self.line(b',', &text);
-        } else {
-            self.bulk(&text);
+            self.buf.push(b',');
+            write_f64(self.buf, value);
+            self.raw(b"\r\n");
+            return;
+        }
+        // The header is written for a text of one digit's length; a second digit moves the text.
+        let at = self.buf.len();
+        self.raw(b"$0\r\n");
+        write_f64(self.buf, value);
+        let len = (self.buf.len() - at - 4) as u8;
+        self.raw(b"\r\n");
+        self.buf[at + 1] = b'0' + len % 10;
+        if len >= 10 {
+            self.buf.insert(at + 1, b'0' + len / 10);
         }
     }
 
@@ -190,6 +199,8 @@ mod tests {
             (|out| out.map(2), "*4\r\n", "%2\r\n"),
             (|out| out.set(2), "*2\r\n", "~2\r\n"),
             (|out| out.double(1.5), "$3\r\n1.5\r\n", ",1.5\r\n"),
+            (|out| out.double(-0.012345678912), "$15\r\n-0.012345678912\r\n", ",-0.012345678912\r\n"),
+            (|out| out.double(f64::INFINITY), "$3\r\ninf\r\n", ",inf\r\n"),
             (|out| out.boolean(true), ":1\r\n", "#t\r\n"),
             (|out| out.big_number("12"), "$2\r\n12\r\n", "(12\r\n"),
             (|out| out.verbatim("txt", b"hi"), "$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n"),
