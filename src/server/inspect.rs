@@ -1,7 +1,9 @@
 //! What a simulator may see of a core from outside, and nobody else.
 
+use super::batch::{Batch, Kind};
 use super::core::Core;
 use crate::client::{Args, State};
+use crate::shard::{Encoding, Shard};
 
 /// One line of a core's trace: what ran, in the order in which it ran.
 #[derive(Clone, Debug)]
@@ -25,7 +27,7 @@ impl Executed {
 }
 
 impl Core {
-    pub(super) fn note_exec(&mut self, batch: &super::batch::Batch) {
+    pub(super) fn note_exec(&mut self, batch: &Batch) {
         let client = batch.session.map_or(0, |session| session.id);
         self.trace.push(Executed::exec(client, self.now_ms));
     }
@@ -80,5 +82,55 @@ impl Core {
     pub fn watched_keys(&self) -> usize {
         let shard = self.shards[self.id].as_ref().expect("it is at home");
         (0..shard.dbs.len()).map(|db| shard.watch.keys_of(db as u16).len()).sum()
+    }
+}
+
+// ---- what a simulator may break on purpose ----
+
+impl Core {
+    /// Writes what the MSET that a batch is about to run will set in the home shard, although its lease is not complete.
+    pub fn tear_mset(&mut self, batch: &Batch) -> bool {
+        let Some(request) = batch.requests.list.get(batch.next) else { return false };
+        let args = batch.requests.args(request, &batch.buf);
+        if !args.is(0, "mset") || args.len().is_multiple_of(2) {
+            return false;
+        }
+        let (db, moment) = (batch.session.map_or(0, |session| session.db), self.moment(true));
+        let Some(shard) = self.shards[self.id].as_mut() else { return false };
+        let mut torn = false;
+        for at in (1..args.len()).step_by(2).filter(|&at| self.shared.slots.shard(args.at(at)) == self.id) {
+            shard.set_string(db, args.at(at), args.at(at + 1), Encoding::Raw, None, &moment);
+            torn = true;
+        }
+        torn
+    }
+}
+
+impl Batch {
+    /// The next two commands change places.
+    pub fn swap_commands(&mut self) -> bool {
+        let possible = matches!(self.kind, Kind::Plain) && self.next + 1 < self.requests.list.len();
+        if possible {
+            self.requests.list.swap(self.next, self.next + 1);
+        }
+        possible
+    }
+
+    /// The next command will run twice, for one reply.
+    pub fn double_command(&mut self) -> bool {
+        let possible = matches!(self.kind, Kind::Plain) && self.next < self.requests.list.len();
+        if possible {
+            self.requests.list.insert(self.next, self.requests.list[self.next]);
+        }
+        possible
+    }
+}
+
+impl Shard {
+    /// Forgets a key, and nobody is told.
+    pub fn lose_a_key(&mut self) -> bool {
+        let mut key = None;
+        self.dbs[0].store.scan(0, &mut |entry| key = Some(entry.key().to_vec()));
+        key.is_some_and(|key| self.dbs[0].store.remove(&key).is_some())
     }
 }

@@ -170,6 +170,9 @@ impl Replay {
                 }
             }
         }
+        if let Some(why) = self.world.unfinished() {
+            panic!("{}: at the end, {why}", self.how);
+        }
         for &(name, client) in &self.clients {
             let left = self.world.inbox(client);
             assert!(

@@ -7,6 +7,7 @@ pub mod conversation;
 pub mod history;
 pub mod model;
 mod reply;
+mod scenario;
 pub mod traffic;
 pub mod world;
 

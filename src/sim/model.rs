@@ -371,7 +371,7 @@ impl Model {
     }
 
     fn mset(&mut self, name: &str, db: usize, args: &[Vec<u8>]) -> Reply {
-        if args.len() % 2 == 0 {
+        if args.len().is_multiple_of(2) {
             let name = name.to_ascii_lowercase();
             return error(&format!("ERR wrong number of arguments for '{name}' command"));
         }

@@ -18,20 +18,32 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// A mixture of its own for each generator: some commands are left out, others come often.
+    /// A mixture of its own for each generator: few kinds of commands, so that they meet; always some that look.
     pub fn new(rng: &mut Rng, registry: &Registry) -> Self {
         let known = |name: &&&str| registry.find(name.as_bytes()).is_some();
-        let mut names: Vec<&'static str> = SUBSET.iter().filter(known).copied().collect();
-        if rng.below(2) == 0 {
-            names.retain(|name| !name.starts_with("FLUSH") && *name != "SWAPDB");
+        let all: Vec<&'static str> = SUBSET.iter().filter(known).copied().collect();
+        let kinds = 2 + rng.below(12);
+        let mut names: Vec<&'static str> =
+            (0..kinds).map(|_| all[rng.below(all.len() as u64) as usize]).collect();
+        let groups: [&[&str]; 4] = [
+            &["GET", "MGET", "SET", "MSET", "INCR", "APPEND", "MSETNX"],
+            &["MSET", "MSET", "MGET"],
+            &["RENAME", "COPY", "RENAMENX", "DEL", "EXISTS"],
+            &["GETEX", "PEXPIRE", "PTTL", "SET", "PERSIST", "SET"],
+        ];
+        for group in groups {
+            names.extend(group.repeat([0, 0, 1, 3][rng.below(4) as usize]));
         }
-        let favourites = ["GET", "SET", "MSET", "MGET", "INCR", "RENAME", "WATCH", "MULTI", "EXEC"];
-        for name in favourites {
-            let times = 1 + rng.below(4) as usize;
-            names.extend(std::iter::repeat_n(name, times));
-        }
+        names.extend(["GET", "MGET"].repeat(names.len() / 8 + 1));
+        let transactions = [0, 0, 1, 3][rng.below(4) as usize];
+        names.extend(["WATCH", "MULTI", "EXEC", "EXEC"].repeat(transactions));
         let count = 2 + rng.below(KEYS.len() as u64 - 1) as usize;
-        Self { names, keys: &KEYS[..count], expiries: rng.below(8), databases: 1 + rng.below(3) }
+        Self {
+            names,
+            keys: &KEYS[..count],
+            expiries: [0, 2, 8][rng.below(3) as usize],
+            databases: 1 + rng.below(3),
+        }
     }
 
     /// One command.
@@ -39,7 +51,7 @@ impl Traffic {
         let name = self.names[rng.below(self.names.len() as u64) as usize];
         let mut words = vec![name.to_string()];
         words.extend(self.arguments(name, rng));
-        match rng.below(64) {
+        match rng.below(256) {
             0 => words.truncate(1),
             1 => words = vec!["NOSUCH".into()],
             2 => words[0] = words[0].to_ascii_lowercase(),

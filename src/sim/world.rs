@@ -74,6 +74,22 @@ enum Event {
     TimePasses,
 }
 
+/// Something that a world does wrong on purpose, to show that the checks see it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// The first pair of an MSET is written before its lease is complete.
+    TornMset,
+    /// Two commands of a batch change places.
+    SwappedCommands,
+    /// A command of a batch runs twice.
+    DoubledCommand,
+    /// A shard comes home without a key that it had.
+    LostChange,
+    /// A shard, or a batch, never arrives.
+    LostShard,
+    LostBatch,
+}
+
 pub struct World {
     pub seed: u64,
     pub rng: Rng,
@@ -92,8 +108,15 @@ pub struct World {
     in_turn: Vec<bool>,
     /// Time passes by itself, and ticks come unasked.
     pub restless: bool,
+    pub fault: Option<Fault>,
+    /// How often the fault came about.
+    pub faults: usize,
     /// The most bytes that arrive at once.
     piece_max: usize,
+    /// The longest time that passes at once, µs.
+    pause_us_max: u64,
+    /// How soon turns end.
+    haste: u64,
     pub steps: u64,
     /// What ran, on whichever core, in the order in which it ran.
     pub trace: Vec<Executed>,
@@ -116,6 +139,8 @@ impl World {
         };
         let cores_made: Vec<Core> = (0..cores).map(make_core).collect();
         let speeds = (0..cores * cores).map(|_| 1 << (2 * rng.below(4))).collect();
+        let pause_us_max = [100, 3_000, 40_000][rng.below(3) as usize];
+        let haste = [1, 4, 16][rng.below(3) as usize];
         let piece_max = [1, 7, 64, 1024, 65536][rng.below(5) as usize];
         Self {
             seed,
@@ -129,7 +154,11 @@ impl World {
             seats: HashMap::new(),
             in_turn: vec![false; cores],
             restless: false,
+            fault: None,
+            faults: 0,
             piece_max,
+            pause_us_max,
+            haste,
             steps: 0,
             trace: Vec::new(),
             rng,
@@ -169,16 +198,6 @@ impl World {
         let socket = &mut self.sockets[client];
         socket.to_core.truncate(keep);
         socket.gone = true;
-    }
-
-    /// Whether the server closed the client's connection.
-    pub fn is_shut(&self, client: ClientNumber) -> bool {
-        self.sockets[client].shut
-    }
-
-    /// Whether all that the client wrote has reached its core.
-    pub fn has_arrived(&self, client: ClientNumber) -> bool {
-        self.sockets[client].to_core.is_empty()
     }
 
     /// Core and slot of the client, once it was adopted.
@@ -261,7 +280,7 @@ impl World {
             }
         }
         let turns = self.in_turn.iter().enumerate().filter(|(_, in_turn)| **in_turn);
-        events.extend(turns.map(|(core, _)| (16, Event::EndTurn(core))));
+        events.extend(turns.map(|(core, _)| (self.haste, Event::EndTurn(core))));
     }
 
     fn happen(&mut self, event: Event) {
@@ -269,8 +288,10 @@ impl World {
             Event::Deliver(ring) => {
                 let core = ring % self.cores.len();
                 let message = self.rings[ring].pop_front().expect("only a ring with messages delivers");
-                self.cores[core].message(message);
-                self.in_turn[core] = true;
+                if let Some(message) = self.tamper(core, message) {
+                    self.cores[core].message(message);
+                    self.in_turn[core] = true;
+                }
             }
             Event::Receive(client) => self.receive(client),
             Event::Sent(client) => self.sent(client),
@@ -298,10 +319,31 @@ impl World {
                 self.cores[core].idle_work();
             }
             Event::TimePasses => {
-                let us = self.rng.below(3000);
+                let us = self.rng.below(self.pause_us_max);
                 self.clock_us.fetch_add(us, Relaxed);
             }
         }
+    }
+
+    /// Does to a message what the world's fault demands, now and then.
+    fn tamper(&mut self, core: usize, mut message: Message) -> Option<Message> {
+        let Some(fault) = self.fault.filter(|_| self.rng.below(3) == 0) else { return Some(message) };
+        let done = match (fault, &mut message) {
+            (Fault::TornMset, Message::Batch(batch)) => {
+                let others = self.cores.iter_mut().filter(|other| other.id != core);
+                others.map(|other| other.tear_mset(batch)).fold(false, |done, torn| done | torn)
+            }
+            (Fault::SwappedCommands, Message::Batch(batch)) => batch.swap_commands(),
+            (Fault::DoubledCommand, Message::Batch(batch)) => batch.double_command(),
+            (Fault::LostChange, Message::Shard(shard)) => shard.lose_a_key(),
+            (Fault::LostShard, Message::Shard(_)) | (Fault::LostBatch, Message::Batch(_)) => {
+                self.faults += 1;
+                return None;
+            }
+            _ => false,
+        };
+        self.faults += done as usize;
+        Some(message)
     }
 
     fn seat(&self, client: ClientNumber) -> (usize, u32) {
@@ -399,12 +441,5 @@ impl World {
             return Some(format!("ring {ring} still holds messages"));
         }
         self.cores.iter_mut().find_map(|core| core.unfinished().map(|why| format!("core {}: {why}", core.id)))
-    }
-
-    /// Asserts that nothing is left anywhere: no batch, no lease, no waiter.
-    pub fn verify_quiet(&mut self) {
-        if let Some(why) = self.unfinished() {
-            panic!("seed {}, {} cores: {why}", self.seed, self.cores.len());
-        }
     }
 }
