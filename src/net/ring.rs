@@ -103,7 +103,7 @@ pub struct Ring {
     sockets: Vec<Option<Socket>>,
     registered_files: u32,
     listeners: Vec<OwnedFd>,
-    /// Listeners whose accept failed.
+    /// Listeners whose accept ran out of descriptors or memory.
     deaf_listeners: Vec<u32>,
     /// Slots whose receive ended for want of buffers: armed again once buffers are back.
     starved: Vec<u32>,
@@ -384,11 +384,12 @@ impl Ring {
 
     fn accept_completed(&mut self, listener: u32, entry: &cqueue::Entry) -> Option<Event> {
         if !cqueue::more(entry.flags()) {
-            if entry.result() >= 0 {
-                self.arm_accept(listener);
-            } else {
-                // Out of descriptors, most likely: trying again makes sense once a socket was closed.
-                self.deaf_listeners.push(listener);
+            match -entry.result() {
+                // Trying again makes sense once a socket was closed.
+                libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM => {
+                    self.deaf_listeners.push(listener)
+                }
+                _ => self.arm_accept(listener),
             }
         }
         (entry.result() >= 0).then_some(Event::Accepted { listener, fd: entry.result() })
