@@ -32,6 +32,8 @@ pub enum Kind {
         /// One of them reads or changes the connection: it runs at home.
         at_home: bool,
     },
+    /// No commands of its own: it fetches all shards to core `home`, whose convoy waits for them.
+    Errand { home: usize, shards: ShardSet },
     /// One command that needs a report of every shard first; the next shard to visit.
     Report { report: Box<Report>, next: usize },
 }
@@ -45,10 +47,6 @@ pub struct Batch {
     /// The next command to run.
     pub next: usize,
     pub kind: Kind,
-    /// Shards that it takes all at once because its commands alternate between them; empty: it goes from one to the next.
-    pub span: ShardSet,
-    /// Batches with the same span that run under the same lease.
-    pub riders: Vec<Box<Batch>>,
     /// Shards borrowed for its next command.
     pub held: SmallVec<[Box<Shard>; 2]>,
     pub replies: Vec<u8>,
@@ -73,16 +71,25 @@ impl Batch {
         prefetch(self.replies.as_ptr().wrapping_add(self.replies.len()));
     }
 
+    /// The core where it ends.
+    pub fn home_core(&self) -> usize {
+        match self.kind {
+            Kind::Errand { home, .. } => home,
+            _ => self.home().core as usize,
+        }
+    }
+
     pub fn is_done(&self) -> bool {
-        self.next >= self.requests.list.len() && !matches!(self.kind, Kind::Transaction { .. })
+        !matches!(self.kind, Kind::Errand { .. })
+            && self.next >= self.requests.list.len()
+            && !matches!(self.kind, Kind::Transaction { .. })
     }
 
     /// The shards that must be at hand for what runs next.
     pub fn needs(&self) -> ShardSet {
         match &self.kind {
-            Kind::Plain if !self.span.is_empty() => self.span,
             Kind::Plain => self.requests.list[self.next].shards,
-            Kind::Transaction { shards, .. } => *shards,
+            Kind::Transaction { shards, .. } | Kind::Errand { shards, .. } => *shards,
             Kind::Report { .. } => ShardSet::EMPTY,
         }
     }
@@ -93,7 +100,7 @@ impl Batch {
     }
 
     pub fn runs_at_home(&self) -> bool {
-        matches!(self.kind, Kind::Transaction { at_home: true, .. })
+        matches!(self.kind, Kind::Transaction { at_home: true, .. } | Kind::Errand { .. })
     }
 
     pub fn holds(&self) -> ShardSet {
@@ -108,7 +115,6 @@ impl Batch {
         self.requests.clear();
         self.next = 0;
         self.kind = Kind::Plain;
-        self.span = ShardSet::EMPTY;
         self.notes.clear();
         for buf in [&mut self.buf, &mut self.replies] {
             buf.clear();

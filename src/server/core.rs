@@ -60,8 +60,9 @@ pub struct Core {
     pub(super) shards: Vec<Option<Box<Shard>>>,
     /// Batches that wait for the home shard, in order (K3).
     pub(super) waiting: VecDeque<Box<Batch>>,
-    /// Batches that take all shards at once; they leave together at the end of the turn.
+    /// Batches that wait here until all shards are at hand, and whether an errand is out to fetch them.
     pub(super) convoy: Vec<Box<Batch>>,
+    pub(super) errand_out: bool,
     /// Keys to unwatch once the home shard is back.
     unwatch: Vec<(u16, Box<[u8]>)>,
     slots: Vec<Slot>,
@@ -105,6 +106,7 @@ impl Core {
             shards,
             waiting: VecDeque::new(),
             convoy: Vec::new(),
+            errand_out: false,
             unwatch: Vec::new(),
             slots: Vec::new(),
             free: Vec::new(),

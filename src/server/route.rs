@@ -4,8 +4,9 @@
 //! (`held`), until all but those of the last core are at hand; there it runs, and the shards go home. Ascending
 //! order is what keeps two leases from waiting for each other (B3): whoever waits for shard n holds only lower ones.
 //!
-//! A batch whose commands alternate between shards would hop for each of them. On a few cores it leases all shards
-//! instead, together with every other such batch of its core and of the cores on its way: a **convoy**.
+//! A batch whose commands alternate between shards would hop for each of them. On a few cores it stays at home
+//! instead, in the core's **convoy**, and an errand fetches all shards for the whole convoy; where the errand has them
+//! all at hand on its way, the convoy of that core is served too.
 //! In: batches. Out: messages, replies at home.
 
 use super::batch::{BATCH_REPLIES_MAX, Batch, Kind, Message};
@@ -30,46 +31,61 @@ impl Core {
         self.serve_waiting();
     }
 
-    /// Decides whether a new batch hops from shard to shard or takes all shards at once.
-    pub(super) fn choose_way(&self, batch: &mut Batch) {
+    /// Whether a new batch waits at home for all shards rather than hop from one to the next.
+    pub(super) fn rides_in_convoy(&self, batch: &Batch) -> bool {
         let cores = self.shards.len();
-        let plain = matches!(batch.kind, Kind::Plain);
-        if plain && cores <= CONVOY_CORES_MAX && batch.runs() > cores {
-            batch.span = ShardSet::first(cores);
-        }
+        let wide = || batch.requests.list.iter().any(|request| request.shards.sole().is_none());
+        (2..=CONVOY_CORES_MAX).contains(&cores)
+            && matches!(batch.kind, Kind::Plain)
+            && (batch.runs() > cores || (batch.requests.list.len() > 1 && wide()))
     }
 
-    /// The batches that want all shards leave together. False: there are none.
+    /// Sends for all shards if a convoy waits for them. False: nothing was done.
     pub(super) fn start_convoy(&mut self) -> bool {
-        let Some(mut leader) = self.convoy.pop() else { return false };
-        self.join_convoy(&mut leader);
-        self.advance(leader);
+        if self.convoy.is_empty() || self.errand_out {
+            return false;
+        }
+        self.errand_out = true;
+        let mut errand = self.spare_batches.pop().unwrap_or_default();
+        errand.kind = Kind::Errand { home: self.id, shards: ShardSet::first(self.shards.len()) };
+        self.advance(errand);
         true
     }
 
-    /// What waits here for all shards, and holds none yet, rides along.
-    fn join_convoy(&mut self, leader: &mut Batch) {
-        leader.riders.append(&mut self.convoy);
-        let mut index = 0;
-        while index < self.waiting.len() {
-            let other = &self.waiting[index];
-            if other.span == leader.span && other.held.is_empty() {
-                let mut other = self.waiting.remove(index).expect("just seen");
-                leader.riders.append(&mut other.riders);
-                leader.riders.push(other);
+    /// The errand brings all shards: runs what waits for them here.
+    fn run_convoy(&mut self, errand: &mut Batch) {
+        let at_hand = self.put_at_hand(errand);
+        let mut convoy = std::mem::take(&mut self.convoy);
+        for batch in &mut convoy {
+            self.run_plain(batch, at_hand);
+        }
+        self.take_in_hand(errand, at_hand);
+        self.send_signals();
+        for batch in convoy {
+            if batch.is_done() || batch.replies.len() > BATCH_REPLIES_MAX {
+                self.send_home(batch);
             } else {
-                index += 1;
+                self.convoy.push(batch);
             }
         }
     }
 
-    /// Riders that are done, or full of replies, go home; the others wait for the next convoy.
-    fn dismiss(&mut self, riders: Vec<Box<Batch>>) {
-        for rider in riders {
-            if rider.is_done() || rider.replies.len() > BATCH_REPLIES_MAX {
-                self.send_home(rider);
-            } else {
-                self.convoy.push(rider);
+    /// Shards that a batch holds become the core's, for a while.
+    fn put_at_hand(&mut self, batch: &mut Batch) -> ShardSet {
+        let borrowed = batch.holds();
+        for shard in batch.held.drain(..) {
+            let place = shard.id;
+            debug_assert!(self.shards[place].is_none(), "K3: there is only one of it");
+            self.shards[place] = Some(shard);
+        }
+        borrowed
+    }
+
+    /// The batch holds them again.
+    fn take_in_hand(&mut self, batch: &mut Batch, borrowed: ShardSet) {
+        for core in 0..self.shards.len() {
+            if borrowed.contains(core) {
+                batch.held.push(self.shards[core].take().expect("it was put there"));
             }
         }
     }
@@ -112,18 +128,20 @@ impl Core {
                 continue;
             }
             match self.gather(&mut batch) {
-                Gather::Ready => {
-                    if !batch.span.is_empty() {
-                        self.join_convoy(&mut batch);
-                    }
-                    self.run_batch(&mut batch);
-                    let riders = std::mem::take(&mut batch.riders);
-                    self.dismiss(riders);
+                Gather::Ready if matches!(batch.kind, Kind::Errand { .. }) => {
+                    self.run_convoy(&mut batch);
+                    self.errand_out = false;
+                    batch.kind = Kind::Plain;
+                    self.give_back(&mut batch, ShardSet::EMPTY);
+                    self.recycle(batch);
+                    return None;
                 }
+                Gather::Ready => self.run_batch(&mut batch),
                 Gather::Wait => return Some(batch),
                 Gather::GoTo(core) => {
-                    if !batch.span.is_empty() {
-                        self.join_convoy(&mut batch);
+                    let all_at_hand = batch.needs().is_subset(batch.holds());
+                    if all_at_hand && matches!(batch.kind, Kind::Errand { .. }) && !self.convoy.is_empty() {
+                        self.run_convoy(&mut batch);
                     }
                     self.actions.mesh.push((core, Message::Batch(batch)));
                     return None;
@@ -135,7 +153,7 @@ impl Core {
     /// Sees to it that the shards of the batch's next command are at hand.
     fn gather(&mut self, batch: &mut Batch) -> Gather {
         let needs = batch.needs();
-        let home = batch.home().core as usize;
+        let home = batch.home_core();
         loop {
             let holds = batch.holds();
             let at_home = batch.runs_at_home();
@@ -195,27 +213,12 @@ impl Core {
 
     /// Runs the batch's commands whose shards are at hand.
     fn run_batch(&mut self, batch: &mut Batch) {
-        let borrowed = batch.holds();
-        for shard in batch.held.drain(..) {
-            let place = shard.id;
-            debug_assert!(self.shards[place].is_none(), "K3: there is only one of it");
-            self.shards[place] = Some(shard);
-        }
+        let borrowed = self.put_at_hand(batch);
         match batch.kind {
             Kind::Transaction { .. } => self.run_transaction(batch),
-            _ => {
-                let at_hand = borrowed.union(ShardSet::one(self.id));
-                self.run_plain(batch, at_hand);
-                for rider in &mut batch.riders {
-                    self.run_plain(rider, at_hand);
-                }
-            }
+            _ => self.run_plain(batch, borrowed.union(ShardSet::one(self.id))),
         }
-        for core in 0..self.shards.len() {
-            if borrowed.contains(core) {
-                batch.held.push(self.shards[core].take().expect("it was put there"));
-            }
-        }
+        self.take_in_hand(batch, borrowed);
         self.send_signals();
     }
 
@@ -366,6 +369,11 @@ impl Core {
         if leaving {
             self.close(slot, true);
         }
+        self.recycle(batch);
+    }
+
+    /// Keeps a batch that ended, to be filled again.
+    fn recycle(&mut self, mut batch: Box<Batch>) {
         batch.clear();
         if self.spare_batches.len() < SPARE_BATCHES {
             self.spare_batches.push(batch);

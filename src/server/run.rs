@@ -459,7 +459,6 @@ impl Core {
             let request = chunk.list[index];
             self.monitor_command(slot, &request, chunk.args(&request, bytes));
         }
-        self.choose_way(&mut batch);
         self.send_off(slot, batch);
         taken
     }
@@ -487,10 +486,10 @@ impl Core {
         if let Some(last) = batch.requests.list.last() {
             connection.card.last_command.set(last.command as u64 + 1);
         }
-        if batch.span.is_empty() {
-            self.advance(batch);
-        } else {
+        if self.rides_in_convoy(&batch) {
             self.convoy.push(batch);
+        } else {
+            self.advance(batch);
         }
     }
 
