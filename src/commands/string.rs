@@ -256,7 +256,7 @@ fn mget(cx: &mut Context, args: Args) -> Result<(), Error> {
 }
 
 fn mset(cx: &mut Context, args: Args) -> Result<(), Error> {
-    if args.len() % 2 == 0 {
+    if args.len().is_multiple_of(2) {
         return Err(Error::arity("mset"));
     }
     for at in (1..args.len()).step_by(2) {
@@ -267,7 +267,7 @@ fn mset(cx: &mut Context, args: Args) -> Result<(), Error> {
 }
 
 fn msetnx(cx: &mut Context, args: Args) -> Result<(), Error> {
-    if args.len() % 2 == 0 {
+    if args.len().is_multiple_of(2) {
         return Err(Error::arity("msetnx"));
     }
     let free = (1..args.len()).step_by(2).all(|at| cx.edit(args.at(at)).is_none());

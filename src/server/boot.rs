@@ -69,7 +69,7 @@ impl Server {
                     core_affinity::set_for_current(core_affinity::CoreId { id: cpu });
                 }
                 let ring = Ring::new(sockets_max).unwrap_or_else(|RingError(text)| {
-                    crate::log::warning(&format!("core {id}: {text}"));
+                    crate::log::warning(format!("core {id}: {text}"));
                     std::process::exit(1);
                 });
                 rings[id].store(ring.fd(), Release);
@@ -130,7 +130,7 @@ fn open_listeners(config: &Config) -> Result<Vec<Listener>, String> {
                 Err(error) if optional && is_absent(&error) => {}
                 Err(error) => {
                     let text = crate::config::os_error_text(&error);
-                    crate::log::warning(&format!(
+                    crate::log::warning(format!(
                         "Warning: Could not create server TCP listening socket {name}:{}: bind: {text}",
                         config.port
                     ));

@@ -488,8 +488,8 @@ impl Core {
             now_ms: self.now_ms,
             touch,
             lfu: self.config.maxmemory_policy.is_lfu(),
-            lfu_log_factor: self.config.lfu_log_factor as u32,
-            lfu_decay_minutes: self.config.lfu_decay_time as u32,
+            lfu_log_factor: self.config.lfu_log_factor,
+            lfu_decay_minutes: self.config.lfu_decay_time,
             random: self.rng.next_u64(),
         }
     }

@@ -23,7 +23,7 @@ pub fn note(shared: &Shared, config: &Config, args: Args, client_id: u64, durati
     let id = log.next_id;
     log.next_id += 1;
     log.entries.push_front(SlowEntry { id, ..entry });
-    log.entries.truncate(config.slowlog_max_len as usize);
+    log.entries.truncate(config.slowlog_max_len);
 }
 
 fn shortened(args: Args) -> Vec<Vec<u8>> {

@@ -42,7 +42,7 @@ impl Conditions {
     fn allow(self, old: Option<i64>, new_ms: i64) -> bool {
         match old {
             Some(old_ms) => {
-                !self.missing && !(self.later && new_ms <= old_ms) && !(self.earlier && new_ms >= old_ms)
+                !(self.missing || self.later && new_ms <= old_ms || self.earlier && new_ms >= old_ms)
             }
             None => !self.present && !self.later,
         }
