@@ -124,7 +124,8 @@ fn open_listeners(config: &Config) -> Result<Vec<Listener>, String> {
                 Some(name) => (true, name),
                 None => (false, bind.as_str()),
             };
-            let opened = address_of(name, config.port).and_then(|ip| Listener::tcp(ip, config.port, backlog));
+            let opened =
+                address_of(name, config.port).and_then(|ip| listen_patiently(ip, config.port, backlog));
             match opened {
                 Ok(listener) => listeners.push(listener),
                 Err(error) if optional && is_absent(&error) => {}
@@ -150,6 +151,21 @@ fn open_listeners(config: &Config) -> Result<Vec<Listener>, String> {
         listeners.push(listener);
     }
     Ok(listeners)
+}
+
+/// Listens on `ip:port`. The kernel lets go of the ports of a killed process' rings a little after the process is gone,
+/// so that a port in use is tried again for a second.
+fn listen_patiently(ip: IpAddr, port: u16, backlog: i32) -> std::io::Result<Listener> {
+    const TRIES: u32 = 50;
+    for _ in 1..TRIES {
+        match Listener::tcp(ip, port, backlog) {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            opened => return opened,
+        }
+    }
+    Listener::tcp(ip, port, backlog)
 }
 
 /// Whether the address just does not exist on this host (no IPv6, say).
