@@ -3,8 +3,8 @@
 use std::io::{Read, Write};
 use std::process::{ExitCode, exit};
 
-use ringfort::config::Config;
-use ringfort::log;
+use ringfort::config::{Config, ConfigError, os_error_text};
+use ringfort::log::{self, Syslog};
 use ringfort::server::boot::Server;
 use ringfort::server::{cli, process};
 
@@ -12,7 +12,7 @@ use ringfort::server::{cli, process};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args();
+    let mut arguments = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
     let program = arguments.next().unwrap_or_else(|| "ringfort".to_owned());
     let arguments: Vec<String> = arguments.collect();
     let start = match cli::read(&program, &arguments) {
@@ -55,18 +55,19 @@ fn fail(text: impl std::fmt::Display) -> ! {
 /// Becomes a server: directory, log, terminal, limits, listeners, then the cores until the end.
 fn serve(mut config: Config, program: &str, no_options: bool) -> ExitCode {
     if let Err(error) = std::env::set_current_dir(&config.dir) {
-        eprintln!("Can't chdir to '{}': {error}", config.dir.display());
+        eprintln!("Can't chdir to '{}': {}", config.dir.display(), os_error_text(&error));
+        return ExitCode::FAILURE;
+    }
+    log::set_level(config.loglevel);
+    // Before the terminal is gone, so that a log that cannot be opened is noticed.
+    if let Err(error) = log::init(config.logfile.as_deref(), syslog(&config)) {
+        eprint!("{}", ConfigError::Whole(format!("Can't open the log file: {}", os_error_text(&error))));
         return ExitCode::FAILURE;
     }
     if config.daemonize
         && let Err(error) = process::daemonize()
     {
-        eprintln!("Cannot become a daemon: {error}");
-        return ExitCode::FAILURE;
-    }
-    log::set_level(config.loglevel);
-    if let Err(error) = log::init(config.logfile.as_deref(), None) {
-        eprintln!("Can't open the log file: {error}");
+        eprintln!("Cannot become a daemon: {}", os_error_text(&error));
         return ExitCode::FAILURE;
     }
     log::log_panics();
@@ -76,14 +77,18 @@ fn serve(mut config: Config, program: &str, no_options: bool) -> ExitCode {
     announce(no_options);
     match process::raise_open_files(config.maxclients) {
         Ok(limit) => {
-            config.maxclients = limit.maxclients;
+            if limit.maxclients != config.maxclients {
+                config.set_by_server("maxclients", limit.maxclients.to_string().as_bytes());
+            }
             limit.warnings.iter().for_each(log::warning);
             limit.notice.iter().for_each(log::notice);
         }
         Err(text) => fail(text),
     }
-    let pid_file = process::PidFile::write(&config)
-        .unwrap_or_else(|error| fail(format!("Failed to write PID file: {error}")));
+    let pid_file = process::PidFile::write(&config).unwrap_or_else(|error| {
+        log::warning(format!("Failed to write PID file: {}", os_error_text(&error)));
+        None
+    });
     let stop = process::stop_event().unwrap_or_else(|error| fail(format!("No event for signals: {error}")));
     let server = Server::prepare(config).unwrap_or_else(|text| fail(text));
     let shared = server.shared.clone();
@@ -104,6 +109,11 @@ fn serve(mut config: Config, program: &str, no_options: bool) -> ExitCode {
     log::warning("Ringfort is now ready to exit, bye bye...");
     let _ = std::io::stdout().flush();
     ExitCode::SUCCESS
+}
+
+fn syslog(config: &Config) -> Option<Syslog> {
+    let syslog = Syslog { ident: config.syslog_ident.clone(), facility: config.syslog_facility };
+    config.syslog_enabled.then_some(syslog)
 }
 
 fn announce(no_options: bool) {

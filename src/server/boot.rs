@@ -135,7 +135,7 @@ fn open_listeners(config: &Config) -> Result<Vec<Listener>, String> {
                         "Warning: Could not create server TCP listening socket {name}:{}: bind: {text}",
                         config.port
                     ));
-                    return Err("Failed listening on port, aborting.".to_owned());
+                    return Err(format!("Failed listening on port {} (tcp), aborting.", config.port));
                 }
             }
         }

@@ -215,23 +215,17 @@ fn set_open_files_limit(limit: libc::rlimit) -> io::Result<()> {
 
 /// The signal that asked the server to stop, 0 if none did.
 static STOP_SIGNAL: AtomicI32 = AtomicI32::new(0);
-/// The eventfd that the handler writes to, -1 if none.
+/// The eventfd that the handler writes to, -1 before there is one.
 static STOP_EVENT: AtomicI32 = AtomicI32::new(-1);
 
-/// An eventfd that becomes readable when a signal asks the server to stop; it stays open as long as the process.
+/// From now on SIGTERM and SIGINT are noted for [`stop_signal`] and make the eventfd readable that is returned, which
+/// stays open as long as the process; a second SIGINT ends the process at once. SIGPIPE and SIGHUP are ignored.
 pub fn stop_event() -> io::Result<RawFd> {
-    // SAFETY: a plain system call.
-    let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
-    if fd < 0 {
+    // SAFETY: no pointers; creates a descriptor.
+    let eventfd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
+    if eventfd == -1 {
         return Err(io::Error::last_os_error());
     }
-    catch_signals(fd)?;
-    Ok(fd)
-}
-
-/// From now on SIGTERM and SIGINT are noted for [`stop_signal`] and written to the eventfd, which must stay open as
-/// long as the process; a second SIGINT ends the process at once. SIGPIPE and SIGHUP are ignored.
-pub fn catch_signals(eventfd: RawFd) -> io::Result<()> {
     STOP_EVENT.store(eventfd, Ordering::Relaxed);
     let handler = on_stop_signal as extern "C" fn(libc::c_int) as libc::sighandler_t;
     for (signal, action) in [
@@ -249,7 +243,7 @@ pub fn catch_signals(eventfd: RawFd) -> io::Result<()> {
             return Err(io::Error::last_os_error());
         }
     }
-    Ok(())
+    Ok(eventfd)
 }
 
 /// The signal that asks the server to stop, if one came: SIGTERM or SIGINT.
@@ -396,9 +390,7 @@ mod tests {
 
     #[test]
     fn signals_are_noted_and_written_to_the_eventfd() {
-        // SAFETY: creates a descriptor; it stays open, as `catch_signals` asks.
-        let event = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK) };
-        catch_signals(event).unwrap();
+        let event = stop_event().unwrap();
         assert_eq!(stop_signal(), None);
         // SAFETY: the handler is installed.
         unsafe { libc::raise(libc::SIGTERM) };
