@@ -98,10 +98,14 @@ impl Driver {
         if let Some(fd) = self.stop_fd {
             self.ring.poll_readable(fd);
         }
-        while self.core.shared.gates() & gate::SHUTDOWN == 0 {
+        while !self.stopping() {
             self.turn();
         }
         self.last_words();
+    }
+
+    fn stopping(&self) -> bool {
+        self.core.shared.gates() & gate::SHUTDOWN != 0
     }
 
     /// One turn: what happened, what the core makes of it, what it asks for, then the kernel's turn.
@@ -116,7 +120,8 @@ impl Driver {
         if self.core.wants_tick() {
             self.ring.tick_in(self.core.tick_ms());
         }
-        if more {
+        // The turn's last event may have stopped the server: nothing else would wake it.
+        if more || self.stopping() {
             return self.ring.enter(0);
         }
         self.rest();
