@@ -41,7 +41,8 @@ fn word(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
                 let closed = text.get(at).is_none_or(|&b| is_blank(b));
                 return closed.then(|| (word, &text[at..]));
             }
-            b if is_blank(b) => break,
+            // Fewer than may stand between words: a vertical tab is part of one.
+            b' ' | b'\n' | b'\r' | b'\t' => break,
             b => word.push(b),
         }
         at += 1;
@@ -136,6 +137,7 @@ mod tests {
             ("'a", None),
             (r#""a\"#, None),
             ("a\0b c", Some(&["a"])),
+            ("\x0ba\x0bb\x0c c", Some(&["a\x0bb\x0c", "c"])),
         ];
         for (line, want) in cases {
             let got = split(line.as_bytes());

@@ -29,9 +29,9 @@ pub const TABLE: &[Command] = &[
     Command::new("CLIENT ID", "", client::id).arity(2).flag(CLIENT).always().since("5.0.0").about("Returns the number of the connection."),
     Command::new("CLIENT INFO", "", list::info).arity(2).flag(flags::NOSCRIPT).always().home().since("6.2.0").tips(LISTED)
         .about("Describes the connection in one line."),
-    Command::new("CLIENT KILL", "ip:port | [ID client-id [client-id ...]] [TYPE type] [USER name] [ADDR ip:port] [LADDR ip:port] [SKIPME YES | NO] [MAXAGE seconds] ...", client::kill)
+    Command::new("CLIENT KILL", "ip:port | [TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]] [USER username] [ADDR addr] [LADDR laddr] [SKIPME <YES | NO>] [MAXAGE maxage] [NAME name] [IDLE idle] [FLAGS flags] [LIB-NAME lib-name] [LIB-VER lib-ver] [DB db] [IP ip] [NOT-TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [NOT-ID not-client-id [not-client-id ...]] [NOT-USER not-username] [NOT-ADDR not-addr] [NOT-LADDR not-laddr] [NOT-NAME not-name] [NOT-FLAGS not-flags] [NOT-LIB-NAME not-lib-name] [NOT-LIB-VER not-lib-ver] [NOT-DB not-db] [NOT-IP not-ip]", client::kill)
         .arity(-3).admin().always().home().since("2.4.0").about("Closes connections.").complexity("O(N), N being the number of clients"),
-    Command::new("CLIENT LIST", "[TYPE type] [ID client-id [client-id ...]] [USER name] [ADDR ip:port] [SKIPME YES | NO] ...", list::list)
+    Command::new("CLIENT LIST", "[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]] [USER username] [ADDR addr] [LADDR laddr] [SKIPME <YES | NO>] [MAXAGE maxage] [NAME name] [IDLE idle] [FLAGS flags] [LIB-NAME lib-name] [LIB-VER lib-ver] [DB db] [IP ip] [NOT-TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [NOT-ID not-client-id [not-client-id ...]] [NOT-USER not-username] [NOT-ADDR not-addr] [NOT-LADDR not-laddr] [NOT-NAME not-name] [NOT-FLAGS not-flags] [NOT-LIB-NAME not-lib-name] [NOT-LIB-VER not-lib-ver] [NOT-DB not-db] [NOT-IP not-ip]", list::list)
         .arity(-2).admin().always().home().since("2.4.0").tips(LISTED)
         .about("Describes connections, one line each.").complexity("O(N), N being the number of clients"),
     Command::new("CLIENT NO-EVICT", "ON | OFF", client::no_evict).arity(3).admin().flag(flags::ALLOW_BUSY).always().home().since("7.0.0")

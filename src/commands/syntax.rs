@@ -70,6 +70,8 @@ impl Kind {
             "numfields",
             "numkeys",
             "numlocal",
+            "not-client-id",
+            "not-db",
             "numreplicas",
             "offset",
             "port",
