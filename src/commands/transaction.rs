@@ -210,5 +210,11 @@ mod tests {
         check(
             "SET a v PX 10 => OK | +10ms | WATCH a => OK | b> GET a => nil | b> SET a w => OK | MULTI => OK | EXEC => nil",
         );
+        // FLUSHALL took an overdue key under watch for a change, and the transaction failed.
+        check("SET a v PX 10 => OK | +10ms | WATCH a => OK | b> FLUSHALL => OK | MULTI => OK | EXEC => []");
+        check("SET a v PX 10 => OK | +10ms | WATCH a => OK | b> SWAPDB 0 1 => OK | MULTI => OK | EXEC => []");
+        check("SET a v PX 10 => OK | WATCH a => OK | b> FLUSHDB => OK | MULTI => OK | EXEC => nil");
+        check("SET a v => OK | WATCH a => OK | b> SWAPDB 0 1 => OK | MULTI => OK | EXEC => nil");
+        check("WATCH a => OK | b> FLUSHALL => OK | b> SWAPDB 0 1 => OK | MULTI => OK | EXEC => []");
     }
 }

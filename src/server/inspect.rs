@@ -26,6 +26,16 @@ impl Executed {
     }
 }
 
+impl std::fmt::Display for Executed {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let Executed { client, now_ms, inside, args } = self;
+        let words: Vec<_> =
+            args.iter().map(|arg| String::from_utf8_lossy(&arg[..arg.len().min(40)])).collect();
+        let how = if *inside { "  inside" } else { "" };
+        write!(f, "{now_ms} client {client}{how}: {}", words.join(" "))
+    }
+}
+
 impl Core {
     pub(super) fn note_exec(&mut self, batch: &Batch) {
         let client = batch.session.map_or(0, |session| session.id);

@@ -233,9 +233,10 @@ impl Shard {
     }
 
     /// Empties a database at once; its memory goes in slices. Returns how many keys it had.
-    pub fn flush(&mut self, db: u16) -> usize {
+    pub fn flush(&mut self, db: u16, moment: &Moment) -> usize {
         for key in self.watch.keys_of(db) {
-            if self.dbs[db as usize].store.find(&key).is_some() {
+            // An overdue key is gone already: its watchers see no change.
+            if self.peek(db, &key, moment).is_some() {
                 self.watch.changed(db, &key);
             }
         }
@@ -248,11 +249,12 @@ impl Shard {
     }
 
     /// Swaps two databases.
-    pub fn swap(&mut self, a: u16, b: u16) {
+    pub fn swap(&mut self, a: u16, b: u16, moment: &Moment) {
         for (from, to) in [(a, b), (b, a)] {
             for key in self.watch.keys_of(from) {
-                let either = [from, to].iter().any(|&db| self.dbs[db as usize].store.find(&key).is_some());
-                if either {
+                // Overdue keys are gone already, on both sides.
+                let either = [from, to].map(|db| self.peek(db, &key, moment).is_some());
+                if either.contains(&true) {
                     self.watch.changed(from, &key);
                 }
             }

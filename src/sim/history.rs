@@ -240,7 +240,11 @@ impl Replay<'_> {
         let inside =
             trace[at + 1..].iter().take(ran).filter(|next| next.inside && next.client == line.client);
         if inside.count() != ran {
-            return Err(format!("line {at}: the transaction of client {who} did not run as one"));
+            let after: Vec<String> = trace[at + 1..].iter().take(ran + 1).map(Executed::to_string).collect();
+            return Err(format!(
+                "line {at}: the transaction of client {who} did not run as one, expected {reply:.400}, ran\n{}",
+                after.join("\n")
+            ));
         }
         self.expected[who].push((reply, Some(at)));
         Ok(1 + ran)

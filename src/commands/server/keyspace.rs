@@ -13,9 +13,9 @@ pub fn dbsize(cx: &mut Context, _args: Args) -> Result<(), Error> {
 
 pub fn flushdb(cx: &mut Context, args: Args) -> Result<(), Error> {
     check_mode(args)?;
-    let db = cx.session.db;
+    let (db, moment) = (cx.session.db, cx.moment);
     for shard in cx.shards() {
-        shard.flush(db);
+        shard.flush(db, &moment);
     }
     cx.out.ok();
     Ok(())
@@ -23,9 +23,10 @@ pub fn flushdb(cx: &mut Context, args: Args) -> Result<(), Error> {
 
 pub fn flushall(cx: &mut Context, args: Args) -> Result<(), Error> {
     check_mode(args)?;
+    let moment = cx.moment;
     for shard in cx.shards() {
         for db in 0..shard.dbs.len() as u16 {
-            shard.flush(db);
+            shard.flush(db, &moment);
         }
     }
     cx.out.ok();
@@ -47,7 +48,8 @@ pub fn swapdb(cx: &mut Context, args: Args) -> Result<(), Error> {
         return Err(Error::DB_OUT_OF_RANGE);
     }
     if first != second {
-        cx.shards().for_each(|shard| shard.swap(first as u16, second as u16));
+        let moment = cx.moment;
+        cx.shards().for_each(|shard| shard.swap(first as u16, second as u16, &moment));
     }
     cx.out.ok();
     Ok(())
