@@ -49,6 +49,50 @@ pub enum State {
     Closing,
 }
 
+/// Bytes received and not yet run. Consuming from the front moves nothing until half of the buffer is used up.
+#[derive(Default)]
+pub struct Input {
+    bytes: Vec<u8>,
+    used: usize,
+}
+
+impl Input {
+    pub fn len(&self) -> usize {
+        self.bytes.len() - self.used
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    pub fn unread(&self) -> &[u8] {
+        &self.bytes[self.used..]
+    }
+
+    pub fn extend(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Forgets the first `count` unread bytes; an empty buffer keeps at most `keep_max` bytes of memory.
+    pub fn consume(&mut self, count: usize, keep_max: usize) {
+        self.used += count;
+        if self.is_empty() {
+            self.used = 0;
+            self.bytes.clear();
+            if self.bytes.capacity() > keep_max {
+                self.bytes = Vec::new();
+            }
+        } else if self.used > self.bytes.len() / 2 {
+            self.bytes.drain(..self.used);
+            self.used = 0;
+        }
+    }
+}
+
 /// A key under WATCH: EXEC fails if it was changed since.
 #[derive(Clone, Debug)]
 pub struct Watched {
@@ -77,7 +121,7 @@ pub struct Connection {
     pub session: Session,
     pub state: State,
     /// Received and not yet run.
-    pub input: Vec<u8>,
+    pub input: Input,
     pub parser: Parser,
     /// Answered and not yet handed to the driver.
     pub output: Vec<u8>,
@@ -91,6 +135,8 @@ pub struct Connection {
     pub dirty: bool,
     /// Bytes handed to the driver and not yet sent.
     pub unsent: usize,
+    /// It reads its replies so slowly that its commands wait.
+    pub clogged: bool,
     /// It was closed while its batch was away: the slot waits for the batch.
     pub awaited: bool,
     /// QUIT, or a kill of oneself: the connection ends once what was written is sent.
@@ -106,7 +152,7 @@ impl Connection {
             session: Session { id: card.id, db: 0, resp3: false, no_touch: false, atomic: false },
             card,
             state: State::Ready,
-            input: Vec::new(),
+            input: Input::default(),
             parser: Parser::default(),
             output: Vec::new(),
             reply_mode: ReplyMode::On,
@@ -116,6 +162,7 @@ impl Connection {
             receive_paused: false,
             dirty: false,
             unsent: 0,
+            clogged: false,
             awaited: false,
             leaving: false,
             over_soft_limit_since_ms: None,

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::*;
 
 use super::batch::{Batch, Message, NewConnection};
 use crate::base::rng::Rng;
-use crate::client::{Card, Connection, ConnectionId, Requests, State, flag};
+use crate::client::{Card, Connection, ConnectionId, Input, Requests, State, flag};
 use crate::commands::{Note, Registry, Signal};
 use crate::config::Config;
 use crate::shard::{Moment, Shard};
@@ -40,8 +40,9 @@ struct Slot {
 
 /// Input that waits while a batch is away or a connection is held back: beyond this, receiving stops.
 const INPUT_PAUSE_BYTES: usize = 1 << 20;
-/// Unsent replies beyond which nothing more is read from a connection, whatever its limits say.
-const OUTPUT_PAUSE_BYTES: usize = 1 << 30;
+/// Unsent replies beyond which a connection's commands wait. Input is still received, up to its own limit: a client that
+/// sends a long pipeline before it reads must not be left blocked in its send.
+pub(super) const OUTPUT_PAUSE_BYTES: usize = 64 << 20;
 /// Spare buffers kept for connections that come to life, and the largest that is worth keeping.
 const SPARE_BUFFERS: usize = 64;
 const SPARE_BUFFER_BYTES_MAX: usize = 64 * 1024;
@@ -167,6 +168,7 @@ impl Core {
             Some(text) => {
                 metrics.connections_rejected.add(1);
                 self.connection_mut(slot).output.extend_from_slice(text.as_bytes());
+                self.output_grew(slot);
                 self.close(slot, true);
             }
         }
@@ -185,15 +187,15 @@ impl Core {
         }
         connection.card.net_in.add(bytes.len() as u64);
         connection.card.last_ms.store(now_ms, Relaxed);
-        if connection.input.is_empty() && connection.state == State::Ready {
+        if connection.input.is_empty() && connection.state == State::Ready && !connection.clogged {
             let used = self.run_input(slot, bytes);
             let connection = self.connection_mut(slot);
             if used < bytes.len() && connection.state != State::Closing {
-                connection.input.extend_from_slice(&bytes[used..]);
+                connection.input.extend(&bytes[used..]);
                 self.bound_input(slot);
             }
         } else {
-            connection.input.extend_from_slice(bytes);
+            connection.input.extend(bytes);
             self.run_buffered(slot);
         }
     }
@@ -201,14 +203,14 @@ impl Core {
     /// Goes on with what a connection has buffered.
     pub(super) fn run_buffered(&mut self, slot: u32) {
         let connection = self.connection_mut(slot);
-        if connection.state == State::Ready && !connection.input.is_empty() {
+        if connection.state == State::Ready && !connection.clogged && !connection.input.is_empty() {
             let mut input = std::mem::take(&mut connection.input);
-            let used = self.run_input(slot, &input);
-            input.drain(..used);
-            if input.is_empty() && input.capacity() > SPARE_BUFFER_BYTES_MAX {
-                input = Vec::new();
+            let used = self.run_input(slot, input.unread());
+            input.consume(used, SPARE_BUFFER_BYTES_MAX);
+            let connection = self.connection_mut(slot);
+            if connection.state != State::Closing {
+                connection.input = input;
             }
-            self.connection_mut(slot).input = input;
         }
         self.bound_input(slot);
     }
@@ -227,11 +229,9 @@ impl Core {
             return self.close(slot, false);
         }
         let stuck = connection.state != State::Ready && connection.input.len() > INPUT_PAUSE_BYTES;
-        let deaf = connection.output.len() + connection.unsent > OUTPUT_PAUSE_BYTES;
-        let pause = stuck || deaf;
-        if pause != connection.receive_paused {
-            connection.receive_paused = pause;
-            self.actions.pause.push((slot, pause));
+        if stuck != connection.receive_paused {
+            connection.receive_paused = stuck;
+            self.actions.pause.push((slot, stuck));
         }
     }
 
@@ -249,8 +249,10 @@ impl Core {
         connection.card.net_out.add(bytes as u64);
         connection.unsent -= bytes;
         connection.card.output_bytes.set((connection.output.len() + connection.unsent) as u64);
-        if connection.receive_paused {
-            self.bound_input(slot);
+        if connection.clogged && connection.output.len() + connection.unsent <= OUTPUT_PAUSE_BYTES / 2 {
+            connection.clogged = false;
+            let id = connection.id;
+            self.ready.push_back(id);
         }
     }
 
@@ -319,7 +321,7 @@ impl Core {
             return;
         }
         connection.state = State::Closing;
-        connection.input = Vec::new();
+        connection.input = Input::default();
         connection.transaction = None;
         let watched = std::mem::take(&mut connection.watched);
         let (id, card) = (connection.id, connection.card.clone());

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::batch::{BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, Batch, Kind};
-use super::core::Core;
+use super::core::{Core, OUTPUT_PAUSE_BYTES};
 use super::dispatch::{Gates, Verdict, shards_of};
 use crate::base::clock::{ticks, ticks_to_ns};
 use crate::base::rng::Rng;
@@ -132,7 +132,7 @@ impl Core {
             used += bytes_used;
             match stop {
                 Stop::Again if used < bytes.len() => {}
-                Stop::Wait if self.connection_mut(slot).state == State::Ready && used < bytes.len() => {}
+                Stop::Wait if used < bytes.len() && self.may_go_on(slot) => {}
                 _ => break,
             }
         }
@@ -140,6 +140,11 @@ impl Core {
         self.output_grew(slot);
         self.send_signals();
         used
+    }
+
+    fn may_go_on(&self, slot: u32) -> bool {
+        let connection = self.connection_at(slot);
+        connection.state == State::Ready && !connection.clogged
     }
 
     /// Parses one chunk and runs it.
@@ -295,6 +300,10 @@ impl Core {
             let request = chunk.list[index];
             let connection = self.connection_mut(slot);
             if connection.state != State::Ready {
+                return Some(request.begin as usize);
+            }
+            if connection.output.len() + connection.unsent > OUTPUT_PAUSE_BYTES {
+                connection.clogged = true;
                 return Some(request.begin as usize);
             }
             if connection.card.killed.load(std::sync::atomic::Ordering::Acquire) {
