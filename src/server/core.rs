@@ -42,7 +42,7 @@ struct Slot {
 const INPUT_PAUSE_BYTES: usize = 1 << 20;
 /// Unsent replies beyond which a connection's commands wait. Input is still received, up to its own limit: a client that
 /// sends a long pipeline before it reads must not be left blocked in its send.
-pub(super) const OUTPUT_PAUSE_BYTES: usize = 64 << 20;
+pub(super) const OUTPUT_PAUSE_BYTES: usize = 32 << 20;
 /// Spare buffers kept for connections that come to life, and the largest that is worth keeping.
 const SPARE_BUFFERS: usize = 64;
 const SPARE_BUFFER_BYTES_MAX: usize = 64 * 1024;

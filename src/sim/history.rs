@@ -345,7 +345,7 @@ mod tests {
     #[test]
     fn what_is_broken_is_caught() {
         for (fault, least) in [
-            (Fault::TornMset, 15),
+            (Fault::TornMset, 10),
             (Fault::SwappedCommands, 95),
             (Fault::DoubledCommand, 95),
             (Fault::LostChange, 50),
