@@ -83,6 +83,11 @@ impl Core {
         (!mute.is_empty()).then(|| format!("connections have output that nobody sent: slots {mute:?}"))
     }
 
+    /// Whether CLIENT PAUSE holds a connection back.
+    pub fn holds_back(&self) -> bool {
+        !self.held_back.is_empty()
+    }
+
     /// Connections that take up a slot.
     pub fn connections(&self) -> usize {
         self.each_connection(|_| true).len()

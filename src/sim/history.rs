@@ -36,6 +36,8 @@ struct Sent {
 pub struct Log {
     pub number: ClientNumber,
     pub gone: bool,
+    /// It says what the model does not know, and changes no data: only what it does to others is checked.
+    stranger: bool,
     sent: Vec<Sent>,
     /// Replies, with the length of the trace when they were read.
     heard: Vec<(Reply, usize)>,
@@ -68,8 +70,15 @@ impl History {
     /// A new client; returns its place in `logs`.
     pub fn join(&mut self) -> usize {
         let number = self.world.connect();
-        self.logs.push(Log { number, gone: false, sent: Vec::new(), heard: Vec::new() });
+        self.logs.push(Log { number, gone: false, stranger: false, sent: Vec::new(), heard: Vec::new() });
         self.logs.len() - 1
+    }
+
+    /// A client whose replies nobody checks.
+    pub fn join_stranger(&mut self) -> usize {
+        let who = self.join();
+        self.logs[who].stranger = true;
+        who
     }
 
     /// The client goes away without a word.
@@ -106,10 +115,20 @@ impl History {
         busy
     }
 
-    /// No client says anything more: all that was begun comes to its end.
+    /// No client says anything more: all that was begun comes to its end, even what CLIENT PAUSE holds back.
     pub fn settle(&mut self) {
         self.world.restless = false;
-        while self.step() {}
+        loop {
+            while self.step() {}
+            if !self.world.is_paused() {
+                break;
+            }
+            self.world.pass_ms(10);
+            self.world.tick_all();
+        }
+        for log in &mut self.logs {
+            log.gone |= self.world.is_shut(log.number);
+        }
     }
 
     /// Checks the history of a settled world. The error says what is wrong.
@@ -118,7 +137,8 @@ impl History {
             return Err(why);
         }
         let expected = self.replay()?;
-        for (who, (log, wanted)) in self.logs.iter().zip(&expected).enumerate() {
+        let known = |(_, (log, _)): &(usize, (&Log, _))| !log.stranger;
+        for (who, (log, wanted)) in self.logs.iter().zip(&expected).enumerate().filter(known) {
             let (sent, heard) = (log.sent.len(), log.heard.len());
             if heard > sent || (heard < sent && !log.gone) {
                 return Err(format!("client {who}: {sent} commands got {heard} replies"));
@@ -204,7 +224,10 @@ impl Replay<'_> {
     /// Answers for the client's commands that touch nothing but its connection. None: it said nothing more.
     fn skip_to_next(&mut self, who: usize) -> Result<Option<Fate>, String> {
         loop {
-            let Some(sent) = self.logs[who].sent.get(self.expected[who].len()) else { return Ok(None) };
+            let log = &self.logs[who];
+            let Some(sent) = log.sent.get(self.expected[who].len()).filter(|_| !log.stranger) else {
+                return Ok(None);
+            };
             match self.model.fate(&self.clients[who], &sent.args) {
                 Fate::AtHome => {
                     let reply = self.model.take(&mut self.clients[who], &sent.args, 0);
@@ -221,6 +244,9 @@ impl Replay<'_> {
         let Some(&who) = self.who.get(&line.client) else {
             return Err(format!("an unknown client ran {}", shown(&line.args)));
         };
+        if self.logs[who].stranger {
+            return Ok(1);
+        }
         let fate = self.skip_to_next(who)?;
         let next = self.logs[who].sent.get(self.expected[who].len());
         let is_next =
@@ -264,8 +290,9 @@ pub fn shown(args: &[Vec<u8>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::rng::Rng;
     use crate::sim::seeds;
-    use crate::sim::traffic::Traffic;
+    use crate::sim::traffic::{Traffic, strange_command};
     use crate::sim::world::Fault;
 
     /// Random traffic of a few clients on `cores` cores; some leave, others come.
@@ -276,17 +303,23 @@ mod tests {
     fn run_with(cores: usize, seed: u64, fault: Option<Fault>) -> History {
         let mut history = History::new(cores, seed);
         history.world.fault = fault;
-        let mut rng = crate::base::rng::Rng::seeded(!seed);
+        let mut rng = Rng::seeded(!seed);
         let traffic = Traffic::new(&mut rng, &history.world.registry);
         let clients = 2 + rng.below(8);
         for _ in 0..clients {
             history.join();
         }
+        let strangers = if fault.is_none() { rng.below(3) } else { 0 };
+        let mut strangers: Vec<usize> = (0..strangers).map(|_| history.join_stranger()).collect();
         let (pipeline_max, hurry) = (1 + rng.below(20), 1 + rng.below(40));
         let mut budget = 20 + rng.below(400);
         while budget > 0 {
             let who = rng.below(history.logs.len() as u64) as usize;
-            if rng.below(hurry) == 0 && !history.logs[who].gone && history.logs[who].pending() < 60 {
+            if let Some(place) = strangers.iter().position(|stranger| *stranger == who) {
+                if rng.below(hurry * 2) == 0 {
+                    strangers[place] = stranger_talks(&mut history, who, &mut rng);
+                }
+            } else if rng.below(hurry) == 0 && !history.logs[who].gone && history.logs[who].pending() < 60 {
                 let count = 1 + rng.below(pipeline_max).min(budget - 1);
                 budget -= count;
                 history.say(who, (0..count).map(|_| traffic.command(&mut rng)).collect());
@@ -298,6 +331,17 @@ mod tests {
         }
         history.settle();
         history
+    }
+
+    /// A stranger says something, or starts anew if it was closed. Returns who it is now.
+    fn stranger_talks(history: &mut History, who: usize, rng: &mut Rng) -> usize {
+        if history.world.is_shut(history.logs[who].number) {
+            history.logs[who].gone = true;
+            return history.join_stranger();
+        }
+        let clients = history.logs.len() as u64;
+        history.say(who, (0..1 + rng.below(4)).map(|_| strange_command(rng, clients)).collect());
+        who
     }
 
     fn check_seeds(cores: usize) {
@@ -333,7 +377,7 @@ mod tests {
     /// Of the runs in which the fault came about, how many in 100 the check reports.
     fn percent_caught(fault: Fault) -> usize {
         let (mut caught, mut runs) = (0, 0);
-        for seed in 0..60 {
+        for seed in 0..120 {
             let mut history = run_with(3, seed, Some(fault));
             runs += (history.world.faults > 0) as usize;
             caught += (history.world.faults > 0 && history.check().is_err()) as usize;
@@ -368,6 +412,14 @@ mod tests {
             let metrics = &history.world.shared.metrics;
             count("leases", metrics.iter().map(|core| core.leases_taken.get() as usize).sum());
             count("gone", history.logs.iter().filter(|log| log.gone).count());
+            let shut = |log: &&Log| history.world.is_shut(log.number);
+            count("killed", history.logs.iter().filter(shut).count());
+            let strange = history.logs.iter().filter(|log| log.stranger).flat_map(Log::dialogue);
+            for (args, _) in strange {
+                count("strange", 1);
+                let pauses = args.get(1).is_some_and(|arg| arg == b"PAUSE");
+                count("pauses", pauses as usize);
+            }
             let trace = &history.world.trace;
             count("lines", trace.len());
             count("inside", trace.iter().filter(|line| line.inside).count());
@@ -387,6 +439,9 @@ mod tests {
         }
         let least = [
             ("leases", 2000),
+            ("killed", 100),
+            ("strange", 1000),
+            ("pauses", 50),
             ("gone", 100),
             ("inside", 500),
             ("EXEC fails", 30),

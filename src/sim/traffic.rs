@@ -15,6 +15,67 @@ pub struct Traffic {
     /// Of 16 commands, so many carry an expiry if they can.
     expiries: u64,
     databases: u64,
+    /// Length of a large value; one value in 32 is large.
+    large: u64,
+}
+
+/// Something that changes no data but may disturb others: pauses, kills, listeners, reports, nonsense.
+pub fn strange_command(rng: &mut Rng, clients: u64) -> Vec<Vec<u8>> {
+    const LINES: &[&str] = &[
+        "CLIENT PAUSE # WRITE",
+        "CLIENT PAUSE #",
+        "CLIENT UNPAUSE",
+        "CLIENT KILL ID #",
+        "CLIENT KILL ID #",
+        "CLIENT LIST",
+        "CLIENT INFO",
+        "CLIENT SETNAME n#",
+        "CLIENT REPLY SKIP",
+        "CLIENT REPLY OFF",
+        "CLIENT REPLY ON",
+        "CLIENT NO-TOUCH ON",
+        "INFO",
+        "INFO everything",
+        "MONITOR",
+        "MONITOR",
+        "RESET",
+        "RESET",
+        "QUIT",
+        "HELLO 3",
+        "HELLO 2",
+        "DBSIZE",
+        "KEYS *",
+        "SCAN 0",
+        "SCAN #",
+        "RANDOMKEY",
+        "OBJECT ENCODING a",
+        "MEMORY USAGE a",
+        "MEMORY STATS",
+        "SLOWLOG GET",
+        "CONFIG GET *",
+        "CONFIG SET hz #",
+        "COMMAND COUNT",
+        "MULTI",
+        "MULTI",
+        "EXEC",
+        "EXEC",
+        "DISCARD",
+        "WATCH a b c d e",
+        "WATCH d",
+        "UNWATCH",
+        "GET a",
+        "MGET a b c d e",
+        "SELECT 1",
+        "PING",
+        "CONFIG RESETSTAT",
+        "LCS a b",
+        "GETRANGE a 0 1",
+        "EXISTS a b c",
+        "CLIENT KILL TYPE normal SKIPME yes MAXAGE 1000",
+    ];
+    let line = LINES[rng.below(LINES.len() as u64) as usize];
+    let number = (1 + rng.below(clients)).to_string();
+    line.split(' ').map(|word| word.replace('#', &number).into_bytes()).collect()
 }
 
 impl Traffic {
@@ -43,6 +104,7 @@ impl Traffic {
             keys: &KEYS[..count],
             expiries: [0, 2, 8][rng.below(3) as usize],
             databases: 1 + rng.below(3),
+            large: if rng.below(16) == 0 { 200_000 } else { 5_000 },
         }
     }
 
@@ -111,7 +173,7 @@ impl Traffic {
     /// Small numbers, short texts, now and then a large one.
     fn value(&self, rng: &mut Rng) -> String {
         match rng.below(32) {
-            0 => "x".repeat(1 + rng.below(5000) as usize),
+            0 => "x".repeat(1 + rng.below(self.large) as usize),
             1..=15 => rng.below(100).to_string(),
             _ => format!("v{}", rng.below(1000)),
         }

@@ -200,6 +200,21 @@ impl World {
         socket.gone = true;
     }
 
+    /// Whether the server closed the client's connection.
+    pub fn is_shut(&self, client: ClientNumber) -> bool {
+        self.sockets[client].shut
+    }
+
+    /// Whether CLIENT PAUSE holds anybody back.
+    pub fn is_paused(&self) -> bool {
+        self.cores.iter().any(Core::holds_back)
+    }
+
+    /// Every core does its periodic work.
+    pub fn tick_all(&mut self) {
+        (0..self.cores.len()).for_each(|core| self.happen(Event::Tick(core)));
+    }
+
     /// Core and slot of the client, once it was adopted.
     pub fn place(&self, client: ClientNumber) -> Option<(usize, u32)> {
         self.sockets[client].place
@@ -353,7 +368,7 @@ impl World {
     fn receive(&mut self, client: ClientNumber) {
         let (core, slot) = self.seat(client);
         let socket = &mut self.sockets[client];
-        let most = socket.to_core.len().min(self.piece_max);
+        let most = socket.to_core.len().min(self.piece_max.max(socket.to_core.len() / 64));
         let count = if self.rng.below(4) == 0 { most } else { 1 + self.rng.below(most as u64) as usize };
         let bytes: Vec<u8> = socket.to_core.drain(..count).collect();
         self.cores[core].received(slot, &bytes);
