@@ -78,6 +78,8 @@ pub struct Core {
     pub(super) chunk: Requests,
     pub(super) notes: Vec<Note>,
     pub(super) signals: Vec<Signal>,
+    /// Bytes of buffers dropped since memory was last given back to the system.
+    pub freed_bytes: usize,
     pub(super) rng: Rng,
     /// Lines for MONITOR clients of this core that came before their turn.
     pub(super) monitor: super::monitor::Reorder,
@@ -118,6 +120,7 @@ impl Core {
             chunk: Requests::default(),
             notes: Vec::new(),
             signals: Vec::new(),
+            freed_bytes: 0,
             rng,
             monitor: super::monitor::Reorder::default(),
             revisit: false,
@@ -269,12 +272,12 @@ impl Core {
 
     /// Keeps a buffer for the next connection with something to say.
     pub fn keep_buffer(&mut self, mut buffer: Vec<u8>) {
-        if buffer.capacity() > 0
-            && buffer.capacity() <= SPARE_BUFFER_BYTES_MAX
-            && self.spare_buffers.len() < SPARE_BUFFERS
-        {
+        let worthwhile = (1..=SPARE_BUFFER_BYTES_MAX).contains(&buffer.capacity());
+        if worthwhile && self.spare_buffers.len() < SPARE_BUFFERS {
             buffer.clear();
             self.spare_buffers.push(buffer);
+        } else {
+            self.freed_bytes += buffer.capacity();
         }
     }
 
@@ -346,7 +349,11 @@ impl Core {
     pub(super) fn reuse(&mut self, slot: u32) {
         let place = &mut self.slots[slot as usize];
         let awaited = place.connection.as_ref().is_some_and(|connection| connection.awaited);
-        if place.released && !awaited && place.connection.take().is_some() {
+        if place.released
+            && !awaited
+            && let Some(connection) = place.connection.take()
+        {
+            self.freed_bytes += connection.output.capacity() + connection.input.capacity();
             self.free.push(slot);
         }
     }
