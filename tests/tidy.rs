@@ -21,7 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("client", &["base", "config", "metrics", "resp", "types"]),
     ("shard", &["base", "config", "metrics", "types"]),
     ("shared", &["base", "client", "config", "log", "metrics", "types"]),
-    ("commands", &["base", "client", "config", "metrics", "resp", "shard", "shared", "types"]),
+    ("commands", &["base", "client", "config", "log", "metrics", "resp", "shard", "shared", "types"]),
     (
         "server",
         &[
