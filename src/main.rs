@@ -92,6 +92,7 @@ fn serve(mut config: Config, program: &str, no_options: bool) -> ExitCode {
     let stop = process::stop_event().unwrap_or_else(|error| fail(format!("No event for signals: {error}")));
     let server = Server::prepare(config).unwrap_or_else(|text| fail(text));
     let shared = server.shared.clone();
+    warn_of_no_persistence(&shared.config());
     process::boot_warnings(&shared.config(), server.cores()).iter().for_each(log::warning);
     banner(&server);
     log::notice("Server initialized");
@@ -114,6 +115,25 @@ fn serve(mut config: Config, program: &str, no_options: bool) -> ExitCode {
 fn syslog(config: &Config) -> Option<Syslog> {
     let syslog = Syslog { ident: config.syslog_ident.clone(), facility: config.syslog_facility };
     config.syslog_enabled.then_some(syslog)
+}
+
+/// What the configuration asks for and this version does not do yet must not go unsaid.
+fn warn_of_no_persistence(config: &Config) {
+    if config.appendonly {
+        log::warning(
+            "WARNING appendonly is on, but this version keeps data in memory only: nothing is written to disk",
+        );
+    } else if !config.save_points.is_empty() {
+        log::notice(
+            "This version keeps data in memory only: save points are kept and shown, and have no effect",
+        );
+    }
+    if config.maxmemory > 0 {
+        log::warning("WARNING maxmemory is set, but this version neither evicts keys nor refuses writes");
+    }
+    if config.replicaof.is_some() {
+        log::warning("WARNING replicaof is set, but this version does not replicate");
+    }
 }
 
 fn announce(no_options: bool) {
