@@ -51,6 +51,12 @@ impl Error {
         Error(text.into())
     }
 
+    /// EXEC was refused before it ran, for the reason given.
+    pub fn exec_refused(reason: &Error) -> Self {
+        let reason = reason.0.strip_prefix("ERR ").unwrap_or(&reason.0);
+        Error::new(format!("EXECABORT Transaction discarded because of: {reason}"))
+    }
+
     pub fn arity(name: &str) -> Self {
         Error::new(format!("ERR wrong number of arguments for '{name}' command"))
     }

@@ -10,7 +10,8 @@ use super::dispatch::{Gates, Verdict, shards_of};
 use crate::base::clock::{ticks, ticks_to_ns};
 use crate::base::rng::Rng;
 use crate::client::{
-    Args, Connection, ConnectionId, ReplyMode, Request, Requests, Session, ShardSet, State, Transaction, flag,
+    Args, Connection, ConnectionId, ReplyMode, Request, Requests, Session, ShardSet, State, Transaction,
+    Watched, flag,
 };
 use crate::commands::{Context, Error, Keyspace, Note, Registry, Route, Signal, flags};
 use crate::config::Config;
@@ -515,28 +516,30 @@ impl Core {
 
     /// EXEC with a transaction open: all of it becomes one batch.
     fn exec(&mut self, slot: u32) {
-        let mut batch = self.new_batch(slot);
-        let connection = self.connection_mut(slot);
-        let transaction = connection.transaction.take().expect("the caller looked");
-        let watched = std::mem::take(&mut connection.watched);
-        connection.card.multi.set(0);
-        connection.card.watched.set(0);
-        connection.card.set_flag(flag::MULTI, false);
+        let (transaction, watched) = self.end_transaction(slot);
+        let transaction = transaction.expect("the caller looked");
         if transaction.aborted {
             self.unwatch_all(watched);
-            self.spare_batches.push({
-                batch.clear();
-                batch
-            });
             self.shared.metrics[self.id].commands[self.exec as usize].record(0, false);
             return self.reply(slot, |out| out.error(&Error::EXECABORT.0));
         }
         let (mut shards, at_home) = self.route_transaction(&transaction.requests, &transaction.buf);
         watched.iter().for_each(|key| shards.insert(key.shard));
+        let mut batch = self.new_batch(slot);
         batch.buf = transaction.buf;
         batch.requests = transaction.requests;
         batch.kind = Kind::Transaction { watched, shards, at_home };
         self.send_off(slot, batch);
+    }
+
+    /// The connection is in no transaction any more, and watches nothing: what it had.
+    fn end_transaction(&mut self, slot: u32) -> (Option<Box<Transaction>>, Vec<Watched>) {
+        let connection = self.connection_mut(slot);
+        connection.card.multi.set(0);
+        connection.card.multi_bytes.set(0);
+        connection.card.watched.set(0);
+        connection.card.set_flag(flag::MULTI, false);
+        (connection.transaction.take(), std::mem::take(&mut connection.watched))
     }
 
     /// CLIENT PAUSE holds the connection's next command back.
@@ -548,8 +551,13 @@ impl Core {
         self.held_back.push(id);
     }
 
-    /// A gate refused the command; a transaction being queued is spoilt by that.
-    fn refuse(&mut self, slot: u32, request: &Request, error: Error) {
+    /// A gate refused the command: that spoils a transaction being queued, and ends it if the command was EXEC.
+    fn refuse(&mut self, slot: u32, request: &Request, mut error: Error) {
+        if request.command == self.exec {
+            error = Error::exec_refused(&error);
+            let (_, watched) = self.end_transaction(slot);
+            self.unwatch_all(watched);
+        }
         let known = request.command != Request::UNKNOWN;
         let unqueued = known && self.registry.row(request.command).unqueued;
         let connection = self.connection_mut(slot);
