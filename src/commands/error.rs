@@ -67,33 +67,39 @@ impl Error {
 
     /// Redis shows the name (128 bytes at most) and as many arguments as fit in 128 bytes.
     pub fn unknown_command(args: Args) -> Self {
-        const SHOWN_MAX: usize = 128;
-        let shown = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN_MAX)]).into_owned();
         let mut beginning = String::new();
         for arg in args.from(1).iter() {
             if beginning.len() >= SHOWN_MAX {
                 break;
             }
-            let room = SHOWN_MAX - beginning.len();
-            let text = String::from_utf8_lossy(&arg[..arg.len().min(room)]).into_owned();
+            let text = shown(arg, SHOWN_MAX - beginning.len());
             beginning.push_str(&format!("'{text}' "));
         }
         Error::new(format!(
             "ERR unknown command '{}', with args beginning with: {beginning}",
-            shown(args.at(0))
+            shown(args.at(0), SHOWN_MAX)
         ))
     }
 
     /// A subcommand that is known, with arguments that do not fit it.
     pub fn subcommand_arity(sub: &[u8], container: &str) -> Self {
-        let sub = String::from_utf8_lossy(&sub[..sub.len().min(128)]).into_owned();
+        let sub = shown(sub, SHOWN_MAX);
         Error::new(format!(
             "ERR unknown subcommand or wrong number of arguments for '{sub}'. Try {container} HELP."
         ))
     }
 
     pub fn unknown_subcommand(sub: &[u8], container: &str) -> Self {
-        let sub = String::from_utf8_lossy(&sub[..sub.len().min(128)]).into_owned();
+        let sub = shown(sub, SHOWN_MAX);
         Error::new(format!("ERR unknown subcommand '{sub}'. Try {container} HELP."))
     }
+}
+
+/// Bytes of an argument that an error shows.
+const SHOWN_MAX: usize = 128;
+
+/// An argument as errors show it: as text that ends with a NUL byte or after `most` bytes.
+pub fn shown(arg: &[u8], most: usize) -> Cow<'_, str> {
+    let end = memchr::memchr(0, arg).unwrap_or(arg.len());
+    String::from_utf8_lossy(&arg[..end.min(most)])
 }

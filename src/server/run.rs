@@ -13,7 +13,7 @@ use crate::client::{
     Args, Connection, ConnectionId, ReplyMode, Request, Requests, Session, ShardSet, State, Transaction,
     Watched, flag,
 };
-use crate::commands::{Context, Error, Keyspace, Note, Registry, Route, Signal, flags};
+use crate::commands::{Command, Context, Error, Keyspace, Note, Registry, Route, Signal, flags};
 use crate::config::Config;
 use crate::resp::{Limits, Out, ProtocolError, Step};
 use crate::shard::{Moment, Report, Shard};
@@ -204,7 +204,8 @@ impl Core {
                         _ => registry.resolve_number(args),
                     };
                     // A run of the same command is looked up once; containers differ by their second word.
-                    last = (command != Request::UNKNOWN && !registry.row(command).name.contains(' '))
+                    let alone = |row: &Command| !row.container && !row.name.contains(' ');
+                    last = (command != Request::UNKNOWN && alone(registry.row(command)))
                         .then_some((name, command));
                     chunk.list.push(Request {
                         command,

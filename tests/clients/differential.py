@@ -351,6 +351,8 @@ class Client:
             return (mark, [self.reply() for _ in range(int(rest))])
         if mark == "%":
             return (mark, [self.reply() for _ in range(2 * int(rest))])
+        if mark == "_":
+            return ("_", None)
         return (mark, int(rest)) if mark == ":" else (mark, rest)
 
     def call(self, *args):
@@ -396,6 +398,9 @@ EXPLAINED = [
     (r"^client (kill|list) .*(Invalid client ID|client-id should be greater than 0|syntax error)",
      "Redis and Valkey report other errors for bad ids and options"),
     (r"ERR unknown command .* \| ERR unknown command", "long or binary arguments are shown shortened in other places"),
+    (r"^getex .* \| ERR .* \| None$", "Redis 7.0 looks at the expiry only if there is a key"),
+    (r"^scan .* \| ERR invalid cursor \| ", "Redis 7.0 takes an empty and a negative cursor"),
+    (r"^hello .* \| ERR syntax error in hello option '.*' \| WRONGPASS", "Redis 7.0 checks the password before what follows it"),
     (r"^scan .* \| .*ERR unknown type name", "Redis finds nothing of an unknown type, Valkey refuses it"),
     (r"\xef\xbf\xbd", "what is not UTF-8 is shown as a replacement character in errors"),
     (r"Command not allowed inside a transaction \| ERR Command '.*' not allowed inside a transaction",
@@ -528,7 +533,10 @@ class Comparison:
             word = args[0].upper()
             whole = args[:2] == ["SCAN", "WHOLE"]
             # Valkey spoils a transaction by a nested MULTI or WATCH, Redis does not.
-            if pair.in_multi and (whole or (self.is_valkey and word in ("MULTI", "WATCH", "CLIENT"))):
+            if pair.in_multi and (whole or (self.is_valkey and word in ("MULTI", "WATCH"))):
+                continue
+            # Since Redis 7.2 CLIENT REPLY, too, is refused and spoils.
+            if pair.in_multi and word == "CLIENT" and not self.is_valkey and args[1:2] == ["REPLY"]:
                 continue
             # A spoilt CLIENT may silence or close the connection, or pause the server for long.
             if word == "CLIENT" and len(args) > 1:

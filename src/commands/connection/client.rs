@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering::Release;
 
+use super::super::error::shown;
 use super::super::{Context, Error, Signal};
 use super::filter::Filter;
 use crate::base::number::parse_i64;
@@ -14,12 +15,6 @@ pub fn check_text(text: &[u8]) -> Result<(), ()> {
 
 fn cannot_contain(what: &str) -> Error {
     Error::new(format!("ERR {what} cannot contain spaces, newlines or special characters."))
-}
-
-/// What older servers say of too many arguments to some subcommands.
-fn too_many_arguments(sub: &[u8]) -> Error {
-    let sub = String::from_utf8_lossy(sub);
-    Error::new(format!("ERR unknown subcommand or wrong number of arguments for '{sub}'. Try CLIENT HELP."))
 }
 
 fn on_or_off(args: Args) -> Result<bool, Error> {
@@ -56,8 +51,8 @@ pub fn setname(cx: &mut Context, args: Args) -> Result<(), Error> {
 pub fn setinfo(cx: &mut Context, args: Args) -> Result<(), Error> {
     let (option, value) = (args.at(2), args.at(3));
     let card = cx.card();
-    let shown = String::from_utf8_lossy(option);
-    let refused = check_text(value).map_err(|()| cannot_contain(&shown));
+    let option = shown(option, usize::MAX);
+    let refused = check_text(value).map_err(|()| cannot_contain(&option));
     match () {
         () if args.is(2, "lib-name") => {
             refused?;
@@ -67,7 +62,7 @@ pub fn setinfo(cx: &mut Context, args: Args) -> Result<(), Error> {
             refused?;
             card.names().library_version = value.to_vec();
         }
-        () => return Err(Error::new(format!("ERR Unrecognized option '{shown}'"))),
+        () => return Err(Error::new(format!("ERR Unrecognized option '{option}'"))),
     }
     cx.out.ok();
     Ok(())
@@ -124,7 +119,7 @@ pub fn reply(cx: &mut Context, args: Args) -> Result<(), Error> {
 /// No command blocks, so there is nobody to release.
 pub fn unblock(cx: &mut Context, args: Args) -> Result<(), Error> {
     if args.len() > 4 {
-        return Err(too_many_arguments(args.at(1)));
+        return Err(Error::subcommand_arity(args.at(1), "CLIENT"));
     }
     if args.len() == 4 && !args.is(3, "timeout") && !args.is(3, "error") {
         return Err(Error::new("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
@@ -136,7 +131,7 @@ pub fn unblock(cx: &mut Context, args: Args) -> Result<(), Error> {
 
 pub fn pause(cx: &mut Context, args: Args) -> Result<(), Error> {
     if args.len() > 4 {
-        return Err(too_many_arguments(args.at(1)));
+        return Err(Error::subcommand_arity(args.at(1), "CLIENT"));
     }
     let all = match args.len() {
         3 => true,

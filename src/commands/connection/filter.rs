@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::super::Error;
+use super::super::error::{Error, shown};
 use super::list::flag_letters;
 use crate::base::number::parse_i64;
 use crate::client::{Args, Card, flag};
@@ -24,7 +24,7 @@ impl Class {
             () if is("slave") || is("replica") => Ok(Class::Replica),
             () if is("pubsub") => Ok(Class::Pubsub),
             () if is("master") || is("primary") => Ok(Class::Master),
-            () => Err(Error::new(format!("ERR Unknown client type '{}'", String::from_utf8_lossy(text)))),
+            () => Err(Error::new(format!("ERR Unknown client type '{}'", shown(text, usize::MAX)))),
         }
     }
 
@@ -127,7 +127,7 @@ impl Wish {
         Ok(match word {
             b"type" => Wish::Class(Class::named(value)?),
             b"user" if value != b"default" => {
-                return Err(Error::new(format!("ERR No such user '{}'", String::from_utf8_lossy(value))));
+                return Err(Error::new(format!("ERR No such user '{}'", shown(value, usize::MAX))));
             }
             b"user" => Wish::User(text),
             b"addr" => Wish::Addr(text),
@@ -138,9 +138,9 @@ impl Wish {
             b"lib-ver" => Wish::LibraryVersion(text),
             b"flags" => match value.iter().find(|letter| !FLAG_LETTERS.contains(letter)) {
                 Some(_) => {
-                    let shown = String::from_utf8_lossy(value);
+                    let letters = shown(value, usize::MAX);
                     return Err(Error::new(format!(
-                        "ERR Unknown flags found in the provided filter: {shown}"
+                        "ERR Unknown flags found in the provided filter: {letters}"
                     )));
                 }
                 None => Wish::Flags(text),

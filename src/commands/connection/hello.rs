@@ -1,5 +1,6 @@
 //! How a connection begins: HELLO, AUTH; and begins anew: RESET.
 
+use super::super::error::shown;
 use super::super::{Context, Error, transaction};
 use super::client::check_text;
 use crate::base::number::parse_i64;
@@ -68,7 +69,7 @@ pub fn hello(cx: &mut Context, args: Args) -> Result<(), Error> {
             name = Some(args.at(at + 1));
             at += 2;
         } else {
-            let option = String::from_utf8_lossy(args.at(at));
+            let option = shown(args.at(at), usize::MAX);
             return Err(Error::new(format!("ERR Syntax error in HELLO option '{option}'")));
         }
     }

@@ -1,5 +1,6 @@
 //! When keys end: EXPIRE and its variants, TTL and its variants, PERSIST.
 
+use super::super::error::shown;
 use super::super::{Context, Error};
 use super::look;
 use crate::base::number::parse_i64;
@@ -24,7 +25,7 @@ impl Conditions {
                 () if args.is(at, "gt") => wanted.later = true,
                 () if args.is(at, "lt") => wanted.earlier = true,
                 () => {
-                    let option = String::from_utf8_lossy(args.at(at));
+                    let option = shown(args.at(at), usize::MAX);
                     return Err(Error::new(format!("ERR Unsupported option {option}")));
                 }
             }
