@@ -312,6 +312,7 @@ mod tests {
         let strangers = if fault.is_none() { rng.below(3) } else { 0 };
         let mut strangers: Vec<usize> = (0..strangers).map(|_| history.join_stranger()).collect();
         let (pipeline_max, hurry) = (1 + rng.below(20), 1 + rng.below(40));
+        let (planning, mut plans) = (rng.below(8), HashMap::new());
         let mut budget = 20 + rng.below(400);
         while budget > 0 {
             let who = rng.below(history.logs.len() as u64) as usize;
@@ -322,7 +323,16 @@ mod tests {
             } else if rng.below(hurry) == 0 && !history.logs[who].gone && history.logs[who].pending() < 60 {
                 let count = 1 + rng.below(pipeline_max).min(budget - 1);
                 budget -= count;
-                history.say(who, (0..count).map(|_| traffic.command(&mut rng)).collect());
+                let commands = match plans.remove(&who) {
+                    Some(plan) => plan,
+                    None if rng.below(16) < planning => {
+                        let [first, then] = traffic.optimistic(&mut rng);
+                        plans.insert(who, then);
+                        first
+                    }
+                    None => (0..count).map(|_| traffic.command(&mut rng)).collect(),
+                };
+                history.say(who, commands);
             } else if rng.below(600) == 0 && !history.logs[who].gone {
                 history.leave(who);
                 history.join();

@@ -122,6 +122,15 @@ impl Traffic {
         words.into_iter().map(String::into_bytes).collect()
     }
 
+    /// A transaction that depends on a key which may expire: first what is watched, then what is done.
+    pub fn optimistic(&self, rng: &mut Rng) -> [Vec<Vec<Vec<u8>>>; 2] {
+        let (key, value, ms) = (self.key(rng), self.value(rng), self.ms(rng));
+        let command = |line: String| line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+        let first = [format!("SET {key} {value} PX {ms}"), format!("WATCH {key}"), format!("GET {key}")];
+        let then = ["MULTI".into(), format!("GET {key}"), format!("SET {key} {value}"), "EXEC".into()];
+        [first.map(command).to_vec(), then.map(command).to_vec()]
+    }
+
     fn arguments(&self, name: &str, rng: &mut Rng) -> Vec<String> {
         let (key, value) = (self.key(rng), self.value(rng));
         match name {
