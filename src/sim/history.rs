@@ -384,6 +384,29 @@ mod tests {
         check_seeds(8);
     }
 
+    #[test]
+    fn a_deaf_client_gets_all_its_replies_in_the_end() {
+        for cores in [1, 3] {
+            let mut history = History::new(cores, 7);
+            let (who, other) = (history.join(), history.join());
+            let text = "x".repeat(200_000);
+            let words = |line: &str| line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+            history.say(who, vec![words(&format!("MSET a {text} b {text} c 1"))]);
+            history.settle();
+            history.world.set_deaf(history.logs[who].number, true);
+            let lines = ["GET a", "GET c", "MGET a b c", "GET b", "INCR n"].repeat(60);
+            history.say(who, lines.iter().map(|line| words(line)).collect());
+            history.settle();
+            assert!(history.logs[who].pending() > 0);
+            history.say(other, vec![words("INCR n")]);
+            history.settle();
+            assert_eq!(history.logs[other].pending(), 0, "nobody waits for a deaf client");
+            history.world.set_deaf(history.logs[who].number, false);
+            history.settle();
+            history.check().unwrap_or_else(|why| panic!("{cores} cores: {why}"));
+        }
+    }
+
     /// Of the runs in which the fault came about, how many in 100 the check reports.
     fn percent_caught(fault: Fault) -> usize {
         let (mut caught, mut runs) = (0, 0);

@@ -41,6 +41,8 @@ struct Socket {
     /// Received by the client and not yet read.
     inbox: Vec<u8>,
     paused: bool,
+    /// The client reads nothing, so that nothing can be sent.
+    deaf: bool,
     /// The core wants it closed once its output has left.
     closing: bool,
     /// The server closed it.
@@ -200,6 +202,11 @@ impl World {
         socket.gone = true;
     }
 
+    /// The client stops reading, or goes on.
+    pub fn set_deaf(&mut self, client: ClientNumber, deaf: bool) {
+        self.sockets[client].deaf = deaf;
+    }
+
     /// Whether the server closed the client's connection.
     pub fn is_shut(&self, client: ClientNumber) -> bool {
         self.sockets[client].shut
@@ -290,7 +297,7 @@ impl World {
             } else if socket.gone && !socket.told {
                 events.push((8, Event::HangUp(number)));
             }
-            if !socket.in_flight.is_empty() {
+            if !socket.in_flight.is_empty() && !socket.deaf {
                 events.push((8, Event::Sent(number)));
             }
         }
