@@ -5,6 +5,8 @@ mod client;
 mod filter;
 mod hello;
 mod list;
+#[cfg(test)]
+mod tests;
 
 use super::help::{container, help};
 use super::{Command, Context, Error, flags};

@@ -4,6 +4,8 @@ mod expire;
 mod move_key;
 mod object;
 pub mod scan;
+#[cfg(test)]
+mod tests;
 
 use super::help::{container, help};
 use super::{Command, Context, Error, KeySpec, Route, flags};

@@ -7,10 +7,8 @@ use super::super::{CURSOR_SHARD_BITS, Context, Error, cursor_shard};
 use crate::base::number::parse_i64;
 use crate::base::{crc, glob};
 use crate::client::Args;
+use crate::shard::store::CURSOR_BITS;
 use crate::types::Type;
-
-/// Bits of a place in a shard's hash space.
-const PLACE_BITS: u32 = 36;
 
 /// A cursor as C's `strtoull` reads it, so that clients may pad it.
 pub fn parse_cursor(text: &[u8]) -> Option<u64> {
@@ -70,7 +68,7 @@ pub fn scan(cx: &mut Context, args: Args) -> Result<(), Error> {
     let mut found: Vec<Box<[u8]>> = Vec::new();
     let mut place = 0;
     if only.is_none_or(|only| only == number) {
-        let from = cursor >> CURSOR_SHARD_BITS & ((1 << PLACE_BITS) - 1);
+        let from = cursor >> CURSOR_SHARD_BITS & ((1 << CURSOR_BITS) - 1);
         place = walk(cx, number, from, &options, &mut found);
     }
     let next = match only {
