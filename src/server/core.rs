@@ -190,10 +190,13 @@ impl Core {
         }
         connection.card.net_in.add(bytes.len() as u64);
         connection.card.last_ms.store(now_ms, Relaxed);
+        connection.card.input_bytes.set((connection.input.len() + bytes.len()) as u64);
         if connection.input.is_empty() && connection.state == State::Ready && !connection.clogged {
             let used = self.run_input(slot, bytes);
             let connection = self.connection_mut(slot);
-            if used < bytes.len() && connection.state != State::Closing {
+            if used == bytes.len() {
+                connection.card.input_bytes.set(0);
+            } else if connection.state != State::Closing {
                 connection.input.extend(&bytes[used..]);
                 self.bound_input(slot);
             }
@@ -491,11 +494,17 @@ impl Core {
         }
     }
 
+    /// Whether CLIENT PAUSE holds commands back now.
+    fn is_paused(&self) -> bool {
+        self.shared.gates() & gate::PAUSED != 0 && self.shared.pause.until_ms.load(Acquire) > self.now_ms
+    }
+
     /// How commands look at the keyspace now. `touch`: they refresh access clocks.
     pub(super) fn moment(&mut self, touch: bool) -> Moment {
         Moment {
             now_ms: self.now_ms,
             touch,
+            keep_overdue: self.is_paused(),
             lfu: self.config.maxmemory_policy.is_lfu(),
             lfu_log_factor: self.config.lfu_log_factor,
             lfu_decay_minutes: self.config.lfu_decay_time,
@@ -577,7 +586,7 @@ impl Core {
     fn expire_some(&mut self) {
         const BUCKETS: usize = 64;
         const BUDGET_US: u64 = 1000;
-        if self.shared.active_expire_off.load(Relaxed) {
+        if self.shared.active_expire_off.load(Relaxed) || self.is_paused() {
             return;
         }
         let moment = self.moment(false);

@@ -319,7 +319,7 @@ impl Core {
                 Verdict::Run
                     if request.command == self.exec && self.connection_mut(slot).transaction.is_some() =>
                 {
-                    self.exec(slot);
+                    self.exec(slot, &request, args);
                     index += 1;
                 }
                 Verdict::Run => {
@@ -516,7 +516,7 @@ impl Core {
     }
 
     /// EXEC with a transaction open: all of it becomes one batch.
-    fn exec(&mut self, slot: u32) {
+    fn exec(&mut self, slot: u32, exec: &Request, args: Args) {
         let (transaction, watched) = self.end_transaction(slot);
         let transaction = transaction.expect("the caller looked");
         if transaction.aborted {
@@ -526,6 +526,12 @@ impl Core {
         }
         let (mut shards, at_home) = self.route_transaction(&transaction.requests, &transaction.buf);
         watched.iter().for_each(|key| shards.insert(key.shard));
+        if self.shared.gates() & gate::MONITORED != 0 {
+            for queued in &transaction.requests.list {
+                self.monitor_command(slot, queued, transaction.requests.args(queued, &transaction.buf));
+            }
+            self.monitor_command(slot, exec, args);
+        }
         let mut batch = self.new_batch(slot);
         batch.buf = transaction.buf;
         batch.requests = transaction.requests;

@@ -20,6 +20,8 @@ pub struct Moment {
     pub now_ms: i64,
     /// Refresh the access clock of entries that are looked up.
     pub touch: bool,
+    /// CLIENT PAUSE is on: overdue keys are absent, but stay until it ends.
+    pub keep_overdue: bool,
     /// Access clocks count uses (LFU) rather than time (LRU).
     pub lfu: bool,
     pub lfu_log_factor: u32,

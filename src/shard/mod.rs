@@ -102,7 +102,9 @@ impl Shard {
         let hash = store.hash(key);
         match store.find_hashed(hash, key)?.expiry() {
             Some(at_ms) if at_ms <= moment.now_ms => {
-                self.expire_key(db, key);
+                if !moment.keep_overdue {
+                    self.expire_key(db, key);
+                }
                 None
             }
             _ => Some(hash),

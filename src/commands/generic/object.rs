@@ -3,7 +3,7 @@
 use super::super::{Context, Error};
 use super::look;
 use crate::client::Args;
-use crate::shard::Entry;
+use crate::shard::{Entry, Value};
 
 const NO_FREQUENCY: Error = Error(std::borrow::Cow::Borrowed(
     "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
@@ -51,7 +51,11 @@ pub fn idletime(cx: &mut Context, args: Args) -> Result<(), Error> {
     )
 }
 
-/// Values are never shared here.
+/// Values are never shared here; small integers answer as Redis' shared ones do.
 pub fn refcount(cx: &mut Context, args: Args) -> Result<(), Error> {
-    inspect(cx, args, |_| Ok(1))
+    const SHARED_INTEGERS: i64 = 10_000;
+    inspect(cx, args, |entry| match entry.value() {
+        Value::Int(0..SHARED_INTEGERS) => Ok(i32::MAX as i64),
+        _ => Ok(1),
+    })
 }
