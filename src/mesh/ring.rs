@@ -1,8 +1,10 @@
 //! A lock-free ring for one producer and one consumer.
 //!
-//!     slots   [ . . v v v v . . ]      head: next to take, written by the consumer only
-//!                   ^       ^          tail: next to fill, written by the producer only
-//!                 head     tail        both count up for ever; slot = count & mask
+//! ```text
+//! slots   [ . . v v v v . . ]      head: next to take, written by the consumer only
+//!               ^       ^          tail: next to fill, written by the producer only
+//!             head     tail        both count up for ever; slot = count & mask
+//! ```
 //!
 //! Each side keeps a copy of the other's counter and reads the real one only when the copy says full or empty, so a
 //! busy ring moves one cache line per value, not three.
