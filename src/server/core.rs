@@ -344,7 +344,10 @@ impl Core {
 
     /// The driver closed the socket and holds nothing of the slot any more.
     pub fn released(&mut self, slot: u32) {
-        self.slots[slot as usize].released = true;
+        let place = &mut self.slots[slot as usize];
+        let open = place.connection.as_ref().is_some_and(|connection| connection.state != State::Closing);
+        debug_assert!(!open, "K2: the driver releases only what was closed");
+        place.released = true;
         self.reuse(slot);
     }
 
@@ -358,6 +361,10 @@ impl Core {
         {
             self.freed_bytes += connection.output.capacity() + connection.input.capacity();
             self.free.push(slot);
+            // What was still wanted for the old socket must not meet the next one.
+            self.actions.close.retain(|(closing, _)| *closing != slot);
+            self.actions.pause.retain(|(pausing, _)| *pausing != slot);
+            self.actions.send.retain(|sending| *sending != slot);
         }
     }
 

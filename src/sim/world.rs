@@ -465,3 +465,30 @@ impl World {
         self.cores.iter_mut().find_map(|core| core.unfinished().map(|why| format!("core {}: {why}", core.id)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::ConnectionId;
+    use crate::commands::Signal;
+
+    /// A client was killed a second time while its socket closed. The socket was released and its slot given to the
+    /// next client before the turn ended, and so the second kill closed the wrong one, which the core never noticed.
+    #[test]
+    fn a_late_kill_misses_the_next_client() {
+        let mut world = World::new(1, 1);
+        let first = world.connect();
+        world.end_turn(0);
+        let (core, slot) = world.seat(first);
+        world.cores[core].hung_up(slot);
+        world.end_turn(0);
+        assert!(world.is_shut(first));
+        let id = ConnectionId { core: 0, slot, generation: 1 };
+        world.cores[core].message(Message::Signal(Box::new(Signal::Kill(id))));
+        world.happen(Event::Release(first));
+        let second = world.connect();
+        world.end_turn(0);
+        assert_eq!(world.seat(second), (core, slot));
+        assert!(!world.is_shut(second));
+    }
+}
