@@ -348,8 +348,10 @@ pub struct Family {
 /// All commands, numbered in the order of the families, found by name whatever its case.
 pub struct Registry {
     rows: Vec<(&'static Command, &'static str)>,
-    /// By lower-case name; a subcommand as `container|sub`.
+    /// By lower-case name.
     by_name: HashMap<Vec<u8>, u16, ahash::RandomState>,
+    /// Subcommands, as `container|sub`; apart, since nobody calls them by that name.
+    subs: HashMap<Vec<u8>, u16, ahash::RandomState>,
 }
 
 /// The longest name that is looked up.
@@ -359,10 +361,12 @@ impl Registry {
     /// The registry of `families`, with commands renamed or (to "") removed.
     pub fn new(families: &[Family], renames: &[(String, String)]) -> Self {
         let mut rows = Vec::new();
-        let mut by_name = HashMap::with_hasher(ahash::RandomState::with_seeds(1, 2, 3, 4));
+        let seeded = || HashMap::with_hasher(ahash::RandomState::with_seeds(1, 2, 3, 4));
+        let (mut by_name, mut subs) = (seeded(), seeded());
         for family in families {
             for command in family.table {
-                by_name.insert(command.full_name().into_bytes(), rows.len() as u16);
+                let names = if command.name.contains(' ') { &mut subs } else { &mut by_name };
+                names.insert(command.full_name().into_bytes(), rows.len() as u16);
                 rows.push((command, family.group));
             }
         }
@@ -373,7 +377,7 @@ impl Registry {
                 by_name.insert(to.to_ascii_lowercase().into_bytes(), row);
             }
         }
-        Self { rows, by_name }
+        Self { rows, by_name, subs }
     }
 
     pub fn len(&self) -> usize {
@@ -408,7 +412,7 @@ impl Registry {
         let mut name = self.row(container).full_name().into_bytes();
         name.push(b'|');
         name.extend(sub.iter().map(u8::to_ascii_lowercase));
-        self.by_name.get(&name).copied()
+        self.subs.get(&name).copied()
     }
 
     /// The command that `args` call: a subcommand where the first is a container. The error is for the client.

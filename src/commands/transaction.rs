@@ -131,6 +131,14 @@ mod tests {
         );
     }
 
+    /// A refused EXEC was left out of the counts of errors.
+    #[test]
+    fn an_aborted_exec_is_an_error_reply() {
+        check(
+            "MULTI => OK | SET a => * | EXEC => -EXECABORT Transaction discarded because of previous errors. | INFO errorstats => \"# Errorstats\\r\\nerrorstat_ERR:count=1\\r\\nerrorstat_EXECABORT:count=1\\r\\n\"",
+        );
+    }
+
     #[test]
     fn misuse() {
         check(

@@ -4,6 +4,7 @@
 //! line by line, so that a complaint about an argument names a line too, as in Redis.
 
 use super::options::{DEPRECATED, Opt, TABLE};
+use super::value::Kind;
 use super::{Config, os_error_text};
 use crate::base::{glob, quoted};
 use std::fmt;
@@ -123,7 +124,10 @@ impl Config {
     fn read_option(&mut self, at: usize, args: &[Vec<u8>]) -> Result<(), String> {
         let many = TABLE[at].kind.takes_many();
         let args: Vec<&[u8]> = match args {
-            [] if !many || TABLE[at].name != "bind" => return Err("wrong number of arguments".into()),
+            // A choice of words complains of none itself, as of any other that it does not know.
+            [] if TABLE[at].name != "bind" && !matches!(TABLE[at].kind, Kind::Words(..)) => {
+                return Err("wrong number of arguments".into());
+            }
             [only] if many => only.split(|&b| b == b' ').collect(),
             args => args.iter().map(Vec::as_slice).collect(),
         };
@@ -263,6 +267,11 @@ mod tests {
         let cases = [
             ("foo bar", "foo bar", BAD_DIRECTIVE),
             ("  port ", "port", "wrong number of arguments"),
+            (
+                "shutdown-on-sigint",
+                "shutdown-on-sigint",
+                "argument(s) must be one of the following: default, save, nosave, now, force",
+            ),
             ("port a", "port a", "argument couldn't be parsed into an integer"),
             ("port 1 2", "port 1 2", "wrong number of arguments"),
             ("port 1 # x", "port 1 # x", "wrong number of arguments"),

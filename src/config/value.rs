@@ -205,6 +205,7 @@ fn parse_word(words: &'static [&'static str], text: &[u8]) -> Result<&'static st
 
 /// Several words, in the order of the table.
 fn parse_words(words: &'static [&'static str], args: &[&[u8]]) -> Result<Vec<&'static str>, String> {
+    let args = if args.is_empty() { &[&b""[..]] } else { args }; // none is as wrong as an unknown one
     let chosen = args.iter().map(|arg| parse_word(words, arg)).collect::<Result<Vec<_>, _>>()?;
     let mut shown: Vec<&str> = words[1..].iter().filter(|word| chosen.contains(word)).copied().collect();
     if shown.is_empty() {

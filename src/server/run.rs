@@ -521,7 +521,11 @@ impl Core {
         let transaction = transaction.expect("the caller looked");
         if transaction.aborted {
             self.unwatch_all(watched);
-            self.shared.metrics[self.id].commands[self.exec as usize].record(0, false);
+            let metrics = &self.shared.metrics[self.id];
+            metrics.commands[self.exec as usize].record(0, false);
+            metrics.commands[self.exec as usize].failed.add(1);
+            metrics.error_replies.add(1);
+            self.shared.count_error(&Error::EXECABORT.0);
             return self.reply(slot, |out| out.error(&Error::EXECABORT.0));
         }
         let (mut shards, at_home) = self.route_transaction(&transaction.requests, &transaction.buf);

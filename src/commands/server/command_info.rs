@@ -81,15 +81,30 @@ pub fn getkeys(cx: &mut Context, args: Args) -> Result<(), Error> {
 }
 
 pub fn getkeysandflags(cx: &mut Context, args: Args) -> Result<(), Error> {
-    let (_, call) = called(cx, args)?;
+    let (row, call) = called(cx, args)?;
     let keys = keys_of(cx, args)?;
     cx.out.array(keys.len());
     for (index, spec) in keys {
         cx.out.array(2);
         cx.out.bulk(call.at(index));
-        write_names(&mut cx.out, &spec.does.split(' ').collect::<Vec<_>>());
+        write_names(&mut cx.out, &does(row, spec, call).split(' ').collect::<Vec<_>>());
     }
     Ok(())
+}
+
+/// What a call does to its keys; `variable_flags` says that its arguments decide.
+fn does(row: &Command, spec: &KeySpec, call: Args) -> &'static str {
+    match (row.name, spec.does.strip_suffix(" variable_flags")) {
+        ("SET", Some(reads)) => {
+            if (3..call.len()).any(|index| call.is(index, "GET")) {
+                reads
+            } else {
+                "OW update"
+            }
+        }
+        (_, Some(most)) => most,
+        _ => spec.does,
+    }
 }
 
 /// The command that a GETKEYS is about, and its arguments.

@@ -81,7 +81,8 @@ fn the_table_describes_itself() {
     check(
         "COMMAND GETKEYS MSET a 1 b 2 => [\"a\" \"b\"] | COMMAND GETKEYS GET => -ERR Invalid number of arguments specified for command | \
          COMMAND GETKEYS PING => -ERR The command has no key arguments | COMMAND GETKEYS NOSUCH a => -ERR Invalid command specified | \
-         COMMAND GETKEYSANDFLAGS GET a => [[\"a\" [RO access]]] | COMMAND GETKEYS OBJECT ENCODING a => [\"a\"]",
+         COMMAND GETKEYSANDFLAGS GET a => [[\"a\" [RO access]]] | \
+         COMMAND GETKEYSANDFLAGS SET a 1 => [[\"a\" [OW update]]] | COMMAND GETKEYSANDFLAGS SET a 1 get => [[\"a\" [RW access update]]] | COMMAND GETKEYS OBJECT ENCODING a => [\"a\"]",
     );
     check(
         "COMMAND LIST FILTERBY PATTERN slow* => ?[\"slowlog\" \"slowlog|get\" \"slowlog|help\" \"slowlog|len\" \"slowlog|reset\"] | \
