@@ -161,9 +161,9 @@ mod tests {
         check(&format!(
             "MULTI => OK | NOSUCH => -ERR unknown command 'NOSUCH', with args beginning with: | SET a 1 => QUEUED | {abort}"
         ));
-        check(&format!(
-            "MULTI => OK | SET a 1 => QUEUED | EXEC x => -EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command | EXEC => -ERR EXEC without MULTI | GET a => nil"
-        ));
+        check(
+            "MULTI => OK | SET a 1 => QUEUED | EXEC x => -EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command | EXEC => -ERR EXEC without MULTI | GET a => nil",
+        );
         check("MULTI => OK | NOSUCH => * | DISCARD => OK | MULTI => OK | SET a 1 => QUEUED | EXEC => [OK]");
     }
 
