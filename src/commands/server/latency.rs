@@ -157,7 +157,7 @@ pub fn histogram(cx: &mut Context, args: Args) -> Result<(), Error> {
         chosen.extend(cx.registry.iter().map(|(number, ..)| number));
     }
     for name in args.from(2).iter() {
-        let Some(number) = cx.registry.find(name) else { continue };
+        let Some(number) = super::command_info::by_full_name(cx, name) else { continue };
         chosen.push(number);
         if cx.registry.row(number).container {
             chosen.extend(cx.registry.subcommands(number).map(|(number, _)| number));
