@@ -92,21 +92,31 @@ fn look<'a>(cx: &'a mut Context, key: &[u8]) -> Option<&'a mut Entry> {
     cx.shard(key).read(db, key, &moment)
 }
 
+/// How many of the keys, all arguments, `counts` says yes to.
+fn count_keys(cx: &mut Context, args: Args, counts: impl Fn(&mut Context, &[u8]) -> bool) -> usize {
+    let keys = args.from(1);
+    let one = |(at, key)| {
+        cx.prefetch(keys, at, 1);
+        counts(cx, key)
+    };
+    keys.iter().enumerate().map(one).filter(|&counted| counted).count()
+}
+
 fn del(cx: &mut Context, args: Args) -> Result<(), Error> {
-    let deleted = args.from(1).iter().filter(|key| cx.remove(key)).count();
+    let deleted = count_keys(cx, args, |cx, key| cx.remove(key));
     cx.out.integer(deleted as i64);
     Ok(())
 }
 
 fn exists(cx: &mut Context, args: Args) -> Result<(), Error> {
-    let found = args.from(1).iter().filter(|key| look(cx, key).is_some()).count();
+    let found = count_keys(cx, args, |cx, key| look(cx, key).is_some());
     cx.out.integer(found as i64);
     Ok(())
 }
 
 fn touch(cx: &mut Context, args: Args) -> Result<(), Error> {
     cx.moment.touch = true;
-    let found = args.from(1).iter().filter(|key| cx.read(key).is_some()).count();
+    let found = count_keys(cx, args, |cx, key| cx.read(key).is_some());
     cx.out.integer(found as i64);
     Ok(())
 }

@@ -247,7 +247,9 @@ fn strlen(cx: &mut Context, args: Args) -> Result<(), Error> {
 
 fn mget(cx: &mut Context, args: Args) -> Result<(), Error> {
     cx.out.array(args.len() - 1);
-    for key in args.from(1).iter() {
+    let keys = args.from(1);
+    for (at, key) in keys.iter().enumerate() {
+        cx.prefetch(keys, at, 1);
         if reply_value(cx, key).is_err() {
             cx.out.null();
         }
@@ -255,13 +257,19 @@ fn mget(cx: &mut Context, args: Args) -> Result<(), Error> {
     Ok(())
 }
 
+/// Sets each key of `pairs` to the value behind it.
+fn set_pairs(cx: &mut Context, pairs: Args, expiry: Option<i64>) {
+    for at in (0..pairs.len()).step_by(2) {
+        cx.prefetch(pairs, at, 2);
+        store(cx, pairs.at(at), pairs.at(at + 1), expiry);
+    }
+}
+
 fn mset(cx: &mut Context, args: Args) -> Result<(), Error> {
     if args.len().is_multiple_of(2) {
         return Err(Error::arity("mset"));
     }
-    for at in (1..args.len()).step_by(2) {
-        store(cx, args.at(at), args.at(at + 1), None);
-    }
+    set_pairs(cx, args.from(1), None);
     cx.out.ok();
     Ok(())
 }
@@ -272,9 +280,7 @@ fn msetnx(cx: &mut Context, args: Args) -> Result<(), Error> {
     }
     let free = (1..args.len()).step_by(2).all(|at| cx.edit(args.at(at)).is_none());
     if free {
-        for at in (1..args.len()).step_by(2) {
-            store(cx, args.at(at), args.at(at + 1), None);
-        }
+        set_pairs(cx, args.from(1), None);
     }
     cx.out.integer(free as i64);
     Ok(())
