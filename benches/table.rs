@@ -6,8 +6,8 @@
 
 use ahash::RandomState;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use ringfort::shard::Encoding;
 use ringfort::shard::Store;
-use ringfort::shard::store::Encoding;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 

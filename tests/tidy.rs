@@ -44,10 +44,10 @@ const UNSAFE: &[&str] = &[
     "mesh/ring.rs",
     "net/ring.rs",
     "server/process.rs",
-    "shard/entry.rs",
-    "shard/slab.rs",
-    "shard/store.rs",
-    "shard/table.rs",
+    "types/entry.rs",
+    "types/slab.rs",
+    "types/store.rs",
+    "types/table.rs",
 ];
 
 const FILE_LINES_MAX: usize = 1000;
@@ -230,7 +230,7 @@ fn the_checks_can_fail() {
     let imports = |path, text| forbidden_imports(&file(path, text)).len();
     assert_eq!(imports("mesh/ring.rs", "use crate::base::clock;\nuse crate::mesh::Port;"), 0);
     assert_eq!(imports("mesh/ring.rs", "use crate::{base::clock, net::Ring, shard};"), 2);
-    assert_eq!(imports("shard/table.rs", "fn f() { crate::server::core::now() } // crate::net::x"), 1);
+    assert_eq!(imports("types/table.rs", "fn f() { crate::server::core::now() } // crate::net::x"), 1);
     assert_eq!(imports("new/mod.rs", ""), 1);
     assert_eq!(imports("net/ring.rs", "use super::super::shard::Shard;"), 1);
     assert_eq!(imports("net/a/ring.rs", "use super::super::Ring;"), 0);

@@ -9,9 +9,11 @@ use crate::config::Config;
 use crate::resp::Out;
 use crate::shard::{Encoding, Entry, Moment, Removed, Report, Shard};
 use crate::shared::Shared;
+use crate::types::{Collection, Limits};
 use smallvec::SmallVec;
 
 use super::command::Registry;
+use super::error::Error;
 
 /// Something for another core, or for this core's loop, to do after the command.
 #[derive(Clone, Debug)]
@@ -151,6 +153,66 @@ impl<'a> Context<'a> {
     pub fn edit(&mut self, key: &[u8]) -> Option<&mut Entry> {
         let (db, moment) = (self.session.db, self.moment);
         self.shard(key).edit(db, key, &moment)
+    }
+
+    /// A collection to be read, if the key is there, and the reply, which is written meanwhile.
+    #[inline]
+    pub fn view<T: Collection>(&mut self, key: &[u8]) -> Result<(Option<T::View<'_>>, &mut Out<'a>), Error> {
+        let (number, db, moment) = (self.shard_number(key), self.session.db, self.moment);
+        let shard =
+            self.keyspace.shards[number].as_deref_mut().expect("C1: the command's shards are at hand");
+        let view = match shard.read(db, key, &moment) {
+            Some(entry) => Some(entry.view::<T>().ok_or(Error::WRONG_TYPE)?),
+            None => None,
+        };
+        Ok((view, &mut self.out))
+    }
+
+    /// A second look at a collection, for commands that read several at once; `view` or `read` came first.
+    pub fn look<T: Collection>(&self, key: &[u8]) -> Result<Option<T::View<'_>>, Error> {
+        let shard = self.keyspace.shards[self.shard_number(key)].as_deref();
+        let store = &shard.expect("C1: the command's shards are at hand").dbs[self.session.db as usize].store;
+        match store.find(key).filter(|entry| entry.expiry().is_none_or(|at_ms| at_ms > self.moment.now_ms)) {
+            Some(entry) => entry.view::<T>().map(Some).ok_or(Error::WRONG_TYPE),
+            None => Ok(None),
+        }
+    }
+
+    /// Lets `change` have a collection and the reply; it answers with its result and whether it changed anything. An absent key
+    /// begins empty if `make`, and is None otherwise; what is left empty is deleted.
+    #[inline]
+    pub fn change<T: Collection, R>(
+        &mut self,
+        key: &[u8],
+        make: bool,
+        change: impl FnOnce(&mut T, &mut Out) -> (R, bool),
+    ) -> Result<Option<R>, Error> {
+        let (number, db, moment) = (self.shard_number(key), self.session.db, self.moment);
+        let shard =
+            self.keyspace.shards[number].as_deref_mut().expect("C1: the command's shards are at hand");
+        let out = &mut self.out;
+        shard.change(db, key, &moment, make, |it: &mut T| change(it, out)).map_err(|_| Error::WRONG_TYPE)
+    }
+
+    /// Sets a key to a collection, whatever was there, without an expiry; an empty one deletes it. True: something changed.
+    pub fn replace<T: Collection>(&mut self, key: &[u8], collection: T) -> bool {
+        let (db, moment) = (self.session.db, self.moment);
+        self.shard(key).replace(db, key, collection, &moment)
+    }
+
+    /// Up to which sizes collections are packed.
+    pub fn limits(&self) -> Limits {
+        let config = self.config;
+        Limits {
+            hash_entries_max: config.hash_max_listpack_entries,
+            hash_value_bytes_max: config.hash_max_listpack_value,
+            list_size_max: config.list_max_listpack_size as i64,
+            set_ints_max: config.set_max_intset_entries,
+            set_entries_max: config.set_max_listpack_entries,
+            set_value_bytes_max: config.set_max_listpack_value,
+            zset_entries_max: config.zset_max_listpack_entries,
+            zset_value_bytes_max: config.zset_max_listpack_value,
+        }
     }
 
     /// A key was changed in place.

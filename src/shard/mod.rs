@@ -3,18 +3,15 @@
 //! Absent: which shard a key belongs to (`shared::SlotTable`), replies, sockets, other shards.
 
 pub mod db;
-pub mod entry;
-pub mod slab;
-pub mod store;
-pub mod table;
+mod trash;
 pub mod watch;
 
+pub use crate::types::store::{self, Encoding, Entry, Removed, Store, Type, Value};
 pub use db::{Db, DbReport, Moment, Overdue, Report};
-pub use entry::{Encoding, Entry, Type, Value};
-pub use store::{Removed, Store};
 
 use crate::shard::watch::WatchTable;
-use crate::types::Object;
+use crate::types::{Collection, Object};
+use trash::Trash;
 
 /// Counts of a shard for INFO stats.
 #[derive(Clone, Copy, Default, Debug)]
@@ -45,13 +42,13 @@ pub struct Shard {
     trash: Trash,
     hasher: ahash::RandomState,
     expire: db::ExpireCycle,
+    /// Lent to packed collections while they are changed.
+    scratch: Vec<u8>,
 }
 
-#[derive(Default)]
-struct Trash {
-    stores: Vec<Store>,
-    objects: Vec<Box<Object>>,
-}
+/// A key holds another type than the command is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongType;
 
 impl Shard {
     /// Shard `id` with `databases` empty databases whose keys are hashed from `seed`.
@@ -66,6 +63,7 @@ impl Shard {
             trash: Trash::default(),
             hasher,
             expire: db::ExpireCycle::default(),
+            scratch: Vec::new(),
         }
     }
 
@@ -175,6 +173,61 @@ impl Shard {
         self.note(db, key);
     }
 
+    /// The one place where a collection is changed. `change` says, besides its result, whether it changed anything. An absent
+    /// key begins as an empty collection if `make`; otherwise the answer is None. A collection left empty is deleted.
+    pub fn change<T: Collection, R>(
+        &mut self,
+        db: u16,
+        key: &[u8],
+        moment: &Moment,
+        make: bool,
+        change: impl FnOnce(&mut T) -> (R, bool),
+    ) -> Result<Option<R>, WrongType> {
+        let mut empty = false;
+        let change = |collection: &mut T| {
+            let outcome = change(collection);
+            empty = collection.is_empty();
+            outcome
+        };
+        let hash = self.find_live(db, key, moment);
+        let store = &mut self.dbs[db as usize].store;
+        let (result, changed) = if let Some(hash) = hash {
+            let touch = |entry: &mut Entry| moment.touch(entry);
+            store.change(hash, key, &mut self.scratch, touch, change).ok_or(WrongType)?
+        } else if make {
+            let mut collection = T::new(std::mem::take(&mut self.scratch));
+            let outcome = change(&mut collection);
+            if !empty {
+                self.scratch = store.add(store.hash(key), key, collection, None, moment.fresh_access());
+            }
+            (outcome.0, !empty)
+        } else {
+            return Ok(None);
+        };
+        if empty && hash.is_some() {
+            self.remove(db, key);
+        } else if changed {
+            self.note(db, key);
+        }
+        Ok(Some(result))
+    }
+
+    /// Sets a key to a collection, whatever was there; an empty one deletes the key. True: something changed.
+    pub fn replace<T: Collection>(&mut self, db: u16, key: &[u8], collection: T, moment: &Moment) -> bool {
+        let was_there = self.find_live(db, key, moment).is_some();
+        let fills = !collection.is_empty();
+        let store = &mut self.dbs[db as usize].store;
+        let old = store.remove(key);
+        if fills {
+            store.add(store.hash(key), key, collection, None, moment.fresh_access());
+        }
+        self.discard(old);
+        if was_there || fills {
+            self.note(db, key);
+        }
+        was_there || fills
+    }
+
     /// Puts a value that was taken from elsewhere (RENAME, MOVE) under `key`, whatever was there.
     pub fn put(&mut self, db: u16, key: &[u8], value: Removed, expiry: Option<i64>, moment: &Moment) {
         let store = &mut self.dbs[db as usize].store;
@@ -230,7 +283,7 @@ impl Shard {
     #[inline]
     fn discard(&mut self, old: Option<Removed>) {
         if let Some(object) = old.and_then(Removed::into_object) {
-            self.trash.objects.push(object);
+            self.trash.throw_object(object);
         }
     }
 
@@ -246,7 +299,7 @@ impl Shard {
         let old = std::mem::replace(&mut self.dbs[db as usize], fresh);
         let keys = old.store.len();
         self.counters.dirty += keys as u64;
-        self.trash.stores.push(old.store);
+        self.trash.throw_store(old.store);
         keys
     }
 
@@ -265,31 +318,19 @@ impl Shard {
         self.counters.dirty += 1;
     }
 
-    /// Frees a slice of what was thrown away: at most `entries_max` entries. True when nothing is left.
+    /// Frees a slice of what was thrown away: about `entries_max` entries and elements. True when nothing is left.
     pub fn free_slice(&mut self, entries_max: usize) -> bool {
-        for _ in 0..entries_max {
-            let Some(object) = self.trash.objects.pop() else { break };
-            drop(object);
-            self.counters.lazy_freed += 1;
-        }
-        if let Some(store) = self.trash.stores.last_mut() {
-            let before = store.len();
-            let empty = store.free_slice(entries_max);
-            self.counters.lazy_freed += (before - store.len()) as u64;
-            if empty {
-                self.trash.stores.pop();
-            }
-        }
+        self.counters.lazy_freed += self.trash.free_slice(entries_max);
         !self.has_trash()
     }
 
     pub fn has_trash(&self) -> bool {
-        !self.trash.objects.is_empty() || !self.trash.stores.is_empty()
+        !self.trash.is_empty()
     }
 
-    /// Entries waiting to be freed.
+    /// Values waiting to be freed.
     pub fn trash_len(&self) -> usize {
-        self.trash.objects.len() + self.trash.stores.iter().map(Store::len).sum::<usize>()
+        self.trash.len()
     }
 
     /// Whether any key carries an expiry: only then is there work for the active expiry.

@@ -1,6 +1,27 @@
 //! The values that a key can hold, and their names.
 //! In: bytes and integers. Out: `Object`, what an entry of the keyspace points to when the value is not small.
-//! Absent: keys, expiry and access clocks (see `shard::entry`), commands.
+//! Absent: expired keys and choke points (see `shard`), commands.
+//!
+//! `store` is the hash table of the keyspace, of large hashes and of large sets; `collection` is what all types with elements
+//! have in common.
+
+pub mod collection;
+pub mod entry;
+pub mod hash;
+pub mod intset;
+pub mod list;
+pub mod listpack;
+pub mod set;
+pub mod slab;
+pub mod store;
+pub mod table;
+pub mod zset;
+
+pub use collection::Collection;
+pub use hash::Hash;
+pub use list::List;
+pub use set::Set;
+pub use zset::Zset;
 
 /// What TYPE answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -81,30 +102,117 @@ impl Encoding {
 }
 
 /// A value that does not fit beside its key.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub enum Object {
     Bytes(Vec<u8>),
+    List(List),
+    Set(Set),
+    Zset(Zset),
+    Hash(Hash),
+}
+
+#[cfg(test)]
+impl PartialEq for Object {
+    fn eq(&self, other: &Object) -> bool {
+        matches!((self, other), (Object::Bytes(a), Object::Bytes(b)) if a == b)
+    }
+}
+
+/// Evaluates `$body` with `$it` as the collection of `$object`, or `$bytes` if it is a string.
+macro_rules! each_type {
+    ($object:expr, $it:ident => $body:expr, $string:ident => $bytes:expr) => {
+        match $object {
+            Object::Bytes($string) => $bytes,
+            Object::List($it) => $body,
+            Object::Set($it) => $body,
+            Object::Zset($it) => $body,
+            Object::Hash($it) => $body,
+        }
+    };
 }
 
 impl Object {
     pub fn kind(&self) -> Type {
         match self {
             Object::Bytes(_) => Type::String,
+            Object::List(_) => Type::List,
+            Object::Set(_) => Type::Set,
+            Object::Zset(_) => Type::Zset,
+            Object::Hash(_) => Type::Hash,
         }
     }
 
     /// What OBJECT ENCODING answers for a new key with this value.
     pub fn encoding(&self) -> Encoding {
-        match self {
-            Object::Bytes(_) => Encoding::Raw,
-        }
+        each_type!(self, it => it.encoding(), _bytes => Encoding::Raw)
     }
 
     /// Heap bytes of the value, its own box included. O(1): a collection keeps the figure up to date.
     pub fn bytes_allocated(&self) -> usize {
-        size_of::<Object>()
-            + match self {
-                Object::Bytes(bytes) => bytes.capacity(),
-            }
+        size_of::<Object>() + each_type!(self, it => it.bytes_allocated(), bytes => bytes.capacity())
     }
+
+    /// A string's bytes, or a packed collection's, as an object.
+    pub fn from_packed(kind: Type, encoding: Encoding, bytes: Vec<u8>) -> Object {
+        match kind {
+            Type::String => Object::Bytes(bytes),
+            Type::List => Object::List(List::from_packed(encoding, bytes)),
+            Type::Set => Object::Set(Set::from_packed(encoding, bytes)),
+            Type::Zset => Object::Zset(Zset::from_packed(encoding, bytes)),
+            Type::Hash => Object::Hash(Hash::from_packed(encoding, bytes)),
+            Type::Stream => unreachable!("streams have no packed form"),
+        }
+    }
+
+    /// A copy of its own.
+    pub fn duplicate(&self) -> Object {
+        each_type!(self, it => it.duplicate().into_object(), bytes => Object::Bytes(bytes.clone()))
+    }
+
+    /// Frees a part of a value that is thrown away, of about so many elements; true when nothing large is left.
+    pub fn free_slice(&mut self, elements_max: usize) -> bool {
+        each_type!(self, it => it.free_slice(elements_max), _bytes => true)
+    }
+}
+
+/// Sizes up to which collections are packed, as the configuration has them.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub hash_entries_max: usize,
+    pub hash_value_bytes_max: usize,
+    /// Positive: elements of a list's node; -1 to -5: 4 to 64 KiB.
+    pub list_size_max: i64,
+    pub set_ints_max: usize,
+    pub set_entries_max: usize,
+    pub set_value_bytes_max: usize,
+    pub zset_entries_max: usize,
+    pub zset_value_bytes_max: usize,
+}
+
+impl Default for Limits {
+    /// The configuration's own defaults.
+    fn default() -> Self {
+        Limits {
+            hash_entries_max: 512,
+            hash_value_bytes_max: 64,
+            list_size_max: -2,
+            set_ints_max: 512,
+            set_entries_max: 128,
+            set_value_bytes_max: 64,
+            zset_entries_max: 128,
+            zset_value_bytes_max: 64,
+        }
+    }
+}
+
+static HASHER: std::sync::OnceLock<ahash::RandomState> = std::sync::OnceLock::new();
+
+/// How members and fields of large collections are hashed, the same for all of them.
+pub fn hasher() -> ahash::RandomState {
+    HASHER.get_or_init(|| ahash::RandomState::with_seeds(1, 2, 3, 4)).clone()
+}
+
+/// Makes the hashes of members and fields unpredictable: to be called once, before the first of them.
+pub fn seed_hasher(seed: u64) {
+    let _ = HASHER.set(ahash::RandomState::with_seeds(seed, !seed, seed.rotate_left(24), seed ^ 0x5bd1_e995));
 }

@@ -3,8 +3,7 @@
 use super::super::connection::database;
 use super::super::{Context, Error};
 use crate::client::Args;
-use crate::shard::{Encoding, Moment, Value};
-use crate::types::Object;
+use crate::shard::Removed;
 
 pub fn rename(cx: &mut Context, args: Args) -> Result<(), Error> {
     rename_to(cx, args, true)?;
@@ -53,13 +52,6 @@ pub fn move_to_db(cx: &mut Context, args: Args) -> Result<(), Error> {
     Ok(())
 }
 
-/// A value copied out of its entry.
-enum Copied {
-    Int(i64),
-    Bytes(Vec<u8>, Encoding),
-    Object(Box<Object>),
-}
-
 pub fn copy(cx: &mut Context, args: Args) -> Result<(), Error> {
     let (from, to) = (args.at(1), args.at(2));
     let (mut db, mut replace) = (cx.session.db, false);
@@ -79,31 +71,15 @@ pub fn copy(cx: &mut Context, args: Args) -> Result<(), Error> {
         return Err(Error::SAME_OBJECT);
     }
     let moment = cx.moment;
-    let source = cx.read(from).map(|entry| {
-        let value = match entry.value() {
-            Value::Int(value) => Copied::Int(value),
-            Value::Bytes(bytes) => Copied::Bytes(bytes.to_vec(), entry.encoding()),
-            Value::Object(object) => Copied::Object(Box::new(object.clone())),
-        };
-        (value, entry.expiry())
-    });
-    let Some((value, expiry)) = source else {
+    let Some(source) = cx.read(from).map(|entry| Removed::copy_of(entry)) else {
         cx.out.integer(0);
         return Ok(());
     };
     let free = replace || cx.shard(to).edit(db, to, &moment).is_none();
     if free {
-        write(cx, db, to, value, expiry, &moment);
+        let expiry = source.expiry();
+        cx.put(db, to, source, expiry);
     }
     cx.out.integer(free as i64);
     Ok(())
-}
-
-fn write(cx: &mut Context, db: u16, key: &[u8], value: Copied, expiry: Option<i64>, moment: &Moment) {
-    let shard = cx.shard(key);
-    match value {
-        Copied::Int(value) => shard.set_int(db, key, value, expiry, moment),
-        Copied::Bytes(bytes, encoding) => shard.set_string(db, key, &bytes, encoding, expiry, moment),
-        Copied::Object(object) => shard.set_object(db, key, object, expiry, moment),
-    }
 }

@@ -122,6 +122,8 @@ impl Region {
 /// The allocator of one store. An empty one owns nothing.
 #[derive(Default)]
 pub struct Slab {
+    /// Everything comes from the global allocator: many small stores would waste whole pages each.
+    on_heap: bool,
     /// The first chunk with room of each class, or null; empty before the first allocation.
     open: Vec<*mut Chunk>,
     regions: Vec<Region>,
@@ -152,6 +154,19 @@ impl Slab {
             + (self.roomy.capacity() + self.holes.capacity()) * size_of::<u32>()
     }
 
+    /// A slab that has no chunks, for a store inside a value: each slot is the global allocator's.
+    pub fn on_heap() -> Self {
+        let mut slab = Slab::default();
+        slab.on_heap = true;
+        slab
+    }
+
+    /// Whether slots of so many bytes have to be freed one by one: `discard_region` does not take them along.
+    #[inline]
+    pub fn frees_singly(&self, bytes: usize) -> bool {
+        bytes > SLOT_BYTES_MAX || self.on_heap
+    }
+
     /// What a slot for `bytes` really takes.
     pub const fn slot_bytes(bytes: usize) -> usize {
         if bytes < SLOT_BYTES_MIN { SLOT_BYTES_MIN } else { bytes.next_multiple_of(8) }
@@ -160,7 +175,7 @@ impl Slab {
     /// A slot of at least `bytes`, not initialised, aligned to 8; to 64 if `bytes` is a multiple of that, up to 1 KiB.
     #[inline]
     pub fn alloc(&mut self, bytes: usize) -> NonNull<u8> {
-        if bytes > SLOT_BYTES_MAX {
+        if self.frees_singly(bytes) {
             return self.alloc_large(bytes);
         }
         self.alloc_class((Self::slot_bytes(bytes) - SLOT_BYTES_MIN) / 8)
@@ -172,7 +187,7 @@ impl Slab {
     /// `slot` came from `alloc(bytes)` of this slab, with `bytes` of the same `slot_bytes`, and is not used any more.
     #[inline]
     pub unsafe fn free(&mut self, slot: NonNull<u8>, bytes: usize) {
-        if bytes > SLOT_BYTES_MAX {
+        if self.frees_singly(bytes) {
             // SAFETY: the caller's promise: this is how `alloc_large` got it.
             unsafe { std::alloc::dealloc(slot.as_ptr(), Self::large_layout(bytes)) };
             self.large -= Self::slot_bytes(bytes);
@@ -448,7 +463,9 @@ impl Slab {
     }
 
     fn large_layout(bytes: usize) -> Layout {
-        Layout::from_size_align(Self::slot_bytes(bytes), 8).expect("a slot fits the address space")
+        let bytes = Self::slot_bytes(bytes);
+        let align = if bytes.is_multiple_of(LINE_BYTES) && bytes <= SLOT_BYTES_MAX { LINE_BYTES } else { 8 };
+        Layout::from_size_align(bytes, align).expect("a slot fits the address space")
     }
 }
 

@@ -14,8 +14,8 @@
 //! +-----------+------------+ +---------+-----------+-----------+------+
 //! ```
 //!
-//! A string is inline when its key has at most 255 bytes and the whole entry at most 1 KiB; otherwise its bytes are an
-//! `Object`. The encoding of a string is a label that OBJECT ENCODING answers, and says nothing about the layout, but for Int.
+//! A string, or a collection in its packed form, is inline when its key has at most 255 bytes and the whole entry at most
+//! 1 KiB; otherwise it is an `Object`. The encoding of a string is a label that OBJECT ENCODING answers, and says nothing about the layout, but for Int.
 //!
 //! An `Entry` is a reference to all bytes of its slot (a slice behind a head), so that all but the boxed pointer is read and
 //! written by safe code. A `Packed` is its address as a bucket holds it.
@@ -26,9 +26,10 @@
 //! Unsafe: a slot becomes an entry by a cast, and a box becomes a word.
 #![allow(unsafe_code)]
 
+use super::collection::Collection;
 use super::slab::{SLOT_BYTES_MAX, Slab};
+pub use super::{Encoding, Object, Type};
 use crate::base::prefetch::prefetch;
-pub use crate::types::{Encoding, Object, Type};
 use std::ptr::{self, NonNull};
 
 /// The longest key that an entry can hold: 1 GiB less one, twice what Redis allows by default.
@@ -54,7 +55,8 @@ pub struct Entry {
 }
 
 /// What a key holds.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(test, derive(PartialEq))]
 pub enum Value<'a> {
     Int(i64),
     Bytes(&'a [u8]),
@@ -92,11 +94,6 @@ impl Draft<'_> {
             Payload::Boxed(_) => 2 * WORD,
         };
         Slab::slot_bytes(HEAD_BYTES + self.expiry.is_some() as usize * WORD + payload + self.key.len())
-    }
-
-    /// See `Entry::is_loose`.
-    pub fn is_loose(&self) -> bool {
-        matches!(self.payload, Payload::Boxed(_)) || self.bytes() > SLOT_BYTES_MAX
     }
 
     /// See `Entry::accounted`.
@@ -162,7 +159,6 @@ impl Entry {
         if self.is_boxed() {
             match self.object() {
                 Object::Bytes(bytes) => Value::Bytes(bytes),
-                #[allow(unreachable_patterns)] // until there are more objects
                 object => Value::Object(object),
             }
         } else if self.is_int() {
@@ -171,6 +167,19 @@ impl Entry {
             let start = self.key_start() + self.key_len();
             Value::Bytes(&self.body[start..start + self.value_len()])
         }
+    }
+
+    /// The collection; None if the entry holds another type.
+    #[inline]
+    pub fn view<T: Collection>(&self) -> Option<T::View<'_>> {
+        if self.kind() != T::TYPE {
+            return None;
+        }
+        Some(match self.value() {
+            Value::Bytes(bytes) => T::view_packed(self.encoding(), bytes),
+            Value::Object(object) => T::of(object).view(),
+            Value::Int(_) => unreachable!("only strings are integers"),
+        })
     }
 
     pub fn kind(&self) -> Type {
@@ -217,7 +226,6 @@ impl Entry {
         if self.is_boxed() {
             return match self.object_mut()? {
                 Object::Bytes(bytes) => Some(bytes),
-                #[allow(unreachable_patterns)] // until there are more objects
                 _ => None,
             };
         }
@@ -291,14 +299,14 @@ impl Entry {
             Value::Bytes(bytes) => Payload::Inline(bytes),
             Value::Object(_) => unreachable!("objects are boxed"),
         };
-        // An inline string that an expiry makes too long for its slot becomes an object.
+        let (key, kind, encoding, access) = (self.key(), self.kind(), self.encoding(), self.access());
+        // An inline value that an expiry makes too long for its slot becomes an object.
         let payload = match payload {
-            Payload::Inline(bytes) if !fits_inline(self.key().len(), bytes.len(), expiry.is_some()) => {
-                Payload::Boxed(Box::new(Object::Bytes(bytes.to_vec())))
+            Payload::Inline(bytes) if !fits_inline(key.len(), bytes.len(), expiry.is_some()) => {
+                Payload::Boxed(Box::new(Object::from_packed(kind, encoding, bytes.to_vec())))
             }
             payload => payload,
         };
-        let (key, kind, encoding, access) = (self.key(), self.kind(), self.encoding(), self.access());
         Draft { key, payload, kind, encoding, expiry, access }
     }
 
@@ -312,11 +320,6 @@ impl Entry {
 
     pub fn is_int(&self) -> bool {
         self.clock >> 28 == Encoding::Int as u32
-    }
-
-    /// Whether freeing it takes more than forgetting the slab that it lies in.
-    pub(super) fn is_loose(&self) -> bool {
-        self.is_boxed() || self.slot_bytes() > SLOT_BYTES_MAX
     }
 
     fn object(&self) -> &Object {
@@ -365,7 +368,7 @@ fn payload_words(clock: u32, shape: u32) -> usize {
 }
 
 /// The address of an entry as a bucket holds it, in 48 bits. The low three are free by alignment: bit 0 says that the
-/// entry expires, bit 1 that it is loose (see `Entry::is_loose`), bit 2 is one more bit of the key's hash.
+/// entry expires, bit 1 that it is loose (freeing it takes more than discarding the slab's regions), bit 2 is one more bit of the key's hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Packed(pub u64);
 
@@ -524,7 +527,7 @@ mod tests {
                 with(Draft { key: &key, payload, kind, encoding, expiry, access: 1 }, |entry| {
                     assert_eq!((entry.key(), entry.expiry()), (&key[..], expiry));
                     assert_eq!(entry.value(), Value::Bytes(&[7; 5000]));
-                    let Object::Bytes(bytes) = entry.object_mut().unwrap();
+                    let Some(Object::Bytes(bytes)) = entry.object_mut() else { unreachable!() };
                     bytes.extend_from_slice(&[8; 5000]);
                     let (before, after) = entry.recount();
                     assert!(before < 5100 && after >= 10_000 && entry.accounted() == after);

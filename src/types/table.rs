@@ -187,6 +187,8 @@ struct Segment {
     depth: u8,
     len: u16,
     expiring: u16,
+    /// Buckets of each block.
+    block: u8,
 }
 
 impl Segment {
@@ -200,7 +202,7 @@ impl Segment {
             unsafe { buckets.write_bytes(0, block) };
             blocks[start / BLOCK] = buckets.as_ptr();
         }
-        let mut segment = Segment { blocks, count, depth, len: 0, expiring: 0 };
+        let mut segment = Segment { blocks, count, depth, len: 0, expiring: 0, block: block as u8 };
         for (hash, packed) in entries {
             segment.put(hash, packed);
         }
@@ -218,7 +220,7 @@ impl Segment {
         // SAFETY: I1, and the caller's promise: nobody else knows the segment or its blocks.
         unsafe {
             let segment = owner.read();
-            let block = (segment.count as usize).min(BLOCK);
+            let block = segment.block as usize;
             for buckets in segment.blocks.into_iter().filter_map(NonNull::new) {
                 slab.free(buckets.cast(), block * size_of::<Bucket>());
             }
@@ -663,12 +665,18 @@ impl Table {
     }
 
     /// Begins or goes on to take the table apart: visits up to `budget` buckets and shows `free` the loose entries. True when
-    /// the table is empty. Segments are left for the slab to discard.
-    pub fn dismantle(&mut self, budget: &mut usize, mut free: impl FnMut(Packed)) -> bool {
+    /// the table is empty. Segments are left for the slab to discard, if it does that.
+    pub fn dismantle(
+        &mut self,
+        slab: &mut Slab,
+        budget: &mut usize,
+        mut free: impl FnMut(&mut Slab, Packed),
+    ) -> bool {
+        let singly = slab.frees_singly(size_of::<Segment>());
         self.remains.append(&mut self.directory);
         self.expiring = 0;
-        while self.loose > 0 && *budget > 0 {
-            let owner = self.remains.last_mut().expect("I4: entries lie in segments");
+        while (self.loose > 0 || singly) && *budget > 0 {
+            let Some(owner) = self.remains.last_mut() else { break };
             // SAFETY: I1, I4: it lives until the slab discards it; nobody else looks, as the directory is empty.
             let segment = unsafe { owner.as_mut() };
             *budget -= 1;
@@ -678,19 +686,25 @@ impl Table {
                 if packed.is_loose() {
                     *budget = budget.saturating_sub(1);
                     self.loose -= 1;
-                    free(packed);
+                    free(slab, packed);
                 }
             }
             segment.count -= 1;
             if segment.count == 0 {
                 let aliases = 1 << (self.depth - segment.depth);
+                let owner = *owner;
                 self.remains.truncate(self.remains.len() - aliases);
+                if singly {
+                    // SAFETY: I1, I4: nothing leads to it any more.
+                    unsafe { Segment::free(owner, slab) };
+                }
             }
         }
-        if self.loose == 0 {
+        let done = self.loose == 0 && (!singly || self.remains.is_empty());
+        if done {
             *self = Table::default();
         }
-        self.loose == 0
+        done
     }
 
     /// The first cursor beyond a bucket; 0 after the last.
@@ -798,6 +812,16 @@ impl Table {
         }
     }
 
+    /// Visits all entries.
+    pub fn for_each(&self, visit: &mut dyn FnMut(&Entry)) {
+        for bucket in self.firsts().flat_map(|first| self.at(first).buckets()) {
+            for slot in bucket.occupied() {
+                // SAFETY: I2.
+                visit(unsafe { bucket.get(slot).get() });
+            }
+        }
+    }
+
     /// Checks all invariants and shows every entry.
     pub fn verify(&self, hasher: &RandomState, mut visit: impl FnMut(&Entry, Packed)) {
         if self.len == 0 {
@@ -837,7 +861,7 @@ impl Table {
                 let hash = hash_key(hasher, entry.key());
                 assert_eq!(self.first(self.index(hash)), first, "an entry lies in its segment");
                 assert_eq!(fingerprint(hash), (bucket.line[slot], packed.0 & Packed::HASH_BIT), "I2");
-                assert_eq!((packed.expires(), packed.is_loose()), (entry.expires(), entry.is_loose()), "I2");
+                assert_eq!(packed.expires(), entry.expires(), "I2");
                 let mut past = segment.home(hash);
                 while past != at {
                     passers[past] += 1;
