@@ -1,6 +1,815 @@
-//! Being written.
+//! A listpack: short strings and integers in one run of bytes, in the very format of Redis, so that a value is dumped
+//! and restored as it is.
+//! In: `&[u8]` to read, `&mut Vec<u8>` to change. Out: elements, and the places where they are.
+//! Absent: what the elements mean (fields, scores, members), limits on how long a listpack may become.
+//!
+//! ```text
+//! total: u32 | count: u16 | element … | FF          little-endian; count FFFF: unknown, walk to find out
+//!
+//! element:  head, data, then the length of both once more, to be read from its right end (see `Back`)
+//! 0vvvvvvv                  integer of 7 bits, unsigned
+//! 10llllll …                string of up to 63 bytes
+//! 110vvvvv v                integer of 13 bits, big-endian as the only one
+//! 1110llll l …              string of up to 4095 bytes, its length big-endian
+//! F0 llll …                 longer string
+//! F1 vv, F2 vvv, F3 vvvv, F4 vvvvvvvv               integers of 16, 24, 32 and 64 bits
+//! ```
+//!
+//! 1. The bytes passed in are `validate`'d or built here; others may panic, never more.
+//! 2. What is written as an integer is every string that is an integer in canonical form, and nothing else; what is
+//!    read may also be a string of digits, or an integer wider than needed, from another server.
+//! 3. `total` is the length of the slice.
 
+use crate::base::number;
+
+pub const HEAD_BYTES: usize = 6;
+
+/// Head and end.
+pub const EMPTY_BYTES: usize = HEAD_BYTES + 1;
+
+const EMPTY: [u8; EMPTY_BYTES] = [EMPTY_BYTES as u8, 0, 0, 0, 0, 0, END];
+
+/// No listpack may grow beyond this.
+pub const BYTES_MAX: usize = 1 << 30;
+
+const END: u8 = 0xFF;
+const COUNT_UNKNOWN: u16 = u16::MAX;
+
+/// The shortest element: one byte and its length.
+const ELEMENT_BYTES_MIN: usize = 2;
+
+const STRING_32: u8 = 0xF0;
+const INT_16: u8 = 0xF1;
+const INT_24: u8 = 0xF2;
+const INT_32: u8 = 0xF3;
+const INT_64: u8 = 0xF4;
+
+/// An element: of a listpack, an intset, or plain bytes.
+#[derive(Clone, Copy, Debug)]
+pub enum Element<'a> {
+    Int(i64),
+    Bytes(&'a [u8]),
+}
+
+impl<'a> Element<'a> {
+    /// Bytes as text.
+    pub fn len(&self) -> usize {
+        match *self {
+            Element::Int(value) => {
+                let digits = value.unsigned_abs().checked_ilog10().unwrap_or(0) as usize + 1;
+                digits + usize::from(value < 0)
+            }
+            Element::Bytes(bytes) => bytes.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Element::Bytes([]))
+    }
+
+    pub fn equals(&self, bytes: &[u8]) -> bool {
+        match *self {
+            Element::Int(value) => number::parse_i64(bytes) == Some(value),
+            Element::Bytes(own) => own == bytes,
+        }
+    }
+
+    pub fn to_vec(&self) -> Vec<u8> {
+        self.with(<[u8]>::to_vec)
+    }
+
+    /// Hands the element on as text, without an allocation.
+    pub fn with<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
+        match *self {
+            Element::Int(value) => f(itoa::Buffer::new().format(value).as_bytes()),
+            Element::Bytes(bytes) => f(bytes),
+        }
+    }
+
+    /// The integer that this is, or is the canonical text of.
+    pub fn as_i64(&self) -> Option<i64> {
+        match *self {
+            Element::Int(value) => Some(value),
+            Element::Bytes(bytes) => number::parse_i64(bytes),
+        }
+    }
+}
+
+/// Where an element begins. Valid until the listpack changes before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place(usize);
+
+pub fn empty() -> Vec<u8> {
+    EMPTY.to_vec()
+}
+
+/// Makes an empty listpack of whatever is there, in the memory that is there.
 pub fn clear(pack: &mut Vec<u8>) {
     pack.clear();
-    pack.extend_from_slice(&[7, 0, 0, 0, 0, 0, 255]);
+    pack.extend_from_slice(&EMPTY);
+}
+
+/// How many elements.
+pub fn len(pack: &[u8]) -> usize {
+    match count(pack) {
+        COUNT_UNKNOWN => walk(pack),
+        known => usize::from(known),
+    }
+}
+
+pub fn is_empty(pack: &[u8]) -> bool {
+    pack[HEAD_BYTES] == END
+}
+
+pub fn first(pack: &[u8]) -> Option<Place> {
+    element_at(pack, HEAD_BYTES)
+}
+
+pub fn last(pack: &[u8]) -> Option<Place> {
+    prev(pack, end(pack))
+}
+
+/// Behind the last element: there is no element, but one can be inserted.
+pub fn end(pack: &[u8]) -> Place {
+    Place(pack.len() - 1)
+}
+
+pub fn next(pack: &[u8], place: Place) -> Option<Place> {
+    element_at(pack, behind(pack, place.0))
+}
+
+/// The element before this one, or before the end.
+pub fn prev(pack: &[u8], place: Place) -> Option<Place> {
+    (place.0 > HEAD_BYTES).then(|| {
+        let size = Back::read(pack, place.0);
+        Place(place.0 - size - Back::bytes(size))
+    })
+}
+
+/// By index from the front (0, 1 …) or the end (-1, -2 …); walks from the nearer side.
+pub fn nth(pack: &[u8], index: i64) -> Option<Place> {
+    let (mut ahead, mut back) = (index, -1 - index);
+    if count(pack) != COUNT_UNKNOWN {
+        let count = i64::from(count(pack));
+        if index >= count || index < -count {
+            return None;
+        }
+        (ahead, back) = if index < 0 { (index + count, back) } else { (index, count - 1 - index) };
+    }
+    if ahead >= 0 && (back < 0 || ahead <= back) {
+        (0..ahead).try_fold(first(pack)?, |place, _| next(pack, place))
+    } else {
+        (0..back).try_fold(last(pack)?, |place, _| prev(pack, place))
+    }
+}
+
+#[inline]
+pub fn get(pack: &[u8], place: Place) -> Element<'_> {
+    let at = place.0;
+    let head = pack[at];
+    let tail = &pack[at + 1..];
+    match head {
+        0..=0x7F => Element::Int(i64::from(head)),
+        0x80..=0xBF => Element::Bytes(&tail[..usize::from(head & 0x3F)]),
+        0xC0..=0xDF => {
+            let raw = u16::from_be_bytes([head, tail[0]]);
+            // The sign is the highest of 13 bits.
+            Element::Int(i64::from((raw << 3) as i16 >> 3))
+        }
+        0xE0..=0xEF => Element::Bytes(&tail[1..1 + long_string(pack, at)]),
+        STRING_32 => Element::Bytes(&tail[4..4 + long_string(pack, at)]),
+        INT_16 => Element::Int(i64::from(i16::from_le_bytes(array(tail)))),
+        INT_24 => Element::Int(i64::from(i32::from_le_bytes([0, tail[0], tail[1], tail[2]]) >> 8)),
+        INT_32 => Element::Int(i64::from(i32::from_le_bytes(array(tail)))),
+        INT_64 => Element::Int(i64::from_le_bytes(array(tail))),
+        _ => panic!("invariant 1: no listpack element begins with {head:02x}"),
+    }
+}
+
+pub fn iter(pack: &[u8]) -> Iter<'_> {
+    Iter { pack, front: HEAD_BYTES, back: pack.len() - 1, left: len(pack) }
+}
+
+/// The elements in order, from both ends.
+#[derive(Clone)]
+pub struct Iter<'a> {
+    pack: &'a [u8],
+    /// Where the next element begins.
+    front: usize,
+    /// Behind the last element that is left.
+    back: usize,
+    left: usize,
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = Element<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Element<'a>> {
+        (self.front < self.back).then(|| {
+            let place = Place(self.front);
+            self.front = behind(self.pack, self.front);
+            self.left -= 1;
+            get(self.pack, place)
+        })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl<'a> DoubleEndedIterator for Iter<'a> {
+    fn next_back(&mut self) -> Option<Element<'a>> {
+        (self.front < self.back).then(|| {
+            let place = prev(self.pack, Place(self.back)).expect("front is before back");
+            self.back = place.0;
+            self.left -= 1;
+            get(self.pack, place)
+        })
+    }
+}
+
+impl ExactSizeIterator for Iter<'_> {}
+
+/// The first element that equals `needle`, among that at `from` and every `step`-th behind it: 2 where fields and
+/// values alternate.
+pub fn find(pack: &[u8], from: Place, step: usize, needle: &[u8]) -> Option<Place> {
+    assert!(step > 0, "a search has to advance");
+    let number = number::parse_i64(needle);
+    let mut at = from.0;
+    while pack[at] != END {
+        if matches(pack, at, needle, number) {
+            return Some(Place(at));
+        }
+        for _ in 0..step {
+            at = behind(pack, at);
+            if pack[at] == END {
+                return None;
+            }
+        }
+    }
+    None
+}
+
+/// Whether the element equals the needle, or the integer that the needle is.
+#[inline]
+fn matches(pack: &[u8], at: usize, needle: &[u8], number: Option<i64>) -> bool {
+    let head = pack[at];
+    // The last byte is where names like user:17 differ; looking there first saves most of the comparisons.
+    let same = |own: &[u8]| own.len() == needle.len() && own.last() == needle.last() && own == needle;
+    match (head, number) {
+        (0x80..=0xBF, _) => same(&pack[at + 1..at + 1 + usize::from(head & 0x3F)]),
+        (0xE0..=STRING_32, _) => matches!(get(pack, Place(at)), Element::Bytes(own) if same(own)),
+        (_, None) => false,
+        (_, Some(number)) => matches!(get(pack, Place(at)), Element::Int(own) if own == number),
+    }
+}
+
+pub fn push(pack: &mut Vec<u8>, bytes: &[u8]) {
+    insert(pack, end(pack), bytes);
+}
+
+pub fn push_front(pack: &mut Vec<u8>, bytes: &[u8]) {
+    insert(pack, Place(HEAD_BYTES), bytes);
+}
+
+pub fn push_int(pack: &mut Vec<u8>, value: i64) {
+    let at = end(pack).0;
+    write(pack, at, 0, &Encoded::int(value));
+    add_to_count(pack, 1);
+}
+
+/// Puts an element before that one, or before the end; it is at this place afterwards.
+pub fn insert(pack: &mut Vec<u8>, before: Place, bytes: &[u8]) {
+    write(pack, before.0, 0, &Encoded::new(bytes));
+    add_to_count(pack, 1);
+}
+
+/// Puts another element in the same place.
+pub fn replace(pack: &mut Vec<u8>, place: Place, bytes: &[u8]) {
+    let old = behind(pack, place.0) - place.0;
+    write(pack, place.0, old, &Encoded::new(bytes));
+}
+
+pub fn replace_int(pack: &mut Vec<u8>, place: Place, value: i64) {
+    let old = behind(pack, place.0) - place.0;
+    write(pack, place.0, old, &Encoded::int(value));
+}
+
+/// Takes `count` elements out, or as many as there are from here on. The place is then that of the element behind
+/// them, or the end.
+pub fn remove(pack: &mut Vec<u8>, place: Place, count: usize) {
+    let (mut to, mut removed) = (place.0, 0);
+    while removed < count && pack[to] != END {
+        to = behind(pack, to);
+        removed += 1;
+    }
+    resize(pack, place.0, to - place.0, 0);
+    set_total(pack);
+    add_to_count(pack, -(removed as isize));
+}
+
+/// Bytes that an element takes, once written.
+pub fn encoded_bytes(bytes: &[u8]) -> usize {
+    let size = Encoded::new(bytes).size();
+    size + Back::bytes(size)
+}
+
+/// Whether the listpack may grow by that much.
+pub fn fits(pack: &[u8], more: usize) -> bool {
+    more <= BYTES_MAX && pack.len() + more <= BYTES_MAX
+}
+
+/// Whether these bytes are a listpack: the head and the end, and if `deep` every element. Safe for any bytes.
+pub fn validate(pack: &[u8], deep: bool) -> bool {
+    if pack.len() < EMPTY_BYTES || pack[pack.len() - 1] != END || total(pack) as usize != pack.len() {
+        return false;
+    }
+    if !deep {
+        return true;
+    }
+    let end = pack.len() - 1;
+    let (mut at, mut elements) = (HEAD_BYTES, 0);
+    while at < end {
+        match valid_behind(&pack[..end], at) {
+            Some(behind) => at = behind,
+            None => return false,
+        }
+        elements += 1;
+    }
+    count(pack) == COUNT_UNKNOWN || usize::from(count(pack)) == elements
+}
+
+/// Where a sound element ends, within bytes that know no other.
+fn valid_behind(elements: &[u8], at: usize) -> Option<usize> {
+    let head_bytes = match *elements.get(at)? {
+        0xE0..=0xEF => 2,
+        STRING_32 => 5,
+        _ => 1,
+    };
+    elements.get(at..at + head_bytes)?;
+    let size = size(elements, at)?;
+    let back = Back::of(size);
+    let found = elements.get(at + size..at + size + back.len)?;
+    (found == back.as_slice()).then_some(at + size + back.len)
+}
+
+fn total(pack: &[u8]) -> u32 {
+    u32::from_le_bytes(array(pack))
+}
+
+fn set_total(pack: &mut [u8]) {
+    let total = u32::try_from(pack.len()).expect("a listpack is shorter than BYTES_MAX");
+    pack[..4].copy_from_slice(&total.to_le_bytes());
+}
+
+/// The count as written: `COUNT_UNKNOWN`, or how many.
+#[inline]
+fn count(pack: &[u8]) -> u16 {
+    u16::from_le_bytes([pack[4], pack[5]])
+}
+
+/// Once unknown, the count stays so until the listpack is too short to have that many elements.
+fn add_to_count(pack: &mut [u8], more: isize) {
+    let elements = match count(pack) {
+        COUNT_UNKNOWN if pack.len() >= usize::from(COUNT_UNKNOWN) * ELEMENT_BYTES_MIN => return,
+        COUNT_UNKNOWN => walk(pack),
+        known => usize::from(known).saturating_add_signed(more),
+    };
+    let count = u16::try_from(elements).unwrap_or(COUNT_UNKNOWN);
+    pack[4..HEAD_BYTES].copy_from_slice(&count.to_le_bytes());
+}
+
+/// Counts the elements.
+fn walk(pack: &[u8]) -> usize {
+    let (mut at, mut elements) = (HEAD_BYTES, 0);
+    while pack[at] != END {
+        at = behind(pack, at);
+        elements += 1;
+    }
+    elements
+}
+
+#[inline]
+fn element_at(pack: &[u8], at: usize) -> Option<Place> {
+    (pack[at] != END).then_some(Place(at))
+}
+
+/// Where the element ends.
+#[inline]
+fn behind(pack: &[u8], at: usize) -> usize {
+    let size = size(pack, at).expect("invariant 1: a listpack element");
+    at + size + Back::bytes(size)
+}
+
+/// Bytes of the element's head and data, if its first byte is one that an element has.
+#[inline]
+fn size(pack: &[u8], at: usize) -> Option<usize> {
+    Some(match pack[at] {
+        0..=0x7F => 1,
+        head @ 0x80..=0xBF => 1 + usize::from(head & 0x3F),
+        0xC0..=0xDF => 2,
+        0xE0..=0xEF => 2 + long_string(pack, at),
+        STRING_32 => 5 + long_string(pack, at),
+        INT_16 => 3,
+        INT_24 => 4,
+        INT_32 => 5,
+        INT_64 => 9,
+        _ => return None,
+    })
+}
+
+/// The length of a string whose head is longer than a byte.
+fn long_string(pack: &[u8], at: usize) -> usize {
+    match pack[at] {
+        STRING_32 => u32::from_le_bytes(array(&pack[at + 1..])) as usize,
+        head => usize::from(head & 0x0F) << 8 | usize::from(pack[at + 1]),
+    }
+}
+
+#[inline]
+fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    *bytes.first_chunk().expect("invariant 1: an element lies within its listpack")
+}
+
+/// Writes an element over `old` bytes.
+fn write(pack: &mut Vec<u8>, at: usize, old: usize, element: &Encoded) {
+    let back = Back::of(element.size());
+    resize(pack, at, old, element.size() + back.len);
+    let head = &element.head[..element.head_bytes];
+    let mut at = at;
+    for part in [head, element.data, back.as_slice()] {
+        pack[at..at + part.len()].copy_from_slice(part);
+        at += part.len();
+    }
+    set_total(pack);
+}
+
+/// Makes `new` bytes of `old`, moving what is behind them.
+fn resize(pack: &mut Vec<u8>, at: usize, old: usize, new: usize) {
+    let len = pack.len();
+    if new > old {
+        let more = new - old;
+        if pack.capacity() - len < more {
+            // Growing by an eighth keeps the waste of many small listpacks low, and appending cheap.
+            pack.reserve_exact(more + (len + more) / 8);
+        }
+        pack.resize(len + more, 0);
+        pack.copy_within(at + old..len, at + new);
+    } else if new < old {
+        pack.copy_within(at + old.., at + new);
+        pack.truncate(len - (old - new));
+        if pack.len() < pack.capacity() / 4 {
+            pack.shrink_to(pack.len() * 2);
+        }
+    }
+}
+
+/// An element on its way into a listpack.
+struct Encoded<'a> {
+    head: [u8; 9],
+    head_bytes: usize,
+    data: &'a [u8],
+}
+
+impl<'a> Encoded<'a> {
+    #[inline]
+    fn new(bytes: &'a [u8]) -> Encoded<'a> {
+        number::parse_i64(bytes).map_or_else(|| Self::string(bytes), Self::int)
+    }
+
+    fn string(data: &'a [u8]) -> Encoded<'a> {
+        let len = data.len();
+        match len {
+            0..64 => Self::from_head(&[0x80 | len as u8], data),
+            64..4096 => Self::from_head(&[0xE0 | (len >> 8) as u8, len as u8], data),
+            _ => {
+                let len = u32::try_from(len).expect("an element is shorter than BYTES_MAX").to_le_bytes();
+                Self::from_head(&[STRING_32, len[0], len[1], len[2], len[3]], data)
+            }
+        }
+    }
+
+    fn int(value: i64) -> Encoded<'a> {
+        let bytes = value.to_le_bytes();
+        let wide = |head: u8, width: usize| {
+            let mut all = [head; 9];
+            all[1..].copy_from_slice(&bytes);
+            Encoded { head: all, head_bytes: 1 + width, data: &[] }
+        };
+        match value {
+            0..=127 => Self::from_head(&[bytes[0]], &[]),
+            -4096..=4095 => Self::from_head(&[0xC0 | bytes[1] & 0x1F, bytes[0]], &[]),
+            -0x8000..=0x7FFF => wide(INT_16, 2),
+            -0x80_0000..=0x7F_FFFF => wide(INT_24, 3),
+            -0x8000_0000..=0x7FFF_FFFF => wide(INT_32, 4),
+            _ => wide(INT_64, 8),
+        }
+    }
+
+    #[inline]
+    fn from_head(first: &[u8], data: &'a [u8]) -> Encoded<'a> {
+        let mut head = [0; 9];
+        head[..first.len()].copy_from_slice(first);
+        Encoded { head, head_bytes: first.len(), data }
+    }
+
+    fn size(&self) -> usize {
+        self.head_bytes + self.data.len()
+    }
+}
+
+/// The size of an element, behind it: 7 bits a byte, the lowest in the last; a byte with its top bit set has another
+/// one to its left.
+struct Back {
+    bytes: [u8; 5],
+    len: usize,
+}
+
+impl Back {
+    #[inline]
+    fn of(size: usize) -> Back {
+        let mut back = Back { bytes: [0; 5], len: Back::bytes(size) };
+        for i in 0..back.len {
+            let group = (size >> (7 * (back.len - 1 - i)) & 0x7F) as u8;
+            back.bytes[i] = if i == 0 { group } else { group | 0x80 };
+        }
+        back
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    /// The largest number of two, three and four bytes takes one byte more: so it is in the format.
+    #[inline]
+    fn bytes(size: usize) -> usize {
+        match size {
+            0..=127 => 1,
+            128..0x3FFF => 2,
+            0x3FFF..0x1F_FFFF => 3,
+            0x1F_FFFF..0xFFF_FFFF => 4,
+            _ => 5,
+        }
+    }
+
+    /// Reads the size that ends before `end`.
+    #[inline]
+    fn read(pack: &[u8], end: usize) -> usize {
+        let mut size = 0;
+        for i in 0..5 {
+            let byte = pack[end - 1 - i];
+            size |= usize::from(byte & 0x7F) << (7 * i);
+            if byte < 0x80 {
+                break;
+            }
+        }
+        size
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn packed(elements: &[&[u8]]) -> Vec<u8> {
+        let mut pack = empty();
+        elements.iter().for_each(|element| push(&mut pack, element));
+        pack
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn texts(pack: &[u8]) -> Vec<Vec<u8>> {
+        iter(pack).map(|element| element.to_vec()).collect()
+    }
+
+    /// Reads in each way there is; whatever `deep` validation lets through must bear it.
+    fn check(pack: &[u8], model: &[Vec<u8>]) {
+        assert!(validate(pack, true), "{}", hex(pack));
+        assert_eq!(texts(pack), model);
+        assert_eq!((len(pack), iter(pack).len()), (model.len(), model.len()));
+        assert_eq!(is_empty(pack), model.is_empty());
+        assert!(iter(pack).rev().map(|element| element.to_vec()).eq(model.iter().rev().cloned()));
+        assert_eq!((first(pack), last(pack)), (nth(pack, 0), nth(pack, -1)));
+        let places: Vec<_> = std::iter::successors(first(pack), |&place| next(pack, place)).collect();
+        assert_eq!(places.len(), model.len());
+        for (i, &place) in places.iter().enumerate() {
+            let (element, text) = (get(pack, place), &model[i]);
+            assert_eq!((element.len(), element.is_empty()), (text.len(), text.is_empty()));
+            assert_eq!(element.as_i64(), number::parse_i64(text));
+            assert!(element.equals(text) && !element.equals(b"something else"));
+            assert_eq!(prev(pack, place), i.checked_sub(1).map(|i| places[i]));
+            assert_eq!(nth(pack, i as i64), Some(place));
+            assert_eq!(nth(pack, i as i64 - model.len() as i64), Some(place));
+            for step in 1..=2 {
+                let found = (i % step..model.len()).step_by(step).find(|&at| model[at] == *text);
+                assert_eq!(find(pack, places[i % step], step, text), found.map(|at| places[at]));
+            }
+        }
+        for outside in [model.len() as i64, -1 - model.len() as i64, i64::MAX, i64::MIN] {
+            assert_eq!(nth(pack, outside), None);
+        }
+    }
+
+    /// Bytes that lie at the borders between encodings.
+    fn element() -> impl Strategy<Value = Vec<u8>> {
+        let borders = vec![0i64, 127, 128, 4095, 4096, 0x7FFF, 0x8000, 0x7F_FFFF, 0x80_0000, 0x8000_0000];
+        let near = (proptest::sample::select(borders), -1..=1i64, any::<bool>()).prop_map(
+            |(border, off, negative)| {
+                let value = border + off;
+                (if negative { -value } else { value }).to_string().into_bytes()
+            },
+        );
+        prop_oneof![
+            3 => "[a-c0-9+-]{0,3}".prop_map(String::into_bytes),
+            2 => near,
+            1 => any::<i64>().prop_map(|value| value.to_string().into_bytes()),
+            1 => proptest::collection::vec(any::<u8>(), 60..70),
+            1 => (proptest::sample::select(vec![124, 4094, 16377]), 0..4usize)
+                .prop_map(|(len, more)| vec![b'x'; len + more]),
+        ]
+    }
+
+    fn step(pack: &mut Vec<u8>, model: &mut Vec<Vec<u8>>, action: u8, at: usize, text: Vec<u8>) {
+        let index = if model.is_empty() { 0 } else { at % model.len() };
+        let place = nth(pack, index as i64);
+        match (action, place) {
+            (0, _) => {
+                push_front(pack, &text);
+                model.insert(0, text);
+            }
+            (1, Some(place)) => {
+                insert(pack, place, &text);
+                model.insert(index, text);
+            }
+            (2, Some(place)) => {
+                replace(pack, place, &text);
+                assert!(get(pack, place).equals(&text));
+                model[index] = text;
+            }
+            (3, Some(place)) => {
+                let count = (at % 4).min(model.len() - index);
+                remove(pack, place, at % 4);
+                model.drain(index..index + count);
+                let behind = model.get(index);
+                assert_eq!(place == end(pack), behind.is_none());
+                assert!(behind.is_none_or(|text| get(pack, place).equals(text)));
+            }
+            (4, Some(place)) => {
+                replace_int(pack, place, at as i64);
+                model[index] = at.to_string().into_bytes();
+            }
+            (5, _) => {
+                push_int(pack, -(at as i64));
+                model.push((-(at as i64)).to_string().into_bytes());
+            }
+            (6, _) if at.is_multiple_of(8) => {
+                clear(pack);
+                model.clear();
+            }
+            _ => {
+                let grown = pack.len() + encoded_bytes(&text);
+                push(pack, &text);
+                assert_eq!(pack.len(), grown);
+                model.push(text);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_a_vector(steps in proptest::collection::vec((0..9u8, 0..9999usize, element()), 0..40)) {
+            let (mut pack, mut model) = (empty(), Vec::new());
+            for (action, at, text) in steps {
+                step(&mut pack, &mut model, action, at, text);
+                check(&pack, &model);
+            }
+        }
+
+        #[test]
+        fn any_bytes_can_be_validated(mut pack in proptest::collection::vec(any::<u8>(), 0..60)) {
+            validate(&pack, true);
+            // The same with a head and an end that are right, so that the elements are looked at.
+            if pack.len() >= EMPTY_BYTES {
+                set_total(&mut pack);
+                pack[4..HEAD_BYTES].fill(0xFF);
+                *pack.last_mut().unwrap() = END;
+                if validate(&pack, true) {
+                    check(&pack, &texts(&pack));
+                }
+            }
+        }
+
+        #[test]
+        fn what_passes_with_a_flipped_bit_is_readable(
+            elements in proptest::collection::vec(element(), 1..8), at: proptest::sample::Index, bit in 0..8u8,
+        ) {
+            let mut pack = packed(&elements.iter().map(Vec::as_slice).collect::<Vec<_>>());
+            let at = at.index(pack.len());
+            pack[at] ^= 1u8 << bit;
+            if validate(&pack, true) {
+                check(&pack, &texts(&pack));
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_of_a_real_server() {
+        // DUMP of Redis 7.0, without what surrounds the listpack.
+        let elements = [
+            "a",
+            "hello",
+            "0",
+            "127",
+            "128",
+            "-1",
+            "4095",
+            "-4096",
+            "4096",
+            "32767",
+            "-32768",
+            "32768",
+            "-8388608",
+            "8388608",
+            "2147483648",
+            "-9223372036854775808",
+            "-0",
+            "01",
+            "",
+        ];
+        let pack = packed(&elements.map(str::as_bytes));
+        let dumped = concat!(
+            "5b00000013008161028568656c6c6f0600017f01c08002dfff02cfff02d00002f1001003f1ff7f03f1008003f2",
+            "00800004f200008004f30000800005f4000000800000000009f4000000000000008009822d3003823031038001ff",
+        );
+        assert_eq!(hex(&pack), dumped);
+    }
+
+    #[test]
+    fn lengths_of_strings_of_a_real_server() {
+        // DUMP of Redis 7.0: the bytes before and behind a string of that many x.
+        for (len, head, tail) in [
+            (63, "480000000100bf", "40ff"),
+            (64, "4a0000000100e040", "42ff"),
+            (126, "890000000100e07e", "0180ff"),
+            (4095, "0a1000000100efff", "2081ff"),
+            (4096, "0e1000000100f000100000", "2085ff"),
+            (16377, "074000000100f0f93f0000", "7ffeff"),
+            (16378, "094000000100f0fa3f0000", "00ffffff"),
+            (16379, "0a4000000100f0fb3f0000", "018080ff"),
+        ] {
+            let pack = packed(&[&vec![b'x'; len]]);
+            assert_eq!(hex(&pack), format!("{head}{}{tail}", "78".repeat(len)), "{len}");
+            check(&pack, &[vec![b'x'; len]]);
+        }
+    }
+
+    #[test]
+    fn wide_lengths_behind_an_element() {
+        for size in [0, 127, 128, 0x3FFE, 0x3FFF, 0x1F_FFFE, 0x1F_FFFF, 0xFFF_FFFE, 0xFFF_FFFF, BYTES_MAX] {
+            let back = Back::of(size);
+            assert_eq!(Back::read(back.as_slice(), back.len), size);
+        }
+    }
+
+    #[test]
+    fn digits_as_a_string_are_found_too() {
+        // Another server may have written 7 as a string, and as an integer of 16 bits.
+        let pack = [16, 0, 0, 0, 2, 0, 0x81, b'7', 2, INT_16, 7, 0, 3, 5, 1, END];
+        assert!(!validate(&pack, true), "three elements are not two");
+        let mut pack = pack;
+        pack[4] = 3;
+        check(&pack, &[b"7".to_vec(), b"7".to_vec(), b"5".to_vec()]);
+        assert_eq!(find(&pack, Place(9), 1, b"7"), Some(Place(9)));
+    }
+
+    #[test]
+    fn the_count_gets_lost_and_returns() {
+        let mut pack = empty();
+        for i in 0..65_540 {
+            push_int(&mut pack, i % 100);
+        }
+        assert_eq!(count(&pack), COUNT_UNKNOWN);
+        assert!(validate(&pack, true));
+        assert_eq!((len(&pack), iter(&pack).len()), (65_540, 65_540));
+        assert_eq!(nth(&pack, 65_540), None);
+        assert_eq!(nth(&pack, -65_541), None);
+        assert_eq!(nth(&pack, -65_540), first(&pack));
+        assert!(get(&pack, nth(&pack, 65_539).unwrap()).equals(b"39"));
+        remove(&mut pack, Place(HEAD_BYTES), 10);
+        assert_eq!((count(&pack), len(&pack)), (65_530, 65_530));
+        assert!(validate(&pack, true));
+    }
+
+    #[test]
+    fn the_limit_counts_what_comes() {
+        assert!(fits(&empty(), BYTES_MAX - EMPTY_BYTES));
+        assert!(!fits(&empty(), BYTES_MAX - EMPTY_BYTES + 1));
+        assert!(!fits(&empty(), usize::MAX));
+    }
 }
