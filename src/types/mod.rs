@@ -15,6 +15,7 @@ pub mod set;
 pub mod slab;
 pub mod store;
 pub mod table;
+pub mod tree;
 pub mod zset;
 
 pub use collection::Collection;
