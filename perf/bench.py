@@ -181,6 +181,24 @@ def fill(server, keys, value_bytes, ttl=None):
                 want -= len(got)
 
 
+def encode(args):
+    parts = [arg if isinstance(arg, bytes) else str(arg).encode() for arg in args]
+    return b"*%d\r\n%s" % (len(parts), b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts))
+
+
+def send(server, commands, at_once=500):
+    """Sends commands, many at once; their replies must be lines (numbers, OK)."""
+    with server.connect() as s:
+        replies = s.makefile("rb")
+        for start in range(0, len(commands), at_once):
+            some = commands[start : start + at_once]
+            s.sendall(b"".join(encode(args) for args in some))
+            for args in some:
+                line = replies.readline()
+                if line[:1] not in b":+":
+                    die(f"{server.kind.name} answered {line[:100]!r} to {args[:3]}")
+
+
 class Load:
     """One run of redis-benchmark, and what it cost the server."""
 
@@ -199,11 +217,13 @@ def touch_memory(size):
 
 
 def redis_benchmark(server, test, ops, clients, pipeline, cpus, keys=1_000_000, value_bytes=64, threads=0):
+    """`test` is one of redis-benchmark's own by name, or a command as a list, with __rand_int__ in it."""
     command = ["taskset", "-c", cpus] if cpus else []
-    command += ["redis-benchmark", "-p", str(server.port), "-t", test, "-n", str(ops), "-c", str(clients)]
+    command += ["redis-benchmark", "-p", str(server.port), "-n", str(ops), "-c", str(clients)]
     command += ["-P", str(pipeline), "-d", str(value_bytes), "-r", str(keys), "--precision", "3"]
     if threads:
         command += ["--threads", str(threads)]
+    command += ["-t", test] if isinstance(test, str) else test
     cpu, began = server.cpu_seconds(), time.monotonic()
     out = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     wall, cpu = time.monotonic() - began, server.cpu_seconds() - cpu

@@ -1,0 +1,145 @@
+"""The rows about lists, sets, hashes and sorted sets: CPU per command and bytes per item against Valkey."""
+
+import time
+
+import bench
+from bench import Server, median
+from measure import LOAD_CPU, SERVER_CPU, Result, Row, interleaved, summed_up
+
+CLIENTS, PIPELINE = 50, 16
+LEADERBOARD = 5_000_000
+
+
+def compared(options, test, prepare=None, before_round=None, pipeline=PIPELINE, clients=CLIENTS, keys=1_000_000, warm_ops=None):
+    """CPU per command on one core. `prepare(server)` fills the server once, `before_round(server, ops)` before each run."""
+
+    def measure():
+        servers = {kind.name: Server(kind, SERVER_CPU) for kind in options.kinds}
+
+        def run(server, ops):
+            if before_round:
+                before_round(server, ops)
+            return bench.redis_benchmark(server, test, ops, clients, pipeline, LOAD_CPU, keys=keys)
+
+        try:
+            for server in servers.values():
+                if prepare:
+                    prepare(server)
+            rounds = interleaved(options, servers, run, warm_ops)
+        finally:
+            for server in servers.values():
+                server.stop()
+        return summed_up(rounds, "cpu", "ringfort", "valkey")
+
+    return measure
+
+
+def filled(command, ops_factor=1):
+    """Before a round of pops: as many pushes."""
+    return lambda server, ops: bench.redis_benchmark(
+        server, command, ops * ops_factor, CLIENTS, PIPELINE, LOAD_CPU, keys=100_000_000
+    )
+
+
+def list_of(count):
+    return lambda server: bench.send(server, [["RPUSH", "mylist", *(f"element:{n:06}" for n in range(count))]])
+
+
+def hash_of(count):
+    pairs = [word for n in range(count) for word in (f"field:{n}", f"value:{n:08}")]
+    return lambda server: bench.send(server, [["HSET", "myhash", *pairs]])
+
+
+def set_of(count):
+    return lambda server: bench.send(server, [["SADD", "myset", *(f"member:{n}" for n in range(count))]])
+
+
+def zset_of(count):
+    pairs = [word for n in range(count) for word in (n, f"member:{n}")]
+    return lambda server: bench.send(server, [["ZADD", "myzset", *pairs]])
+
+
+def leaderboard(server):
+    """Five million players, their scores in no order."""
+    for start in range(0, LEADERBOARD, 100_000):
+        players = range(start, start + 100_000)
+        word = lambda n: (n * 2_654_435_761 % 1_000_000_007, f"player:{n:012}")
+        bench.send(server, [["ZADD", "board", *(w for n in range(p, p + 100) for w in word(n))] for p in players[::100]])
+
+
+def two_sets(server):
+    for name, first in (("a", 0), ("b", 50_000)):
+        for start in range(first, first + 100_000, 1000):
+            bench.send(server, [["SADD", name, *(f"member:{n:08}" for n in range(start, start + 1000))]])
+
+
+def bytes_per_item(options, items, commands, count):
+    """Resident bytes for each of `items` keys or elements that `commands(first, last)` make, `count` at a time."""
+
+    def measure():
+        def per_item(kind):
+            with Server(kind, SERVER_CPU) as server:
+                time.sleep(0.3)
+                before = server.resident_bytes()
+                for start in range(0, items, count):
+                    bench.send(server, commands(start, min(start + count, items)))
+                time.sleep(1.5)
+                return (server.resident_bytes() - before) / items
+
+        found = {kind.name: per_item(kind) for kind in options.kinds}
+        text = {name: f"{v:.1f} B" for name, v in found.items()}
+        ratio = found["ringfort"] / found["valkey"]
+        return Result(ratio, "×", text.pop("ringfort"), text, {"bytes_per_item": found})
+
+    return measure
+
+
+def small(make):
+    """A command for each key."""
+    return lambda first, last: [make(f"key:{n:012}", n) for n in range(first, last)]
+
+
+def all_rows(o):
+    P16 = 0.75, 0.55
+    RANGE = 0.8, 0.5
+    rand = "__rand_int__"
+    mget = ["MGET", *[f"key:{rand}"] * 100]
+    fill_strings = lambda server: bench.fill(server, 1_000_000, 64)
+    small_fill = lambda command: filled(command)
+    long = lambda test, prepare: compared(o, test, prepare, warm_ops=o.warm_ops // 10)
+    pop = lambda test, fill: compared(o, test, before_round=fill)
+    hash5 = lambda key, n: ["HSET", key, *(w for f in range(5) for w in (f"field{f}", f"value:{n % 1000:04}"))]
+    list8 = lambda key, n: ["RPUSH", key, *(f"item:{n % 1000 + i:04}" for i in range(8))]
+    set8 = lambda key, n: ["SADD", key, *(f"item:{n % 1000 + i:04}" for i in range(8))]
+    zset8 = lambda key, n: ["ZADD", key, *(w for i in range(8) for w in (n + i, f"item:{n % 1000 + i:04}"))]
+    big_zset = lambda first, last: [["ZADD", "z", n * 2_654_435_761 % 1_000_000_007, f"player:{n:09}"] for n in range(first, last)]
+    big_hash = lambda first, last: [["HSET", "h", f"field:{n:010}", f"value:{n % 100:02}"] for n in range(first, last)]
+    return [
+        Row("lpush", "LPUSH", compared(o, "lpush"), *P16),
+        Row("rpush", "RPUSH", compared(o, "rpush"), *P16),
+        Row("lpop", "LPOP", pop("lpop", small_fill("rpush")), *P16),
+        Row("rpop", "RPOP", pop("rpop", small_fill("rpush")), *P16),
+        Row("sadd", "SADD", compared(o, ["SADD", "myset", f"element:{rand}"]), *P16),
+        Row("spop", "SPOP", pop("spop", small_fill("sadd")), *P16),
+        Row("hset", "HSET", compared(o, ["HSET", "myhash", f"field:{rand}", "value"]), *P16),
+        Row("zadd", "ZADD", compared(o, ["ZADD", "myzset", rand, f"element:{rand}"]), *P16),
+        Row("zpopmin", "ZPOPMIN", pop("zpopmin", small_fill(["ZADD", "myzset", rand, f"element:{rand}"])), *P16),
+        Row("incr", "INCR", compared(o, "incr"), *P16),
+        Row("lrange-100", "LRANGE of 100", long(["LRANGE", "mylist", "0", "99"], list_of(700)), *RANGE),
+        Row("lrange-600", "LRANGE of 600", long(["LRANGE", "mylist", "0", "599"], list_of(700)), *RANGE),
+        Row("hgetall-50", "HGETALL of 50 fields", long(["HGETALL", "myhash"], hash_of(50)), *RANGE),
+        Row("zrange-100", "ZRANGE of 100 WITHSCORES", long(["ZRANGE", "myzset", "0", "99", "WITHSCORES"], zset_of(1000)), *RANGE),
+        Row("smembers-100", "SMEMBERS of 100", long(["SMEMBERS", "myset"], set_of(100)), *RANGE),
+        Row("mget-100", "MGET of 100", long(mget, fill_strings), *RANGE),
+        Row("board-zadd", "ZADD among 5 million", compared(o, ["ZADD", "board", rand, f"player:{rand}"], leaderboard, keys=LEADERBOARD), 0.7, 0.4),
+        Row("board-zrank", "ZRANK among 5 million", compared(o, ["ZRANK", "board", f"player:{rand}"], leaderboard, keys=LEADERBOARD), 0.7, 0.4),
+        Row("board-zrange", "ZRANGE of 10 among 5 million", compared(o, ["ZRANGE", "board", "2500000", "2500009"], leaderboard, keys=LEADERBOARD), 0.7, 0.4),
+        Row("sinter", "SINTER of 100,000 and 100,000", compared(o, ["SINTER", "a", "b"], two_sets, pipeline=1, clients=1, warm_ops=20), 1.0, 0.5),
+        Row("sunion", "SUNION of 100,000 and 100,000", compared(o, ["SUNION", "a", "b"], two_sets, pipeline=1, clients=1, warm_ops=20), 1.0, 0.5),
+        Row("mem-hash5", "bytes per hash of 5 fields", bytes_per_item(o, 500_000, small(hash5), 10_000), 0.9, 0.7),
+        Row("mem-list8", "bytes per list of 8 items", bytes_per_item(o, 500_000, small(list8), 10_000), 0.9, 0.7),
+        Row("mem-set8", "bytes per set of 8 members", bytes_per_item(o, 500_000, small(set8), 10_000), 0.9, 0.7),
+        Row("mem-zset8", "bytes per sorted set of 8", bytes_per_item(o, 500_000, small(zset8), 10_000), 0.9, 0.7),
+        Row("mem-zset", "bytes per member of a sorted set of 2 million", bytes_per_item(o, 2_000_000, big_zset, 10_000), 0.9, 0.6),
+        Row("mem-hash", "bytes per field of a hash of 2 million", bytes_per_item(o, 2_000_000, big_hash, 10_000), 0.9, 0.7),
+    ]
