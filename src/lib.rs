@@ -12,6 +12,7 @@ pub mod resp;
 pub mod types;
 
 pub mod client;
+pub mod persist;
 pub mod shard;
 pub mod shared;
 

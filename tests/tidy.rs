@@ -19,14 +19,18 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("resp", &["base"]),
     ("types", &["base"]),
     ("client", &["base", "config", "metrics", "resp", "types"]),
+    ("persist", &["base", "types"]),
     ("shard", &["base", "config", "metrics", "types"]),
     ("shared", &["base", "client", "config", "log", "metrics", "types"]),
-    ("commands", &["base", "client", "config", "log", "metrics", "resp", "shard", "shared", "types"]),
+    (
+        "commands",
+        &["base", "client", "config", "log", "metrics", "persist", "resp", "shard", "shared", "types"],
+    ),
     (
         "server",
         &[
-            "base", "client", "commands", "config", "log", "mesh", "metrics", "net", "resp", "shard",
-            "shared", "types",
+            "base", "client", "commands", "config", "log", "mesh", "metrics", "net", "persist", "resp",
+            "shard", "shared", "types",
         ],
     ),
 ];

@@ -1,0 +1,221 @@
+//! Writes values in today's forms.
+//! In: parts of a value as the server has them, packs as they are. Out: bytes.
+//! Absent: which parts a value has (see its type), versions and checksums (see `payload`).
+
+use super::{Dialect, container, form, lzf, special};
+use crate::base::number;
+use crate::types::listpack::Element;
+
+/// Strings up to this length are not worth compressing.
+const PLAIN_BYTES_MAX: usize = 20;
+/// What compression has to gain.
+const GAIN_BYTES_MIN: usize = 4;
+/// The text of a 32-bit integer is not longer.
+const INT_BYTES_MAX: usize = 11;
+
+/// A value that is written: its form, then in a file its key, then its body.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    out: &'a mut Vec<u8>,
+    /// The key, if one stands between form and body.
+    key: Option<&'a [u8]>,
+    compress: bool,
+}
+
+impl<'a> Writer<'a> {
+    /// For DUMP. `compress`: as the option rdbcompression has it.
+    pub fn new(out: &'a mut Vec<u8>, compress: bool) -> Self {
+        Writer { out, key: None, compress }
+    }
+
+    /// For a file.
+    pub fn with_key(out: &'a mut Vec<u8>, key: &'a [u8], compress: bool) -> Self {
+        Writer { out, key: Some(key), compress }
+    }
+
+    pub fn string(mut self, bytes: &[u8]) {
+        self.begin(form::STRING);
+        self.text(bytes);
+    }
+
+    /// Nodes that are listpacks, or single large elements; how many.
+    pub fn list<'b>(mut self, nodes: usize, parts: impl Iterator<Item = Part<'b>>) {
+        self.begin(form::LIST_QUICKLIST_2);
+        self.length(nodes as u64);
+        for part in parts {
+            let (container, bytes) = match part {
+                Part::Pack(pack) => (container::PACKED, pack),
+                Part::Plain(element) => (container::PLAIN, element),
+            };
+            self.length(container);
+            self.text(bytes);
+        }
+    }
+
+    /// An intset.
+    pub fn set_ints(self, ints: &[u8]) {
+        self.blob(form::SET_INTSET, ints);
+    }
+
+    pub fn set_pack(self, pack: &[u8]) {
+        self.blob(form::SET_LISTPACK, pack);
+    }
+
+    pub fn set<'b>(mut self, count: usize, members: impl Iterator<Item = Element<'b>>) {
+        self.begin(form::SET);
+        self.length(count as u64);
+        members.for_each(|member| self.element(member));
+    }
+
+    pub fn hash_pack(self, pack: &[u8]) {
+        self.blob(form::HASH_LISTPACK, pack);
+    }
+
+    pub fn hash<'b>(mut self, count: usize, fields: impl Iterator<Item = (Element<'b>, Element<'b>)>) {
+        self.begin(form::HASH);
+        self.length(count as u64);
+        for (name, value) in fields {
+            self.element(name);
+            self.element(value);
+        }
+    }
+
+    /// A hash of which some fields expire, at a Unix time in milliseconds.
+    pub fn hash_expiring<'b>(
+        self,
+        dialect: Dialect,
+        count: usize,
+        fields: impl Iterator<Item = (Element<'b>, Element<'b>, Option<i64>)> + Clone,
+    ) {
+        match dialect {
+            Dialect::Redis => self.redis_hash(count, fields),
+            Dialect::Valkey => self.valkey_hash(count, fields),
+        }
+    }
+
+    fn redis_hash<'b>(
+        mut self,
+        count: usize,
+        fields: impl Iterator<Item = (Element<'b>, Element<'b>, Option<i64>)> + Clone,
+    ) {
+        self.begin(form::HASH_METADATA);
+        let lowest = fields.clone().filter_map(|(_, _, time)| time).min().unwrap_or(0);
+        self.out.extend_from_slice(&lowest.to_le_bytes());
+        self.length(count as u64);
+        for (name, value, time) in fields {
+            self.length(time.map_or(0, |time| time.abs_diff(lowest) + 1));
+            self.element(name);
+            self.element(value);
+        }
+    }
+
+    fn valkey_hash<'b>(
+        mut self,
+        count: usize,
+        fields: impl Iterator<Item = (Element<'b>, Element<'b>, Option<i64>)>,
+    ) {
+        self.begin(form::VALKEY_HASH_2);
+        self.length(count as u64);
+        for (name, value, time) in fields {
+            self.element(name);
+            self.element(value);
+            self.out.extend_from_slice(&time.unwrap_or(-1).to_le_bytes());
+        }
+    }
+
+    pub fn zset_pack(self, pack: &[u8]) {
+        self.blob(form::ZSET_LISTPACK, pack);
+    }
+
+    /// Redis reads fastest what comes from the highest score down.
+    pub fn zset<'b>(mut self, count: usize, members: impl Iterator<Item = (Element<'b>, f64)>) {
+        self.begin(form::ZSET_2);
+        self.length(count as u64);
+        for (member, score) in members {
+            self.element(member);
+            self.out.extend_from_slice(&score.to_le_bytes());
+        }
+    }
+
+    fn begin(&mut self, form: u8) {
+        self.out.push(form);
+        if let Some(key) = self.key {
+            self.text(key);
+        }
+    }
+
+    fn blob(mut self, form: u8, bytes: &[u8]) {
+        self.begin(form);
+        self.text(bytes);
+    }
+
+    fn element(&mut self, element: Element) {
+        match element {
+            Element::Int(value) => self.int(value),
+            Element::Bytes(bytes) => self.text(bytes),
+        }
+    }
+
+    fn text(&mut self, bytes: &[u8]) {
+        if bytes.len() <= INT_BYTES_MAX
+            && let Some(value) = number::parse_i64(bytes)
+        {
+            return self.int(value);
+        }
+        if self.compress
+            && bytes.len() > PLAIN_BYTES_MAX
+            && let Some(packed) = lzf::compress(bytes, bytes.len() - GAIN_BYTES_MIN)
+        {
+            self.out.push(special::LZF);
+            self.length(packed.len() as u64);
+            self.length(bytes.len() as u64);
+            self.out.extend_from_slice(&packed);
+            return;
+        }
+        self.plain(bytes);
+    }
+
+    fn int(&mut self, value: i64) {
+        if let Ok(value) = i8::try_from(value) {
+            self.out.push(special::INT_8);
+            self.out.extend_from_slice(&value.to_le_bytes());
+        } else if let Ok(value) = i16::try_from(value) {
+            self.out.push(special::INT_16);
+            self.out.extend_from_slice(&value.to_le_bytes());
+        } else if let Ok(value) = i32::try_from(value) {
+            self.out.push(special::INT_32);
+            self.out.extend_from_slice(&value.to_le_bytes());
+        } else {
+            self.plain(itoa::Buffer::new().format(value).as_bytes());
+        }
+    }
+
+    fn plain(&mut self, bytes: &[u8]) {
+        self.length(bytes.len() as u64);
+        self.out.extend_from_slice(bytes);
+    }
+
+    fn length(&mut self, length: u64) {
+        match length {
+            0..=0x3F => self.out.push(length as u8),
+            0x40..=0x3FFF => self.out.extend_from_slice(&[0x40 | (length >> 8) as u8, length as u8]),
+            0x4000..=0xFFFF_FFFF => {
+                self.out.push(0x80);
+                self.out.extend_from_slice(&(length as u32).to_be_bytes());
+            }
+            _ => {
+                self.out.push(0x81);
+                self.out.extend_from_slice(&length.to_be_bytes());
+            }
+        }
+    }
+}
+
+/// A part of a list.
+#[derive(Clone, Copy, Debug)]
+pub enum Part<'a> {
+    /// A listpack.
+    Pack(&'a [u8]),
+    /// One element, not empty.
+    Plain(&'a [u8]),
+}
