@@ -519,7 +519,11 @@ impl Core {
     fn exec(&mut self, slot: u32, exec: &Request, args: Args) {
         let (transaction, watched) = self.end_transaction(slot);
         let transaction = transaction.expect("the caller looked");
+        let monitored = self.shared.gates() & gate::MONITORED != 0;
         if transaction.aborted {
+            if monitored {
+                self.monitor_command(slot, exec, args);
+            }
             self.unwatch_all(watched);
             let metrics = &self.shared.metrics[self.id];
             metrics.commands[self.exec as usize].record(0, false);
@@ -530,7 +534,7 @@ impl Core {
         }
         let (mut shards, at_home) = self.route_transaction(&transaction.requests, &transaction.buf);
         watched.iter().for_each(|key| shards.insert(key.shard));
-        if self.shared.gates() & gate::MONITORED != 0 {
+        if monitored {
             for queued in &transaction.requests.list {
                 self.monitor_command(slot, queued, transaction.requests.args(queued, &transaction.buf));
             }
