@@ -94,6 +94,35 @@ def bytes_per_item(options, items, commands, count):
     return measure
 
 
+def deletion(options, members=10_000_000):
+    """The worst PING, in ms, while a set of ten million is deleted and overwritten: no more than the server worked meanwhile."""
+
+    def measure():
+        def worst(kind):
+            with Server(kind, SERVER_CPU) as server:
+                stall = 0
+                for command in (["DEL", "big"], ["SET", "big", "1"]):
+                    add = lambda start: ["SADD", "big", *range(start, start + 1000)]
+                    bench.send(server, [["DEL", "big"], *map(add, range(0, members, 1000))], at_once=20)
+                    with server.connect() as writer, server.connect() as probe:
+                        writer.sendall(bench.encode(command))
+                        until = time.monotonic() + 3
+                        while time.monotonic() < until:
+                            worked, began = server.cpu_seconds(), time.monotonic()
+                            probe.sendall(b"PING\r\n")
+                            probe.recv(16)
+                            took = time.monotonic() - began
+                            stall = max(stall, min(took, server.cpu_seconds() - worked))
+                            time.sleep(0.001)
+                return stall * 1000
+
+        found = {kind.name: worst(kind) for kind in options.kinds}
+        text = {name: f"{v:.2f} ms" for name, v in found.items()}
+        return Result(found["ringfort"], "ms", text.pop("ringfort"), text)
+
+    return measure
+
+
 def small(make):
     """A command for each key."""
     return lambda first, last: [make(f"key:{n:012}", n) for n in range(first, last)]
@@ -136,6 +165,7 @@ def all_rows(o):
         Row("board-zrange", "ZRANGE of 10 among 5 million", compared(o, ["ZRANGE", "board", "2500000", "2500009"], leaderboard, keys=LEADERBOARD), 0.7, 0.4),
         Row("sinter", "SINTER of 100,000 and 100,000", compared(o, ["SINTER", "a", "b"], two_sets, pipeline=1, clients=1, warm_ops=20), 1.0, 0.5),
         Row("sunion", "SUNION of 100,000 and 100,000", compared(o, ["SUNION", "a", "b"], two_sets, pipeline=1, clients=1, warm_ops=20), 1.0, 0.5),
+        Row("deletion", "worst PING while a set of 10 million goes", deletion(o), 1.0),
         Row("mem-hash5", "bytes per hash of 5 fields", bytes_per_item(o, 500_000, small(hash5), 10_000), 0.9, 0.7),
         Row("mem-list8", "bytes per list of 8 items", bytes_per_item(o, 500_000, small(list8), 10_000), 0.9, 0.7),
         Row("mem-set8", "bytes per set of 8 members", bytes_per_item(o, 500_000, small(set8), 10_000), 0.9, 0.7),
