@@ -5,7 +5,7 @@
 #![allow(unsafe_code)] // An allocator that counts is the only way to see what is asked of it.
 
 use ringfort::base::rng::Rng;
-use ringfort::persist::rdb::{self, Dialect, Part, Reader, Text, Value, Writer};
+use ringfort::persist::rdb::{self, Dialect, Part, Reader, Value, Writer};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
@@ -13,7 +13,7 @@ use std::time::Instant;
 #[path = "../src/persist/rdb/tests/mutate.rs"]
 mod mutate;
 
-/// Bytes that reading may take for a byte of the input, and for none: the longest run of LZF, read, sorted and copied.
+/// Bytes that reading may take for a byte of the input, and for none.
 const BYTES_PER_BYTE_MAX: usize = 400;
 const BYTES_MAX: usize = 1 << 16;
 
@@ -57,29 +57,30 @@ fn write(value: &Value, dialect: Dialect) -> Vec<u8> {
     let writer = Writer::new(&mut out, false);
     match value {
         Value::String(bytes) => writer.string(bytes),
-        Value::List(nodes) => writer.list(
-            nodes.len(),
-            nodes.iter().map(|node| match node {
-                rdb::Node::Pack(pack) => Part::Pack(pack),
-                rdb::Node::Plain(element) => Part::Plain(element),
-            }),
-        ),
+        Value::List(nodes) => writer.list(nodes.len(), |each| {
+            nodes.iter().for_each(|node| match node {
+                rdb::Node::Pack(pack) => each(Part::Pack(pack)),
+                rdb::Node::Plain(element) => each(Part::Plain(element)),
+            });
+        }),
         Value::SetInts(ints) => writer.set_ints(ints),
         Value::SetPack(pack) => writer.set_pack(pack),
-        Value::Set(members) => writer.set(members.len(), members.iter().map(Text::element)),
+        Value::Set(members) => {
+            writer.set(members.len(), |each| members.iter().for_each(|member| each(member.element())));
+        }
         Value::HashPack(pack) => writer.hash_pack(pack),
-        Value::Hash(fields) => {
-            writer.hash(fields.len(), fields.iter().map(|(name, value)| (name.element(), value.element())))
-        }
-        Value::HashExpiring(fields) => writer.hash_expiring(
-            dialect,
-            fields.len(),
-            fields.iter().map(|field| (field.name.element(), field.value.element(), field.expires_ms)),
-        ),
+        Value::Hash(fields) => writer.hash(fields.len(), |each| {
+            fields.iter().for_each(|(name, value)| each(name.element(), value.element()));
+        }),
+        Value::HashExpiring(fields) => writer.hash_expiring(dialect, fields.len(), |each| {
+            fields
+                .iter()
+                .for_each(|field| each(field.name.element(), field.value.element(), field.expires_ms));
+        }),
         Value::ZsetPack(pack) => writer.zset_pack(pack),
-        Value::Zset(members) => {
-            writer.zset(members.len(), members.iter().map(|(member, score)| (member.element(), *score)))
-        }
+        Value::Zset(members) => writer.zset(members.len(), |each| {
+            members.iter().for_each(|(member, score)| each(member.element(), *score));
+        }),
     }
     out
 }

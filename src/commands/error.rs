@@ -32,6 +32,12 @@ fixed! {
     INT_OUT_OF_RANGE = "ERR value is out of range, value must between -2147483648 and 2147483647";
     VALUE_OUT_OF_RANGE = "ERR value is out of range";
     MUST_BE_POSITIVE = "ERR value is out of range, must be positive";
+    BUSY_KEY = "BUSYKEY Target key name already exists.";
+    BAD_PAYLOAD = "ERR DUMP payload version or checksum are wrong";
+    BAD_FORMAT = "ERR Bad data format";
+    INVALID_TTL = "ERR Invalid TTL value, must be >= 0";
+    INVALID_IDLE_TIME = "ERR Invalid IDLETIME value, must be >= 0";
+    INVALID_FREQUENCY = "ERR Invalid FREQ value, must be >= 0 and <= 255";
     INVALID_CURSOR = "ERR invalid cursor";
     NOAUTH = "NOAUTH Authentication required.";
     NOAUTH_HELLO = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time";

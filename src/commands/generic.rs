@@ -1,5 +1,6 @@
-//! Keys whatever they hold: DEL, EXISTS, EXPIRE, RENAME, SCAN and their family.
+//! Keys whatever they hold: DEL, EXISTS, EXPIRE, RENAME, SCAN, DUMP and their family.
 
+mod dump;
 mod expire;
 mod move_key;
 mod object;
@@ -31,6 +32,9 @@ pub const TABLE: &[Command] = &[
         .about("Copies a value to another key.").complexity("O(N) for collections, N being the number of their elements"),
     Command::new("DEL", "key [key ...]", del).arity(-2).write().keys(KEYS_DELETE).tips(DELETE_TIPS)
         .about("Deletes keys.").complexity(PER_KEY),
+    Command::new("DUMP", "key", dump::dump).arity(2).read().keys(KEY_ACCESS).since("2.6.0").tips(VARIES)
+        .about("Returns a value as bytes that RESTORE takes, here or on another server.")
+        .complexity("O(N), N being the size of the value"),
     Command::new("EXISTS", "key [key ...]", exists).arity(-2).read().fast().keys(KEYS_LOOK).tips(DELETE_TIPS)
         .about("Counts which of the keys exist; one named twice counts twice.").complexity(PER_KEY),
     Command::new("EXPIRE", "key seconds [NX | XX | GT | LT]", expire::expire).arity(-3).write().fast().keys(KEY_UPDATE)
@@ -73,6 +77,9 @@ pub const TABLE: &[Command] = &[
     Command::new("RENAMENX", "key newkey", move_key::renamenx).arity(3).write().fast()
         .keys(&[KeySpec::at(1, "RW access delete"), KeySpec::at(2, "OW insert")])
         .about("Gives a key another name if that is free."),
+    Command::new("RESTORE", "key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]", dump::restore)
+        .arity(-4).grow().keys(&[KeySpec::at(1, "OW update")]).since("2.6.0").categories(&["dangerous"])
+        .about("Creates a key from what DUMP returned.").complexity("O(N log N), N being the size of the value"),
     Command::new("SCAN", "cursor [MATCH pattern] [COUNT count] [TYPE type]", scan::scan).arity(-2).read()
         .flag(flags::TOUCHES_ARBITRARY_KEYS).route(Route::Cursor).since("2.8.0")
         .tips(&["nondeterministic_output", "request_policy:special", "response_policy:special"])

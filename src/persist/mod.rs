@@ -1,4 +1,5 @@
 //! Values outside of memory: the formats in which Redis and its relatives keep and exchange them.
-//! In: bytes, or the parts of values. Out: the other. Absent: files, keys, commands.
+//! In: bytes, or values. Out: the other. Absent: files, keys, commands.
 
+pub mod object;
 pub mod rdb;

@@ -50,6 +50,16 @@ impl Moment {
         if self.lfu { self.lfu_minutes() << 8 | LFU_INITIAL } else { self.lru_clock() }
     }
 
+    /// The access clock of an entry that was last used so many seconds ago (LRU clock). More than it can tell wraps.
+    pub fn idle_access(&self, idle_s: i64) -> u32 {
+        self.lru_clock().wrapping_sub(idle_s as u32) & 0xff_ffff
+    }
+
+    /// The access clock of an entry that is used so often (LFU clock).
+    pub fn frequent_access(&self, frequency: u32) -> u32 {
+        self.lfu_minutes() << 8 | frequency
+    }
+
     #[inline]
     pub fn touch(&self, entry: &mut Entry) {
         if !self.touch {

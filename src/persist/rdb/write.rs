@@ -1,5 +1,6 @@
 //! Writes values in today's forms.
-//! In: parts of a value as the server has them, packs as they are. Out: bytes.
+//! In: parts of a value as the server has them: packs as they are, or a function that calls back with each element.
+//! Out: bytes.
 //! Absent: which parts a value has (see its type), versions and checksums (see `payload`).
 
 use super::{Dialect, container, form, lzf, special};
@@ -38,18 +39,18 @@ impl<'a> Writer<'a> {
         self.text(bytes);
     }
 
-    /// Nodes that are listpacks, or single large elements; how many.
-    pub fn list<'b>(mut self, nodes: usize, parts: impl Iterator<Item = Part<'b>>) {
+    /// So many nodes.
+    pub fn list(mut self, nodes: usize, each: impl FnOnce(&mut dyn FnMut(Part))) {
         self.begin(form::LIST_QUICKLIST_2);
         self.length(nodes as u64);
-        for part in parts {
+        each(&mut |part| {
             let (container, bytes) = match part {
                 Part::Pack(pack) => (container::PACKED, pack),
                 Part::Plain(element) => (container::PLAIN, element),
             };
             self.length(container);
             self.text(bytes);
-        }
+        });
     }
 
     /// An intset.
@@ -61,66 +62,59 @@ impl<'a> Writer<'a> {
         self.blob(form::SET_LISTPACK, pack);
     }
 
-    pub fn set<'b>(mut self, count: usize, members: impl Iterator<Item = Element<'b>>) {
+    pub fn set(mut self, count: usize, each: impl FnOnce(&mut dyn FnMut(Element))) {
         self.begin(form::SET);
         self.length(count as u64);
-        members.for_each(|member| self.element(member));
+        each(&mut |member| self.element(member));
     }
 
     pub fn hash_pack(self, pack: &[u8]) {
         self.blob(form::HASH_LISTPACK, pack);
     }
 
-    pub fn hash<'b>(mut self, count: usize, fields: impl Iterator<Item = (Element<'b>, Element<'b>)>) {
+    pub fn hash(mut self, count: usize, each: impl FnOnce(&mut dyn FnMut(Element, Element))) {
         self.begin(form::HASH);
         self.length(count as u64);
-        for (name, value) in fields {
+        each(&mut |name, value| {
             self.element(name);
             self.element(value);
-        }
+        });
     }
 
-    /// A hash of which some fields expire, at a Unix time in milliseconds.
-    pub fn hash_expiring<'b>(
+    /// A hash of which some fields expire, at a Unix time in milliseconds. `each` may be asked twice.
+    pub fn hash_expiring(
         self,
         dialect: Dialect,
         count: usize,
-        fields: impl Iterator<Item = (Element<'b>, Element<'b>, Option<i64>)> + Clone,
+        each: impl Fn(&mut dyn FnMut(Element, Element, Option<i64>)),
     ) {
         match dialect {
-            Dialect::Redis => self.redis_hash(count, fields),
-            Dialect::Valkey => self.valkey_hash(count, fields),
+            Dialect::Redis => self.redis_hash(count, each),
+            Dialect::Valkey => self.valkey_hash(count, each),
         }
     }
 
-    fn redis_hash<'b>(
-        mut self,
-        count: usize,
-        fields: impl Iterator<Item = (Element<'b>, Element<'b>, Option<i64>)> + Clone,
-    ) {
+    fn redis_hash(mut self, count: usize, each: impl Fn(&mut dyn FnMut(Element, Element, Option<i64>))) {
         self.begin(form::HASH_METADATA);
-        let lowest = fields.clone().filter_map(|(_, _, time)| time).min().unwrap_or(0);
+        let mut lowest = i64::MAX;
+        each(&mut |_, _, time| lowest = lowest.min(time.unwrap_or(i64::MAX)));
         self.out.extend_from_slice(&lowest.to_le_bytes());
         self.length(count as u64);
-        for (name, value, time) in fields {
+        each(&mut |name, value, time| {
             self.length(time.map_or(0, |time| time.abs_diff(lowest) + 1));
             self.element(name);
             self.element(value);
-        }
+        });
     }
 
-    fn valkey_hash<'b>(
-        mut self,
-        count: usize,
-        fields: impl Iterator<Item = (Element<'b>, Element<'b>, Option<i64>)>,
-    ) {
+    fn valkey_hash(mut self, count: usize, each: impl Fn(&mut dyn FnMut(Element, Element, Option<i64>))) {
         self.begin(form::VALKEY_HASH_2);
         self.length(count as u64);
-        for (name, value, time) in fields {
+        each(&mut |name, value, time| {
             self.element(name);
             self.element(value);
             self.out.extend_from_slice(&time.unwrap_or(-1).to_le_bytes());
-        }
+        });
     }
 
     pub fn zset_pack(self, pack: &[u8]) {
@@ -128,13 +122,13 @@ impl<'a> Writer<'a> {
     }
 
     /// Redis reads fastest what comes from the highest score down.
-    pub fn zset<'b>(mut self, count: usize, members: impl Iterator<Item = (Element<'b>, f64)>) {
+    pub fn zset(mut self, count: usize, each: impl FnOnce(&mut dyn FnMut(Element, f64))) {
         self.begin(form::ZSET_2);
         self.length(count as u64);
-        for (member, score) in members {
+        each(&mut |member, score| {
             self.element(member);
             self.out.extend_from_slice(&score.to_le_bytes());
-        }
+        });
     }
 
     fn begin(&mut self, form: u8) {
