@@ -1,6 +1,7 @@
 //! Every command: one file a family, the TABLE first, then the handlers, then tests.
 //! Absent: what may run when and where (`server::dispatch`), how clients are read and answered.
 
+pub mod bitmap;
 pub mod categories;
 pub mod command;
 pub mod connection;
@@ -22,6 +23,7 @@ use crate::client::Args;
 /// The families in the order of their numbers.
 pub const FAMILIES: &[Family] = &[
     Family { group: "string", table: string::TABLE },
+    Family { group: "bitmap", table: bitmap::TABLE },
     Family { group: "generic", table: generic::TABLE },
     Family { group: "connection", table: connection::TABLE },
     Family { group: "server", table: server::TABLE },

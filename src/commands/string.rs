@@ -73,12 +73,12 @@ pub const TABLE: &[Command] = &[
 ];
 
 /// The entry as a string, or the error for a key that holds something else.
-fn string(entry: &Entry) -> Result<&Entry, Error> {
+pub(super) fn string(entry: &Entry) -> Result<&Entry, Error> {
     if entry.kind() == Type::String { Ok(entry) } else { Err(Error::WRONG_TYPE) }
 }
 
 /// Calls `look` with the bytes of a string; an integer's are its digits.
-fn with_bytes<R>(entry: &Entry, look: impl FnOnce(&[u8]) -> R) -> R {
+pub(super) fn with_bytes<R>(entry: &Entry, look: impl FnOnce(&[u8]) -> R) -> R {
     match entry.value() {
         Value::Bytes(bytes) => look(bytes),
         Value::Int(value) => look(itoa::Buffer::new().format(value).as_bytes()),

@@ -102,6 +102,11 @@ fn does(row: &Command, spec: &KeySpec, call: Args) -> &'static str {
                 "OW update"
             }
         }
+        ("BITFIELD", Some(_))
+            if !(2..call.len()).any(|index| call.is(index, "SET") || call.is(index, "INCRBY")) =>
+        {
+            "RO access"
+        }
         (_, Some(most)) => most,
         _ => spec.does,
     }
