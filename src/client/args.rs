@@ -43,7 +43,12 @@ impl<'a> Args<'a> {
         Args { buf: self.buf, spans: &self.spans[index.min(self.spans.len())..] }
     }
 
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + DoubleEndedIterator + use<'a> {
+    /// The first `count` arguments.
+    pub fn first(&self, count: usize) -> Args<'a> {
+        Args { buf: self.buf, spans: &self.spans[..count] }
+    }
+
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + DoubleEndedIterator + Clone + use<'a> {
         let buf = self.buf;
         self.spans.iter().map(move |span| &buf[span.start as usize..(span.start + span.len) as usize])
     }

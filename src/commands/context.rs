@@ -36,6 +36,9 @@ pub enum Note {
     Watched(Watched),
 }
 
+/// Collections of several keys; None where there is no such key.
+pub type Views<'a, T> = SmallVec<[Option<<T as Collection>::View<'a>>; 4]>;
+
 /// The shards at hand, found by key.
 pub struct Keyspace<'a> {
     /// By number; those lent or owned by others are absent.
@@ -178,6 +181,24 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Several collections to be read at once, where they are there, and the reply, which is written meanwhile.
+    pub fn views<T: Collection>(&mut self, keys: Args) -> Result<(Views<'_, T>, &mut Out<'a>), Error> {
+        for (at, key) in keys.iter().enumerate() {
+            self.prefetch(keys, at, 1);
+            self.view::<T>(key)?;
+        }
+        // The fields are borrowed one by one, so that the reply is free.
+        let (shards, db, now_ms) = (&*self.keyspace.shards, self.session.db as usize, self.moment.now_ms);
+        let view = |key: &[u8]| {
+            let number = self.keyspace.sole.unwrap_or_else(|| self.shared.slots.shard(key));
+            let shard = shards[number].as_deref().expect("C1: the command's shards are at hand");
+            let entry = shard.dbs[db].store.find(key)?;
+            entry.expiry().is_none_or(|at_ms| at_ms > now_ms).then(|| entry.view::<T>())?
+        };
+        let views = keys.iter().map(view).collect();
+        Ok((views, &mut self.out))
+    }
+
     /// Lets `change` have a collection and the reply; it answers with its result and whether it changed anything. An absent key
     /// begins empty if `make`, and is None otherwise; what is left empty is deleted.
     #[inline]
@@ -198,6 +219,11 @@ impl<'a> Context<'a> {
     pub fn replace<T: Collection>(&mut self, key: &[u8], collection: T) -> bool {
         let (db, moment) = (self.session.db, self.moment);
         self.shard(key).replace(db, key, collection, &moment)
+    }
+
+    /// Throws a value away that was taken out of the one at `key`; a large one is freed later, in slices.
+    pub fn throw<T: Collection>(&mut self, key: &[u8], collection: T) {
+        self.shard(key).throw(Box::new(collection.into_object()));
     }
 
     /// Up to which sizes collections are packed.

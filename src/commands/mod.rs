@@ -10,6 +10,7 @@ pub mod error;
 pub mod generic;
 pub mod help;
 pub mod server;
+pub mod set;
 pub mod string;
 pub mod syntax;
 pub mod transaction;
@@ -27,6 +28,7 @@ pub const FAMILIES: &[Family] = &[
     Family { group: "generic", table: generic::TABLE },
     Family { group: "connection", table: connection::TABLE },
     Family { group: "server", table: server::TABLE },
+    Family { group: "set", table: set::TABLE },
     Family { group: "transactions", table: transaction::TABLE },
 ];
 

@@ -287,6 +287,11 @@ impl Shard {
         }
     }
 
+    /// Throws a value away that no key holds any more.
+    pub fn throw(&mut self, object: Box<Object>) {
+        self.trash.throw_object(object);
+    }
+
     /// Empties a database at once; its memory goes in slices. Returns how many keys it had.
     pub fn flush(&mut self, db: u16, moment: &Moment) -> usize {
         for key in self.watch.keys_of(db) {

@@ -166,6 +166,22 @@ impl Store {
         self.write(hash, found, Draft { key, payload, kind: Type::String, encoding, expiry, access })
     }
 
+    /// Adds a key with an empty value, as a set has its members; false if it was there.
+    pub fn add_member(&mut self, key: &[u8]) -> bool {
+        let hash = self.hash(key);
+        if self.table.locate(hash, key).is_some() {
+            return false;
+        }
+        let payload = if fits_inline(key.len(), 0, false) {
+            Payload::Inline(b"")
+        } else {
+            Payload::Boxed(Box::new(Object::Bytes(Vec::new())))
+        };
+        let (kind, encoding) = (Type::String, Encoding::Embstr);
+        self.place(hash, None, Draft { key, payload, kind, encoding, expiry: None, access: 0 });
+        true
+    }
+
     /// Lets `change` have the collection of a key, and notes its size, form and encoding afterwards; `scratch` lends memory.
     /// `touch` sees the entry first.
     /// None if there is no such key or it holds another type. A collection that became empty stays: the caller removes it.
@@ -446,6 +462,11 @@ impl Store {
     /// Visits all entries, in no order.
     pub fn for_each(&self, f: &mut dyn FnMut(&Entry)) {
         self.table.for_each(f);
+    }
+
+    /// All entries, in the order of their hashes but for those that found their bucket full.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.table.iter()
     }
 
     /// Checks all invariants, at length.

@@ -822,6 +822,24 @@ impl Table {
         }
     }
 
+    /// All entries, in the order of their buckets; those of the buckets ahead are on their way to the cache meanwhile.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        const BUCKETS_AHEAD: usize = 3;
+        let buckets = || self.firsts().flat_map(|first| self.at(first).buckets());
+        let mut ahead = buckets();
+        let mut fetch = move || {
+            if let Some(bucket) = ahead.next() {
+                bucket.occupied().for_each(|slot| bucket.get(slot).prefetch());
+            }
+        };
+        (0..BUCKETS_AHEAD).for_each(|_| fetch());
+        buckets().flat_map(move |bucket| {
+            fetch();
+            // SAFETY: I2.
+            bucket.occupied().map(move |slot| unsafe { bucket.get(slot).get() })
+        })
+    }
+
     /// Checks all invariants and shows every entry.
     pub fn verify(&self, hasher: &RandomState, mut visit: impl FnMut(&Entry, Packed)) {
         if self.len == 0 {

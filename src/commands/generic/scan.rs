@@ -8,6 +8,7 @@ use crate::base::number::parse_i64;
 use crate::base::{crc, glob};
 use crate::client::Args;
 use crate::shard::store::CURSOR_BITS;
+use crate::shard::{Entry, Store};
 use crate::types::Type;
 
 /// A cursor as C's `strtoull` reads it, so that clients may pad it.
@@ -18,15 +19,25 @@ pub fn parse_cursor(text: &[u8]) -> Option<u64> {
     if digits.starts_with('+') { None } else { digits.parse().ok() }
 }
 
-struct Options<'a> {
+pub struct Options<'a> {
     pattern: Option<&'a [u8]>,
     /// None: no such type, so nothing matches.
     kind: Option<Option<Type>>,
-    count: usize,
+    pub count: usize,
 }
 
 impl<'a> Options<'a> {
-    fn parse(args: Args<'a>) -> Result<Self, Error> {
+    /// Those of SSCAN, which walks over the elements of one key.
+    pub fn of_elements(args: Args<'a>) -> Result<Self, Error> {
+        Self::parse(args, false)
+    }
+
+    /// Whether a name matches the pattern.
+    pub fn matches(&self, name: &[u8]) -> bool {
+        self.pattern.is_none_or(|pattern| glob::matches(pattern, name, false))
+    }
+
+    fn parse(args: Args<'a>, of_keys: bool) -> Result<Self, Error> {
         let mut options = Options { pattern: None, kind: None, count: 10 };
         for at in (0..args.len()).step_by(2) {
             let value = args.get(at + 1).ok_or(Error::SYNTAX)?;
@@ -39,7 +50,7 @@ impl<'a> Options<'a> {
                 () if args.is(at, "match") => {
                     options.pattern = Some(value).filter(|&pattern| pattern != b"*")
                 }
-                () if args.is(at, "type") => options.kind = Some(type_named(value)),
+                () if of_keys && args.is(at, "type") => options.kind = Some(type_named(value)),
                 () => return Err(Error::SYNTAX),
             }
         }
@@ -61,7 +72,7 @@ fn slot_of_pattern(pattern: &[u8]) -> Option<u16> {
 
 pub fn scan(cx: &mut Context, args: Args) -> Result<(), Error> {
     let cursor = parse_cursor(args.at(1)).ok_or(Error::INVALID_CURSOR)?;
-    let options = Options::parse(args.from(2))?;
+    let options = Options::parse(args.from(2), true)?;
     let count = cx.shared.slots.shard_count();
     let number = cursor_shard(args).min(count - 1);
     let only = options.pattern.and_then(slot_of_pattern).map(|slot| cx.shared.slots.shard_of_slot(slot));
@@ -99,12 +110,27 @@ fn walk(cx: &mut Context, number: usize, place: u64, options: &Options, found: &
             let expired = entry.expiry().is_some_and(|at_ms| at_ms <= now_ms);
             if !expired
                 && options.kind.is_none_or(|kind| kind == Some(entry.kind()))
-                && options.pattern.is_none_or(|pattern| glob::matches(pattern, entry.key(), false))
+                && options.matches(entry.key())
             {
                 found.push(entry.key().into());
             }
         });
         if place == 0 || visited >= options.count {
+            break;
+        }
+    }
+    place
+}
+
+/// Visits about `count` elements of a large collection. Returns the place to go on from, 0 at the end.
+pub fn walk_elements(table: &Store, place: u64, count: usize, visit: &mut dyn FnMut(&Entry)) -> u64 {
+    let (mut place, mut visited) = (place & ((1 << CURSOR_BITS) - 1), 0);
+    for _ in 0..count.saturating_mul(10) {
+        place = table.scan(place, &mut |entry| {
+            visited += 1;
+            visit(entry);
+        });
+        if place == 0 || visited >= count {
             break;
         }
     }
