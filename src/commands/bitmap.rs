@@ -56,7 +56,11 @@ fn with_string<R>(cx: &mut Context, key: &[u8], look: impl FnOnce(&[u8]) -> R) -
 
 /// The string at `key`, filled with zeros up to `len` bytes and labelled raw, to be changed in place; it is made if missing.
 /// The flag: it grew. Say `Context::changed` if it did or if anything else changes.
-fn enlarge<'c>(cx: &'c mut Context, key: &[u8], len: usize) -> Result<(&'c mut [u8], bool), Error> {
+pub(super) fn enlarge<'c>(
+    cx: &'c mut Context,
+    key: &[u8],
+    len: usize,
+) -> Result<(&'c mut [u8], bool), Error> {
     let (old, in_place) = match cx.edit(key) {
         Some(entry) => {
             let old = with_bytes(string(entry)?, <[u8]>::len);

@@ -9,6 +9,7 @@ pub mod context;
 pub mod error;
 pub mod generic;
 pub mod help;
+pub mod hyperloglog;
 pub mod server;
 pub mod set;
 pub mod string;
@@ -25,6 +26,7 @@ use crate::client::Args;
 pub const FAMILIES: &[Family] = &[
     Family { group: "string", table: string::TABLE },
     Family { group: "bitmap", table: bitmap::TABLE },
+    Family { group: "hyperloglog", table: hyperloglog::TABLE },
     Family { group: "generic", table: generic::TABLE },
     Family { group: "connection", table: connection::TABLE },
     Family { group: "server", table: server::TABLE },

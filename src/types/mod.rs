@@ -8,6 +8,7 @@
 pub mod collection;
 pub mod entry;
 pub mod hash;
+pub mod hyperloglog;
 pub mod intset;
 pub mod list;
 pub mod listpack;
