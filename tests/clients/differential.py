@@ -704,14 +704,14 @@ def main():
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--commands", type=int, default=20000)
     parser.add_argument("--cores", default="3", help="as the option `cores` of the server takes it")
-    parser.add_argument("--server", default=str(ROOT / "target/fast/ringfort"))
+    parser.add_argument("--server", type=Path, default=ROOT / "target/release/ringfort")
     parser.add_argument("--families", help="of the traffic file, separated by commas; default: all")
     parser.add_argument("--reference", help="another server's binary")
     options = parser.parse_args()
     servers = []
     with tempfile.TemporaryDirectory() as directory:
         try:
-            servers.append(Server([options.server, "--cores", options.cores], directory))
+            servers.append(Server([str(options.server.resolve()), "--cores", options.cores], directory))
             servers.append(Server(reference_argv(options.reference), directory))
             comparison = Comparison(options, [server.port for server in servers])
             sent = comparison.run()
