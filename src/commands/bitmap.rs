@@ -122,11 +122,13 @@ impl Range {
         if args.len() > 3 {
             return Err(Error::SYNTAX);
         }
-        let (start, end) = (number(0)?.unwrap_or(0), number(1)?);
+        let start = number(0)?.unwrap_or(0);
+        // The unit is looked at before the end.
         let in_bits = args.len() == 3 && args.is(2, "BIT");
         if args.len() == 3 && !in_bits && !args.is(2, "BYTE") {
             return Err(Error::SYNTAX);
         }
+        let end = number(1)?;
         Ok(Range { start, end, in_bits })
     }
 

@@ -33,7 +33,9 @@ fn counts_and_positions() {
         "BITCOUNT m => 0 | BITCOUNT m x => -ERR value is not an integer or out of range | SET k foobar => OK | BITCOUNT k 0 1 X => -ERR syntax error | BITCOUNT k 0 1 BIT 3 => -ERR syntax error",
     );
     check("SET n 12345 => OK | BITCOUNT n => 17 | BITPOS n 1 => 2");
-    check("BITPOS m 0 => 0 | BITPOS m 1 => -1 | SET e \"\" => OK | BITPOS e 0 => -1 | BITPOS e 1 => -1");
+    check(
+        "BITCOUNT m 1 x no => -ERR syntax error | BITCOUNT m x 1 no => -ERR value is not an integer or out of range | BITPOS m 0 => 0 | BITPOS m 1 => -1 | SET e \"\" => OK | BITPOS e 0 => -1 | BITPOS e 1 => -1",
+    );
     check(
         "SET k \"\\xff\\xff\" => OK | BITPOS k 0 => 16 | BITPOS k 0 1 => 16 | BITPOS k 0 0 -1 => -1 | BITPOS k 0 2 => -1 | BITPOS k 1 9 -1 BIT => 9",
     );
