@@ -1,7 +1,7 @@
 //! Keys whatever they hold: DEL, EXISTS, EXPIRE, RENAME, SCAN, DUMP and their family.
 
 mod dump;
-mod expire;
+pub mod expire;
 mod move_key;
 mod object;
 pub mod scan;

@@ -8,6 +8,7 @@ pub mod connection;
 pub mod context;
 pub mod error;
 pub mod generic;
+pub mod hash;
 pub mod help;
 pub mod hyperloglog;
 pub mod server;
@@ -28,6 +29,7 @@ pub const FAMILIES: &[Family] = &[
     Family { group: "bitmap", table: bitmap::TABLE },
     Family { group: "hyperloglog", table: hyperloglog::TABLE },
     Family { group: "generic", table: generic::TABLE },
+    Family { group: "hash", table: hash::TABLE },
     Family { group: "connection", table: connection::TABLE },
     Family { group: "server", table: server::TABLE },
     Family { group: "set", table: set::TABLE },

@@ -34,4 +34,9 @@ pub trait Collection: Sized {
     fn duplicate(&self) -> Self;
     /// Frees about so many elements of a collection that is thrown away; true when nothing large is left.
     fn free_slice(&mut self, elements_max: usize) -> bool;
+    /// Unix ms of the next expiry within the collection, or earlier; None if nothing in it expires.
+    #[inline]
+    fn next_expiry(&self) -> Option<i64> {
+        None
+    }
 }

@@ -154,6 +154,11 @@ impl Object {
         size_of::<Object>() + each_type!(self, it => it.bytes_allocated(), bytes => bytes.capacity())
     }
 
+    /// See `Collection::next_expiry`.
+    pub fn next_expiry(&self) -> Option<i64> {
+        each_type!(self, it => it.next_expiry(), _bytes => None)
+    }
+
     /// A string's bytes, or a packed collection's, as an object.
     pub fn from_packed(kind: Type, encoding: Encoding, bytes: Vec<u8>) -> Object {
         match kind {

@@ -74,6 +74,18 @@ class Draw:
             return self.rng.choice(["", "f" * 64, "f" * 65, "7", "-12", "1000000", "\x00\xff"])
         return f"f{self.rng.randrange(12)}"
 
+    def fieldlist(self):
+        """A count and so many fields."""
+        fields = [self.field() for _ in range(self.rng.randint(1, 4))]
+        return [self.counted(len(fields)), *fields]
+
+    def fieldpairs(self):
+        pairs = [(self.field(), self.value()) for _ in range(self.rng.randint(1, 3))]
+        return [self.counted(len(pairs)), *(word for pair in pairs for word in pair)]
+
+    def counted(self, count):
+        return str(count) if self.rng.random() < 0.95 else self.rng.choice(["0", "-1", "9", "x", str(2**63 - 1), ""])
+
     def member(self):
         kind = self.rng.randrange(10)
         if kind < 4:
@@ -390,7 +402,7 @@ EXPLAINED = [
     (r"Command not allowed inside a transaction \| ERR Command '.*' not allowed inside a transaction",
      "Valkey names the command"),
 ]
-TIMES = {"ttl": 1, "expiretime": 1, "pttl": 3000, "pexpiretime": 3000, "object": 2}
+TIMES = {"httl": 1, "hexpiretime": 1, "hpttl": 3000, "hpexpiretime": 3000, "ttl": 1, "expiretime": 1, "pttl": 3000, "pexpiretime": 3000, "object": 2}
 # Replies that are not the same from one server to the next. One call of SCAN is not, a whole walk (SCAN WHOLE) is.
 TYPE_ONLY = {"client id", "client info", "client list", "randomkey", "scan"}
 TYPE_ONLY |= {"srandmember", "hrandfield", "zrandmember", "hscan", "sscan", "zscan"}
@@ -431,10 +443,16 @@ def same(args, ours, theirs):
             return sorted(pairs(ours[1])) == sorted(pairs(theirs[1]))
         tolerance = TIMES.get(args[0].lower())
         if tolerance and ours[0] == ":":
-            return (ours[1] < 0) == (theirs[1] < 0) and abs(ours[1] - theirs[1]) <= tolerance
+            return near(ours, theirs, tolerance)
+        if tolerance and ours[0] == "*":
+            return len(ours[1]) == len(theirs[1]) and all(near(*two, tolerance) for two in zip(ours[1], theirs[1]))
         if name == "hello" and ours[0] in "*%":
             return same_greeting(ours[1], theirs[1])
     return ours == theirs
+
+
+def near(ours, theirs, tolerance):
+    return (ours[1] < 0) == (theirs[1] < 0) and abs(ours[1] - theirs[1]) <= tolerance
 
 
 def pairs(items):

@@ -8,7 +8,7 @@ use crate::client::Args;
 
 /// NX, XX, GT, LT: under which expiry that a key has now the new one is set.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-struct Conditions {
+pub struct Conditions {
     missing: bool,
     present: bool,
     later: bool,
@@ -16,7 +16,7 @@ struct Conditions {
 }
 
 impl Conditions {
-    fn parse(args: Args) -> Result<Self, Error> {
+    pub fn parse(args: Args) -> Result<Self, Error> {
         let mut wanted = Conditions::default();
         for at in 0..args.len() {
             match () {
@@ -40,7 +40,7 @@ impl Conditions {
     }
 
     /// Whether an expiry at `new_ms` may replace `old`. A key without one lives forever.
-    fn allow(self, old: Option<i64>, new_ms: i64) -> bool {
+    pub fn allow(self, old: Option<i64>, new_ms: i64) -> bool {
         match old {
             Some(old_ms) => {
                 !(self.missing || self.later && new_ms <= old_ms || self.earlier && new_ms >= old_ms)

@@ -1,0 +1,196 @@
+//! Fields with more than one thing done to them: HGETEX, HSETEX, HGETDEL.
+
+use super::super::{Context, Error};
+use super::expiry::{fields_at_two, fields_from, find_fields, unix_ms, wrong_count};
+use super::reply_value;
+use crate::client::Args;
+use crate::types::hash::{HashView, Lifetime};
+use crate::types::{Collection, Hash};
+
+/// What becomes of the expiry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Expiry<'a> {
+    None,
+    Keep,
+    Persist,
+    /// A time, in units of so many ms, from now on or since the beginning of unix time.
+    Time { text: &'a [u8], unit_ms: i64, absolute: bool },
+}
+
+/// What there has to be for HSETEX to set anything.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+struct Conditions {
+    key_missing: bool,
+    key_exists: bool,
+    fields_missing: bool,
+    fields_exist: bool,
+}
+
+struct Options<'a> {
+    expiry: Expiry<'a>,
+    wanted: Conditions,
+}
+
+impl<'a> Options<'a> {
+    /// Parses `args`, which hold nothing but options: those of HSETEX if `setting`, of HGETEX otherwise.
+    fn parse(args: Args<'a>, setting: bool) -> Result<Self, Error> {
+        let mut options = Options { expiry: Expiry::None, wanted: Conditions::default() };
+        let mut at = 0;
+        while at < args.len() {
+            let wanted = &mut options.wanted;
+            match () {
+                () if setting && args.is(at, "nx") => wanted.key_missing = true,
+                () if setting && args.is(at, "xx") => wanted.key_exists = true,
+                () if setting && args.is(at, "fnx") => wanted.fields_missing = true,
+                () if setting && args.is(at, "fxx") => wanted.fields_exist = true,
+                () => {
+                    let expiry = expiry_at(args, at, setting).ok_or(Error::SYNTAX)?;
+                    let same = std::mem::discriminant(&options.expiry) == std::mem::discriminant(&expiry);
+                    if !(options.expiry == Expiry::None || same && same_word(options.expiry, expiry)) {
+                        return Err(Error::SYNTAX);
+                    }
+                    at += matches!(expiry, Expiry::Time { .. }) as usize;
+                    options.expiry = expiry;
+                }
+            }
+            at += 1;
+        }
+        let wanted = options.wanted;
+        if wanted.key_missing && wanted.key_exists || wanted.fields_missing && wanted.fields_exist {
+            return Err(Error::SYNTAX);
+        }
+        Ok(options)
+    }
+
+    /// The expiry as unix ms, if one was given. `name` is the command's, for the error.
+    fn expiry_ms(&self, now_ms: i64, name: &str) -> Result<Option<i64>, Error> {
+        let Expiry::Time { text, unit_ms, absolute } = self.expiry else { return Ok(None) };
+        unix_ms(text, if absolute { 0 } else { now_ms }, unit_ms, name).map(Some)
+    }
+}
+
+fn expiry_at<'a>(args: Args<'a>, at: usize, setting: bool) -> Option<Expiry<'a>> {
+    let time = |unit_ms, absolute| Some(Expiry::Time { text: args.get(at + 1)?, unit_ms, absolute });
+    match () {
+        () if setting && args.is(at, "keepttl") => Some(Expiry::Keep),
+        () if !setting && args.is(at, "persist") => Some(Expiry::Persist),
+        () if args.is(at, "ex") => time(1000, false),
+        () if args.is(at, "px") => time(1, false),
+        () if args.is(at, "exat") => time(1000, true),
+        () if args.is(at, "pxat") => time(1, true),
+        () => None,
+    }
+}
+
+/// The same option given twice is no conflict.
+fn same_word(old: Expiry, new: Expiry) -> bool {
+    let word = |expiry| match expiry {
+        Expiry::Time { unit_ms, absolute, .. } => Some((unit_ms, absolute)),
+        _ => None,
+    };
+    word(old) == word(new)
+}
+
+pub fn hgetex(cx: &mut Context, args: Args) -> Result<(), Error> {
+    let end = find_fields(args, 2)?;
+    let options = Options::parse(args.first(end).from(2), false)?;
+    let fields = fields_from(args, end, 1)?;
+    let now_ms = cx.now_ms();
+    let key = args.at(1);
+    // A key of another type is noticed before a bad time.
+    cx.view::<Hash>(key)?;
+    let expiry = options.expiry_ms(now_ms, "hgetex")?;
+    let there = cx.change(key, false, |hash: &mut Hash, out| {
+        let mut changed = false;
+        out.array(fields.len());
+        for field in fields.iter() {
+            reply_value(out, Some(hash.view()), field, now_ms);
+            let Some(old) = hash.view().expiry(field, now_ms) else { continue };
+            match expiry {
+                Some(at_ms) if at_ms <= now_ms => drop(hash.remove(field, now_ms)),
+                Some(at_ms) => hash.set_expiry(field, Some(at_ms)),
+                None if options.expiry == Expiry::Persist && old.is_some() => hash.set_expiry(field, None),
+                None => continue,
+            }
+            changed = true;
+        }
+        ((), changed)
+    })?;
+    if there.is_none() {
+        reply_nulls(cx, fields.len());
+    }
+    Ok(())
+}
+
+fn reply_nulls(cx: &mut Context, count: usize) {
+    cx.out.array(count);
+    (0..count).for_each(|_| cx.out.null());
+}
+
+pub fn hgetdel(cx: &mut Context, args: Args) -> Result<(), Error> {
+    let fields = fields_at_two(args, wrong_count())?;
+    let now_ms = cx.now_ms();
+    let there = cx.change(args.at(1), false, |hash: &mut Hash, out| {
+        let mut changed = false;
+        out.array(fields.len());
+        for field in fields.iter() {
+            reply_value(out, Some(hash.view()), field, now_ms);
+            changed |= hash.remove(field, now_ms);
+        }
+        ((), changed)
+    })?;
+    if there.is_none() {
+        reply_nulls(cx, fields.len());
+    }
+    Ok(())
+}
+
+pub fn hsetex(cx: &mut Context, args: Args) -> Result<(), Error> {
+    let end = find_fields(args, 2)?;
+    let options = Options::parse(args.first(end).from(2), true)?;
+    let pairs = fields_from(args, end, 2)?;
+    let (limits, now_ms) = (cx.limits(), cx.now_ms());
+    let key = args.at(1);
+    let view = cx.view::<Hash>(key)?.0;
+    let wanted = options.wanted;
+    // What is wanted of the key is looked at before the time is read, what is wanted of the fields after it.
+    let key_fits = wanted.key_fits(view.is_some());
+    let fields_fit = key_fits && wanted.fields_fit(view, pairs, now_ms);
+    let expiry = if key_fits { options.expiry_ms(now_ms, "hsetex")? } else { None };
+    if !fields_fit {
+        cx.out.integer(0);
+        return Ok(());
+    }
+    let lifetime = match expiry {
+        Some(at_ms) => Lifetime::Until(at_ms),
+        None if options.expiry == Expiry::Keep => Lifetime::Keep,
+        None => Lifetime::Forever,
+    };
+    cx.change(key, true, |hash: &mut Hash, _| {
+        let mut changed = false;
+        for at in (0..pairs.len()).step_by(2) {
+            let (field, value) = (pairs.at(at), pairs.at(at + 1));
+            if expiry.is_some_and(|at_ms| at_ms <= now_ms) {
+                changed |= hash.remove(field, now_ms);
+            } else {
+                hash.set(field, value, lifetime, now_ms, &limits);
+                changed = true;
+            }
+        }
+        ((), changed)
+    })?;
+    cx.out.integer(1);
+    Ok(())
+}
+
+impl Conditions {
+    fn key_fits(self, is_there: bool) -> bool {
+        if is_there { !self.key_missing } else { !self.key_exists }
+    }
+
+    fn fields_fit(self, view: Option<HashView>, pairs: Args, now_ms: i64) -> bool {
+        let mut fields = (0..pairs.len()).step_by(2).map(|at| pairs.at(at));
+        let is_there = |field: &[u8]| view.is_some_and(|view| view.get(field, now_ms).is_some());
+        !(self.fields_missing && fields.clone().any(is_there) || self.fields_exist && !fields.all(is_there))
+    }
+}

@@ -1,0 +1,146 @@
+//! HRANDFIELD: one field, so many distinct ones, or so many drawn one by one.
+
+use std::collections::HashSet;
+
+use super::super::{Context, Error};
+use super::reply_element;
+use crate::base::number::parse_i64;
+use crate::base::rng::Rng;
+use crate::client::Args;
+use crate::resp::Out;
+use crate::types::Hash;
+use crate::types::hash::HashView;
+use crate::types::listpack::{self, Element};
+
+/// Fields drawn one by one may be any number; a reply does not grow beyond this.
+const REPLY_BYTES_MAX: usize = 1 << 30;
+
+pub fn hrandfield(cx: &mut Context, args: Args) -> Result<(), Error> {
+    let now_ms = cx.now_ms();
+    let mut rng = Rng::seeded(cx.rng.next_u64());
+    if args.len() == 2 {
+        let (view, out) = cx.view::<Hash>(args.at(1))?;
+        match view.and_then(|view| view.random(now_ms, |bound| rng.below(bound))) {
+            Some((field, _)) => reply_element(out, field),
+            None => out.null(),
+        }
+        return Ok(());
+    }
+    let count = parse_i64(args.at(2)).ok_or(Error::NOT_AN_INTEGER)?;
+    if count == i64::MIN {
+        let text = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
+        return Err(Error::new(text));
+    }
+    let values = args.is(3, "withvalues");
+    if args.len() > 4 || (args.len() == 4 && !values) {
+        return Err(Error::SYNTAX);
+    }
+    if values && !(-i64::MAX / 2..=i64::MAX / 2).contains(&count) {
+        return Err(Error::VALUE_OUT_OF_RANGE);
+    }
+    let (view, out) = cx.view::<Hash>(args.at(1))?;
+    let Some(view) = view else {
+        out.array(0);
+        return Ok(());
+    };
+    let mut reply = Reply { out, values };
+    let wanted = count.unsigned_abs() as usize;
+    if count < 0 {
+        return draw(&mut reply, view, wanted, now_ms, &mut rng);
+    }
+    distinct(&mut reply, view, wanted, now_ms, &mut rng);
+    Ok(())
+}
+
+/// Writes fields, with their values if asked for: in pairs in RESP3.
+struct Reply<'a, 'b> {
+    out: &'a mut Out<'b>,
+    values: bool,
+}
+
+impl Reply<'_, '_> {
+    fn header(&mut self, fields: usize) {
+        self.out.array(if self.values && !self.out.resp3 { fields * 2 } else { fields });
+    }
+
+    fn field(&mut self, field: Element, value: Element) {
+        if !self.values {
+            return reply_element(self.out, field);
+        }
+        if self.out.resp3 {
+            self.out.array(2);
+        }
+        reply_element(self.out, field);
+        reply_element(self.out, value);
+    }
+}
+
+/// Writes `wanted` fields, each drawn from all.
+fn draw(
+    reply: &mut Reply,
+    view: HashView,
+    wanted: usize,
+    now_ms: i64,
+    rng: &mut Rng,
+) -> Result<(), Error> {
+    let start = reply.out.buf.len();
+    if view.len_alive(now_ms) == 0 {
+        reply.header(0);
+        return Ok(());
+    }
+    reply.header(wanted);
+    let places = packed_places(view);
+    for _ in 0..wanted {
+        match (view, &places[..]) {
+            (HashView::Packed(pack), [_, ..]) => {
+                let place = places[rng.below(places.len() as u64) as usize];
+                let value = listpack::next(pack, place).expect("each field has a value");
+                reply.field(listpack::get(pack, place), listpack::get(pack, value));
+            }
+            _ => {
+                let (field, value) =
+                    view.random(now_ms, |bound| rng.below(bound)).expect("some are alive");
+                reply.field(field, value);
+            }
+        }
+        if reply.out.buf.len() - start > REPLY_BYTES_MAX {
+            reply.out.buf.truncate(start);
+            return Err(Error::VALUE_OUT_OF_RANGE);
+        }
+    }
+    Ok(())
+}
+
+/// Where the fields of a packed hash are.
+fn packed_places(view: HashView) -> Vec<listpack::Place> {
+    let HashView::Packed(pack) = view else { return Vec::new() };
+    let second = |&place: &listpack::Place| listpack::next(pack, listpack::next(pack, place)?);
+    std::iter::successors(listpack::first(pack), second).collect()
+}
+
+/// Writes `wanted` fields, none twice, or all that there are.
+fn distinct(reply: &mut Reply, view: HashView, wanted: usize, now_ms: i64, rng: &mut Rng) {
+    let alive = view.len_alive(now_ms);
+    let mut wanted = wanted.min(alive);
+    reply.header(wanted);
+    // With few of many, the same field seldom comes twice.
+    if matches!(view, HashView::Table(_)) && wanted.saturating_mul(3) < alive {
+        let mut seen: HashSet<Vec<u8>> = HashSet::with_capacity(wanted);
+        while seen.len() < wanted {
+            let (field, value) = view.random(now_ms, |bound| rng.below(bound)).expect("some are alive");
+            if seen.insert(field.to_vec()) {
+                reply.field(field, value);
+            }
+        }
+        return;
+    }
+    // Each of the `left` fields to come is one of the `wanted` with the same chance.
+    let mut left = alive as u64;
+    view.for_each(now_ms, |field, value| {
+        if wanted > 0 && rng.below(left) < wanted as u64 {
+            reply.field(field, value);
+            wanted -= 1;
+        }
+        left -= 1;
+    });
+}
