@@ -215,7 +215,11 @@ impl<'a> HashView<'a> {
     }
 
     /// A field by chance, all about equally likely; None if all are overdue. A packed hash walks to it.
-    pub fn random(self, now_ms: i64, mut below: impl FnMut(u64) -> u64) -> Option<(Element<'a>, Element<'a>)> {
+    pub fn random(
+        self,
+        now_ms: i64,
+        mut below: impl FnMut(u64) -> u64,
+    ) -> Option<(Element<'a>, Element<'a>)> {
         match self {
             HashView::Packed(pack) => {
                 let index = below(self.len() as u64) as i64;

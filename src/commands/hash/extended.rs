@@ -14,7 +14,11 @@ enum Expiry<'a> {
     Keep,
     Persist,
     /// A time, in units of so many ms, from now on or since the beginning of unix time.
-    Time { text: &'a [u8], unit_ms: i64, absolute: bool },
+    Time {
+        text: &'a [u8],
+        unit_ms: i64,
+        absolute: bool,
+    },
 }
 
 /// What there has to be for HSETEX to set anything.

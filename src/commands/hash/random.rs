@@ -28,7 +28,8 @@ pub fn hrandfield(cx: &mut Context, args: Args) -> Result<(), Error> {
     }
     let count = parse_i64(args.at(2)).ok_or(Error::NOT_AN_INTEGER)?;
     if count == i64::MIN {
-        let text = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
+        let text =
+            "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
         return Err(Error::new(text));
     }
     let values = args.is(3, "withvalues");
@@ -76,13 +77,7 @@ impl Reply<'_, '_> {
 }
 
 /// Writes `wanted` fields, each drawn from all.
-fn draw(
-    reply: &mut Reply,
-    view: HashView,
-    wanted: usize,
-    now_ms: i64,
-    rng: &mut Rng,
-) -> Result<(), Error> {
+fn draw(reply: &mut Reply, view: HashView, wanted: usize, now_ms: i64, rng: &mut Rng) -> Result<(), Error> {
     let start = reply.out.buf.len();
     if view.len_alive(now_ms) == 0 {
         reply.header(0);
@@ -98,8 +93,7 @@ fn draw(
                 reply.field(listpack::get(pack, place), listpack::get(pack, value));
             }
             _ => {
-                let (field, value) =
-                    view.random(now_ms, |bound| rng.below(bound)).expect("some are alive");
+                let (field, value) = view.random(now_ms, |bound| rng.below(bound)).expect("some are alive");
                 reply.field(field, value);
             }
         }

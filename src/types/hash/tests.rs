@@ -56,7 +56,11 @@ fn text(number: u8) -> Vec<u8> {
 }
 
 fn field_named(number: u8) -> Vec<u8> {
-    if number.is_multiple_of(3) { number.to_string().into_bytes() } else { format!("field{number}").into_bytes() }
+    if number.is_multiple_of(3) {
+        number.to_string().into_bytes()
+    } else {
+        format!("field{number}").into_bytes()
+    }
 }
 
 type Model = BTreeMap<Vec<u8>, (Vec<u8>, Option<i64>)>;
