@@ -16,6 +16,7 @@ pub mod set;
 pub mod string;
 pub mod syntax;
 pub mod transaction;
+pub mod zset;
 
 pub use command::{Command, Family, Find, KeySpec, Registry, Route, flags};
 pub use context::{Context, Keyspace, Note, Signal};
@@ -31,6 +32,7 @@ pub const FAMILIES: &[Family] = &[
     Family { group: "generic", table: generic::TABLE },
     Family { group: "hash", table: hash::TABLE },
     Family { group: "connection", table: connection::TABLE },
+    Family { group: "sorted-set", table: zset::TABLE },
     Family { group: "server", table: server::TABLE },
     Family { group: "set", table: set::TABLE },
     Family { group: "transactions", table: transaction::TABLE },

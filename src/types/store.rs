@@ -22,6 +22,7 @@ use super::slab::Slab;
 pub use super::table::CURSOR_BITS;
 use super::table::{Place, Table, hash_key};
 use ahash::RandomState;
+use std::ptr::NonNull;
 
 /// What unmapping one region of the slab costs, in entries.
 const REGION_COST: usize = 256;
@@ -45,6 +46,18 @@ pub enum Owned {
     Int(i64),
     Bytes(Vec<u8>),
     Object(Box<Object>),
+}
+
+/// Where an entry is, in one word. Whoever keeps it vouches that the entry is still there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handle(pub u64);
+
+impl Handle {
+    /// Asks the processor to fetch the entry.
+    #[inline]
+    pub fn prefetch(self) {
+        Packed(self.0).prefetch_key();
+    }
 }
 
 /// A hash table from keys to values.
@@ -264,6 +277,44 @@ impl Store {
         let (payload, encoding) = (Payload::Int(value), Encoding::Int);
         let found = self.table.locate(hash, key);
         self.write(hash, found, Draft { key, payload, kind: Type::String, encoding, expiry, access })
+    }
+
+    /// Sets a key that is absent to an integer; where its entry is.
+    pub fn add_int(&mut self, hash: u64, key: &[u8], value: i64) -> Handle {
+        debug_assert!(self.find_hashed(hash, key).is_none(), "add_int is for absent keys");
+        let (payload, encoding) = (Payload::Int(value), Encoding::Int);
+        let draft = Draft { key, payload, kind: Type::String, encoding, expiry: None, access: 0 };
+        Handle(self.place(hash, None, draft).as_ptr().expose_provenance() as u64)
+    }
+
+    /// Where an entry is. It stays there until its key is removed, or is set to a value of another size.
+    pub fn handle(entry: &Entry) -> Handle {
+        Handle(std::ptr::from_ref(entry).cast::<u8>().expose_provenance() as u64)
+    }
+
+    /// The entry of a handle.
+    ///
+    /// # Safety
+    /// The handle came from this store, and its entry has not moved or gone since (see `handle`).
+    #[inline]
+    pub unsafe fn by_handle(&self, handle: Handle) -> &Entry {
+        // SAFETY: the caller's promise makes it an address of I1; I2.
+        unsafe { Packed(handle.0).get() }
+    }
+
+    /// Removes the key of an entry.
+    ///
+    /// # Safety
+    /// As for `by_handle`.
+    pub unsafe fn remove_by_handle(&mut self, handle: Handle) {
+        // SAFETY: the caller's promise; the key is read until the entry is found, and the slot freed afterwards.
+        let key = unsafe { Packed(handle.0).get() }.key();
+        let hash = self.hash(key);
+        let (place, packed) = self.table.locate(hash, key).expect("the handle's entry is in this store");
+        self.table.remove(&mut self.slab, &self.hasher, place);
+        let (_, bytes) = self.strip(packed, |_| Owned::Forgotten);
+        // SAFETY: I1: it is in the table no more.
+        unsafe { self.slab.free(packed.slot(), bytes) };
     }
 
     /// Sets a key to an object.
@@ -508,7 +559,7 @@ impl Store {
     }
 
     /// Writes an entry to a new slot, and its address to the table.
-    fn place(&mut self, hash: u64, place: Option<Place>, draft: Draft) {
+    fn place(&mut self, hash: u64, place: Option<Place>, draft: Draft) -> NonNull<u8> {
         let (expires, loose) = (draft.expiry.is_some(), self.is_loose(&draft));
         self.objects += draft.accounted();
         let slot = self.slab.alloc(draft.bytes());
@@ -519,6 +570,7 @@ impl Store {
             Some(place) => self.table.replace(place, packed),
             None => self.table.insert(&mut self.slab, &self.hasher, hash, packed),
         }
+        slot
     }
 
     /// Whether freeing the entry takes more than discarding the slab's regions.

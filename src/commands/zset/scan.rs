@@ -1,0 +1,115 @@
+//! ZSCAN: a walk over the members of one set.
+//!
+//! The cursor is the place in the table of a large set. A packed set is returned as a whole, whatever the count.
+
+use super::super::generic::scan::parse_cursor;
+use super::super::{Context, Error};
+use super::write_element;
+use crate::base::glob;
+use crate::base::number::{parse_i64, write_f64};
+use crate::client::Args;
+use crate::types::Zset;
+use crate::types::listpack::Element;
+use crate::types::zset::ZsetView;
+
+struct Options<'a> {
+    pattern: Option<&'a [u8]>,
+    count: usize,
+    scores: bool,
+}
+
+impl<'a> Options<'a> {
+    fn parse(args: Args<'a>) -> Result<Self, Error> {
+        let mut options = Options { pattern: None, count: 10, scores: true };
+        let mut at = 0;
+        while at < args.len() {
+            match (args.get(at + 1), ()) {
+                (Some(count), ()) if args.is(at, "count") => {
+                    let count = parse_i64(count).ok_or(Error::NOT_AN_INTEGER)?;
+                    options.count =
+                        usize::try_from(count).ok().filter(|&count| count > 0).ok_or(Error::SYNTAX)?;
+                    at += 1;
+                }
+                (Some(pattern), ()) if args.is(at, "match") => {
+                    options.pattern = Some(pattern).filter(|&pattern| pattern != b"*");
+                    at += 1;
+                }
+                (_, ()) if args.is(at, "noscores") => options.scores = false,
+                (_, ()) if args.is(at, "novalues") => {
+                    return Err(Error::new("ERR NOVALUES option can only be used in HSCAN"));
+                }
+                _ => return Err(Error::SYNTAX),
+            }
+            at += 1;
+        }
+        Ok(options)
+    }
+
+    fn wants(&self, member: Element) -> bool {
+        self.pattern.is_none_or(|pattern| member.with(|member| glob::matches(pattern, member, false)))
+    }
+}
+
+pub fn zscan(cx: &mut Context, args: Args) -> Result<(), Error> {
+    let cursor = parse_cursor(args.at(2)).ok_or(Error::INVALID_CURSOR)?;
+    let (view, out) = cx.view::<Zset>(args.at(1))?;
+    let Some(view) = view else {
+        out.array(2);
+        out.bulk(b"0");
+        out.array(0);
+        return Ok(());
+    };
+    let options = Options::parse(args.from(3))?;
+    let header = out.buf.len();
+    let mut text = Vec::with_capacity(32);
+    let (mut visited, mut found) = (0, 0);
+    let mut visit = |member: Element, score: f64| {
+        visited += 1;
+        if options.wants(member) {
+            write_element(out, member);
+            found += 1;
+            if options.scores {
+                text.clear();
+                write_score(&mut text, score, view);
+                out.bulk(&text);
+                found += 1;
+            }
+        }
+        visited
+    };
+    let mut next = cursor;
+    // A sparse table has many empty buckets; a call is bounded all the same.
+    for _ in 0..options.count.saturating_mul(10) {
+        let mut visited = 0;
+        next = view.scan(next, &mut |member, score| visited = visit(member, score));
+        if next == 0 || visited >= options.count {
+            break;
+        }
+    }
+    let head = format!("*2\r\n${}\r\n{next}\r\n*{found}\r\n", next.to_string().len());
+    out.buf.splice(header..header, head.bytes());
+    Ok(())
+}
+
+/// A score as ZSCAN replies it: as a listpack has it, or with the 17 digits that C's `%.17g` prints.
+fn write_score(into: &mut Vec<u8>, score: f64, view: ZsetView) {
+    if matches!(view, ZsetView::Packed(_)) || !score.is_finite() || score == 0.0 {
+        return write_f64(into, score);
+    }
+    let text = format!("{score:.16e}");
+    let (mantissa, exponent) = text.split_once('e').expect("this notation has an exponent");
+    let exponent: i32 = exponent.parse().expect("it is an integer");
+    if !(-4..17).contains(&exponent) {
+        into.extend_from_slice(trimmed(mantissa).as_bytes());
+        let sign = if exponent < 0 { '-' } else { '+' };
+        into.extend_from_slice(format!("e{sign}{:02}", exponent.abs()).as_bytes());
+    } else {
+        let decimals = (16 - exponent) as usize;
+        into.extend_from_slice(trimmed(&format!("{score:.decimals$}")).as_bytes());
+    }
+}
+
+/// Without zeros at the end of a fraction.
+fn trimmed(text: &str) -> &str {
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
+}
