@@ -302,7 +302,7 @@ impl Collection for Zset {
     fn is_empty(&self) -> bool {
         match self {
             Zset::Packed(bytes) => listpack::is_empty(bytes),
-            Zset::Tree(sorted) => sorted.len() == 0,
+            Zset::Tree(sorted) => sorted.is_empty(),
         }
     }
 

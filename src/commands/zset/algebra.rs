@@ -136,6 +136,8 @@ impl Options {
     }
 }
 
+type Keys<'a> = SmallVec<[&'a [u8]; 8]>;
+
 /// The keys behind argument `at`, which says how many there are, and the arguments behind them. Each key is looked up: they
 /// are sets of some kind, or absent.
 fn input_keys<'a>(
@@ -143,14 +145,14 @@ fn input_keys<'a>(
     args: Args<'a>,
     at: usize,
     name: &str,
-) -> Result<(SmallVec<[&'a [u8]; 8]>, Args<'a>), Error> {
+) -> Result<(Keys<'a>, Args<'a>), Error> {
     let count = parse_i64(args.at(at)).ok_or(Error::NOT_AN_INTEGER)?;
     if count < 1 {
         return Err(Error::new(format!("ERR at least 1 input key is needed for '{name}' command")));
     }
     let rest = args.from(at + 1);
     let count = usize::try_from(count).ok().filter(|&count| count <= rest.len()).ok_or(Error::SYNTAX)?;
-    let keys: SmallVec<[&[u8]; 8]> = rest.iter().take(count).collect();
+    let keys: Keys = rest.iter().take(count).collect();
     for key in &keys {
         match cx.read(key).map(|entry| entry.kind()) {
             None | Some(Type::Zset | Type::Set) => {}

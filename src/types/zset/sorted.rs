@@ -58,6 +58,10 @@ impl Sorted {
         self.tree.len()
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.tree.is_empty()
+    }
+
     pub fn score(&self, member: &[u8]) -> Option<f64> {
         self.members.find(member).map(score_of)
     }

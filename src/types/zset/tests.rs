@@ -36,7 +36,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
 
 /// Some members are integers, which a listpack stores as such.
 fn name(member: u8) -> Vec<u8> {
-    if member % 3 == 0 { member.to_string().into() } else { format!("member{member}").into() }
+    if member.is_multiple_of(3) { member.to_string().into() } else { format!("member{member}").into() }
 }
 
 fn limits() -> Limits {
