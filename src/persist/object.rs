@@ -1,46 +1,288 @@
 //! What the server makes of a value that was read, and which parts of one are written.
 //! In: an entry, or what DUMP returned. Out: a payload, or a value for the keyspace.
 //! Absent: the format (see `rdb`), keys, when a key expires.
+//!
+//! A pack is taken as it is if it has no more elements than the limits allow, and else element by element, as Redis
+//! does. A field that has expired is written and read as any other: whoever looks at the hash finds it absent.
 
-use super::rdb::{self, Error, Reader, Result, Value, Writer};
+use super::rdb::{self, Dialect, Reader, Result, Text, Value, Writer};
 use crate::base::number::parse_i64;
+use crate::types::hash::{Hash, HashView, Lifetime};
+use crate::types::listpack::Element;
+use crate::types::set::{Set, SetView};
 use crate::types::store::{Entry, Owned, Removed, Value as Stored};
-use crate::types::{Encoding, Type};
+use crate::types::zset::{Gathered, Zset, ZsetView};
+use crate::types::{Collection, Encoding, Limits, Type, intset, listpack};
+use std::borrow::Cow;
+
+/// In which dialect hashes with fields that expire are written: this server calls itself a Redis.
+const EXPIRING: Dialect = Dialect::Redis;
 
 /// What DUMP returns for an entry. `compress`: as the option rdbcompression has it.
-pub fn dump(entry: &Entry, compress: bool) -> Vec<u8> {
+pub fn dump(entry: &Entry, compress: bool) -> Result<Vec<u8>> {
     let mut out = Vec::new();
-    let writer = Writer::new(&mut out, compress);
-    match (entry.kind(), entry.value()) {
-        (Type::String, Stored::Int(value)) => writer.string(itoa::Buffer::new().format(value).as_bytes()),
-        (Type::String, Stored::Bytes(bytes)) => writer.string(bytes),
-        (kind, _) => unreachable!("no command makes a {}", kind.name()),
+    let version = write(entry, Writer::new(&mut out, compress))?;
+    rdb::seal(&mut out, version);
+    Ok(out)
+}
+
+/// Writes an entry's value, and returns the version that it takes to read it.
+fn write(entry: &Entry, writer: Writer) -> Result<u16> {
+    const SEEN: &str = "the entry's type was looked at";
+    match entry.kind() {
+        Type::String => write_string(entry, writer),
+        Type::Set => write_set(entry.view::<Set>().expect(SEEN), writer),
+        Type::Zset => write_zset(entry.view::<Zset>().expect(SEEN), writer),
+        Type::Hash => return Ok(write_hash(entry.view::<Hash>().expect(SEEN), writer)),
+        _ => return Err(rdb::Error::Unsupported(rdb::form::STREAM)),
     }
-    rdb::seal(&mut out, rdb::VERSION);
-    out
+    Ok(rdb::VERSION)
+}
+
+fn write_string(entry: &Entry, writer: Writer) {
+    match entry.value() {
+        Stored::Int(value) => writer.string(itoa::Buffer::new().format(value).as_bytes()),
+        Stored::Bytes(bytes) => writer.string(bytes),
+        Stored::Object(_) => unreachable!("a string is bytes"),
+    }
+}
+
+fn write_set(set: SetView, writer: Writer) {
+    match set {
+        SetView::Ints(ints) => writer.set_ints(ints),
+        SetView::Packed(pack) => writer.set_pack(pack),
+        SetView::Table(_) => writer.set(set.len(), |each| set.for_each(each)),
+    }
+}
+
+fn write_zset(zset: ZsetView, writer: Writer) {
+    match zset {
+        ZsetView::Packed(pack) => writer.zset_pack(pack),
+        ZsetView::Tree(_) => writer.zset(zset.len(), |each| {
+            zset.for_range(0..zset.len(), true, each);
+        }),
+    }
+}
+
+fn write_hash(hash: HashView, writer: Writer) -> u16 {
+    let mut expires = false;
+    match hash {
+        HashView::Packed(pack) => writer.hash_pack(pack),
+        HashView::Table(_) => {
+            hash.for_each_with_expiry(|_, _, time| expires |= time.is_some());
+            if expires {
+                writer.hash_expiring(EXPIRING, hash.len(), |each| {
+                    hash.for_each_with_expiry(each);
+                });
+            } else {
+                writer.hash(hash.len(), |each| {
+                    hash.for_each_with_expiry(|name, value, _| each(name, value));
+                });
+            }
+        }
+    }
+    if expires { rdb::VERSION_EXPIRING } else { rdb::VERSION }
 }
 
 /// Reads what DUMP returned, here or on another server. As with Redis, there may be more behind the value.
-pub fn restore(payload: &[u8]) -> Result<Removed> {
+pub fn restore(payload: &[u8], limits: &Limits) -> Result<Removed> {
     let (dialect, body) = rdb::open(payload)?;
     let mut reader = Reader::new(body);
     let form = reader.u8()?;
-    match rdb::decode(form, dialect, &mut reader)? {
-        Value::String(bytes) => Ok(string(&bytes)),
-        _ => Err(Error::Unsupported(form)),
-    }
+    Ok(match rdb::decode(form, dialect, &mut reader)? {
+        Value::String(bytes) => string(&bytes),
+        Value::SetInts(ints) => set_of_ints(ints, limits),
+        Value::SetPack(pack) => set_of_pack(pack, limits),
+        Value::Set(members) => set(members.len(), members.iter().map(Text::element), limits),
+        Value::HashPack(pack) => hash_of_pack(pack, limits),
+        Value::Hash(fields) => {
+            let fields =
+                fields.iter().map(|(name, value)| (name.element(), value.element(), Lifetime::Forever));
+            hash(fields, limits)
+        }
+        Value::HashExpiring(fields) => {
+            let fields = fields.iter().map(|field| {
+                let lifetime = field.expires_ms.map_or(Lifetime::Forever, Lifetime::Until);
+                (field.name.element(), field.value.element(), lifetime)
+            });
+            hash(fields, limits)
+        }
+        Value::ZsetPack(pack) => zset_of_pack(pack, limits),
+        Value::Zset(members) => {
+            let mut gathered = Gathered::default();
+            members.iter().for_each(|(member, score)| {
+                member.element().with(|member| gathered.add(member, *score));
+            });
+            collection(Zset::gathered(gathered, limits))
+        }
+        _ => return Err(rdb::Error::Unsupported(form)),
+    })
 }
 
 /// A string the way SET stores it.
 fn string(bytes: &[u8]) -> Removed {
-    let (encoding, value) = match parse_i64(bytes) {
-        Some(value) => (Encoding::Int, Owned::Int(value)),
-        None => (Encoding::of_string(bytes.len()), Owned::Bytes(bytes.to_vec())),
+    match parse_i64(bytes) {
+        Some(value) => fresh(Type::String, Encoding::Int, Owned::Int(value)),
+        None => fresh(Type::String, Encoding::of_string(bytes.len()), Owned::Bytes(bytes.to_vec())),
+    }
+}
+
+fn set_of_ints(ints: Cow<[u8]>, limits: &Limits) -> Removed {
+    if intset::len(&ints) > limits.set_ints_max {
+        return set(intset::len(&ints), intset::iter(&ints).map(Element::Int), limits);
+    }
+    packed(Type::Set, Encoding::Intset, ints)
+}
+
+fn set_of_pack(pack: Cow<[u8]>, limits: &Limits) -> Removed {
+    if listpack::len(&pack) > limits.set_entries_max {
+        return set(listpack::len(&pack), listpack::iter(&pack), limits);
+    }
+    packed(Type::Set, Encoding::Listpack, pack)
+}
+
+fn set<'a>(count: usize, members: impl Iterator<Item = Element<'a>>, limits: &Limits) -> Removed {
+    let large = count > limits.set_ints_max.max(limits.set_entries_max);
+    let mut set = if large { Set::table() } else { Set::new(Vec::new()) };
+    members.for_each(|member| _ = set.add_element(member, limits));
+    collection(set)
+}
+
+fn hash_of_pack(pack: Cow<[u8]>, limits: &Limits) -> Removed {
+    if listpack::len(&pack) / 2 <= limits.hash_entries_max {
+        return packed(Type::Hash, Encoding::Listpack, pack);
+    }
+    let names = listpack::iter(&pack).step_by(2);
+    let values = listpack::iter(&pack).skip(1).step_by(2);
+    hash(names.zip(values).map(|(name, value)| (name, value, Lifetime::Forever)), limits)
+}
+
+fn hash<'a>(
+    fields: impl ExactSizeIterator<Item = (Element<'a>, Element<'a>, Lifetime)>,
+    limits: &Limits,
+) -> Removed {
+    // Whether a field has expired matters where it is set again; these are distinct.
+    const NOW_MS: i64 = 0;
+    let mut hash = Hash::new(Vec::new());
+    hash.prepare(fields.len(), 0, limits);
+    for (name, value, lifetime) in fields {
+        name.with(|name| value.with(|value| hash.set(name, value, lifetime, NOW_MS, limits)));
+    }
+    collection(hash)
+}
+
+fn zset_of_pack(pack: Cow<[u8]>, limits: &Limits) -> Removed {
+    if listpack::len(&pack) / 2 <= limits.zset_entries_max {
+        return packed(Type::Zset, Encoding::Listpack, pack);
+    }
+    let mut gathered = Gathered::default();
+    ZsetView::Packed(&pack).for_each(|member, score| {
+        member.with(|member| gathered.add(member, score));
+    });
+    collection(Zset::gathered(gathered, limits))
+}
+
+fn packed(kind: Type, encoding: Encoding, bytes: Cow<[u8]>) -> Removed {
+    fresh(kind, encoding, Owned::Bytes(bytes.into_owned()))
+}
+
+/// A collection as the keyspace takes it.
+fn collection<T: Collection>(mut collection: T) -> Removed {
+    let encoding = collection.encoding();
+    let value = match collection.packed_mut() {
+        Some(bytes) => Owned::Bytes(std::mem::take(bytes)),
+        None => Owned::Object(Box::new(collection.into_object())),
     };
-    fresh(Type::String, encoding, value)
+    fresh(T::TYPE, encoding, value)
 }
 
 /// A value that nobody has used yet.
 fn fresh(kind: Type, encoding: Encoding, value: Owned) -> Removed {
     Removed { kind, encoding, expiry: None, access: 0, value }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::persist::rdb::tests::{Sample, contents, read, samples};
+    use crate::types::store::Store;
+
+    /// No collection is small enough to be packed.
+    const NONE_PACKED: Limits = Limits {
+        hash_entries_max: 0,
+        hash_value_bytes_max: 0,
+        list_size_max: 1,
+        set_ints_max: 0,
+        set_entries_max: 0,
+        set_value_bytes_max: 0,
+        zset_entries_max: 0,
+        zset_value_bytes_max: 0,
+    };
+
+    /// Puts a payload's value under a key, and dumps it again.
+    fn there_and_back(payload: &[u8], limits: &Limits) -> (Type, Encoding, Vec<u8>) {
+        let mut store = Store::new(crate::types::hasher());
+        let value = restore(payload, limits).unwrap();
+        store.put(store.hash(b"key"), b"key", value, None, 0);
+        store.verify();
+        let entry = store.find(b"key").unwrap();
+        (entry.kind(), entry.encoding(), dump(entry, true).unwrap())
+    }
+
+    fn elements(payload: &[u8]) -> Vec<Vec<u8>> {
+        let (dialect, body) = rdb::open(payload).unwrap();
+        let mut elements = contents(&read(dialect, body).unwrap());
+        // A packed score is an integer if it can be, as in Redis: it has no -0.
+        elements.iter_mut().filter(|text| **text == b"-0").for_each(|text| *text = b"0".to_vec());
+        elements
+    }
+
+    #[test]
+    fn values_of_real_servers_stay_what_they_are() {
+        for Sample { encoding, payload, .. } in samples()
+            .into_iter()
+            .filter(|it| ["string", "set", "hash", "zset", "hash-ttl"].contains(&it.kind))
+        {
+            for limits in [Limits::default(), NONE_PACKED] {
+                let (kind, _, dumped) = there_and_back(&payload, &limits);
+                assert_eq!(elements(&dumped), elements(&payload), "{kind:?} {encoding}");
+            }
+        }
+    }
+
+    #[test]
+    fn packs_are_taken_as_they_are_within_the_limits() {
+        let encodings = |limits: &Limits| {
+            ["intset", "listpack"].map(|wanted| {
+                let fits = samples().into_iter().filter(|it| {
+                    it.encoding == wanted && ["string", "set", "hash", "zset", "hash-ttl"].contains(&it.kind)
+                });
+                let found = fits.map(|sample| there_and_back(&sample.payload, limits));
+                found.map(|(kind, encoding, _)| (kind, encoding.name())).collect::<Vec<_>>()
+            })
+        };
+        for (wanted, found) in ["intset", "listpack"].into_iter().zip(encodings(&Limits::default())) {
+            assert!(found.len() > 1 && found.iter().all(|(_, encoding)| *encoding == wanted), "{found:?}");
+        }
+        for (kind, encoding) in encodings(&NONE_PACKED).concat() {
+            let others = [(Type::List, "quicklist"), (Type::Zset, "skiplist")];
+            let wanted =
+                others.iter().find(|(other, _)| *other == kind).map_or("hashtable", |(_, name)| name);
+            assert_eq!(encoding, wanted);
+        }
+    }
+
+    #[test]
+    fn a_hash_with_fields_that_expire_needs_a_newer_reader() {
+        let versions = samples()
+            .into_iter()
+            .filter(|it| ["string", "set", "hash", "zset", "hash-ttl"].contains(&it.kind))
+            .map(|sample| {
+                let (_, _, dumped) = there_and_back(&sample.payload, &Limits::default());
+                (sample.kind, u16::from_le_bytes(dumped[dumped.len() - 10..][..2].try_into().unwrap()))
+            });
+        for (kind, version) in versions {
+            assert_eq!(version, if kind == "hash-ttl" { 12 } else { 11 }, "{kind}");
+        }
+    }
 }

@@ -9,10 +9,17 @@ use crate::persist::rdb;
 pub fn dump(cx: &mut Context, args: Args) -> Result<(), Error> {
     let compress = cx.config.rdbcompression;
     match cx.read(args.at(1)).map(|entry| object::dump(entry, compress)) {
-        Some(payload) => cx.out.bulk(&payload),
+        Some(payload) => cx.out.bulk(&payload.map_err(refusal)?),
         None => cx.out.null(),
     }
     Ok(())
+}
+
+fn refusal(error: rdb::Error) -> Error {
+    match error {
+        rdb::Error::Footer => Error::BAD_PAYLOAD,
+        rdb::Error::Corrupt(_) | rdb::Error::Unsupported(_) => Error::BAD_FORMAT,
+    }
 }
 
 /// What may stand behind RESTORE's payload.
@@ -66,10 +73,7 @@ pub fn restore(cx: &mut Context, args: Args) -> Result<(), Error> {
     if ttl_ms < 0 {
         return Err(Error::INVALID_TTL);
     }
-    let value = object::restore(args.at(3)).map_err(|error| match error {
-        rdb::Error::Footer => Error::BAD_PAYLOAD,
-        rdb::Error::Corrupt(_) | rdb::Error::Unsupported(_) => Error::BAD_FORMAT,
-    })?;
+    let value = object::restore(args.at(3), &cx.limits()).map_err(refusal)?;
     // Redis wraps, too: too long a time has passed already.
     let base_ms = if options.absolute { 0 } else { cx.now_ms() };
     let expiry = (ttl_ms != 0).then(|| ttl_ms.wrapping_add(base_ms));
@@ -106,19 +110,32 @@ mod tests {
         format!("\"{quoted}\"")
     }
 
-    /// Checks a conversation in which `$11` stands for "hello", dumped with that version; `$more` has something behind it,
-    /// `$seven` is the number, `$twice` a set with the same member twice.
+    /// Checks a conversation in which `$11` stands for "hello", dumped with that version, and the names below for other values.
     fn check_payloads(text: &str) {
         let hello = b"\0\x05hello";
         let mut text = text.to_owned();
         for version in [10, 11, 12, 13, 80] {
             text = text.replace(&format!("${version}"), &payload(version, hello));
         }
-        let others =
-            [("$more", &b"\0\x05helloXYZ"[..]), ("$seven", b"\0\xC0\x07"), ("$twice", b"\x02\x02\x01a\x01a")];
+        let others: [(&str, &[u8]); 10] = [
+            ("$more", b"\0\x05helloXYZ"),
+            ("$seven", b"\0\xC0\x07"),
+            ("$twice", b"\x02\x02\x01a\x01a"),
+            ("$list", b"\x12\x01\x02\x0c\x0c\0\0\0\x02\0\x81a\x02\x05\x01\xFF"),
+            ("$ints", b"\x0b\x10\x02\0\0\0\x04\0\0\0\xf9\xff\x01\0\x02\0\x03\0"),
+            ("$members", b"\x14\x0f\x0f\0\0\0\x03\0\x81a\x02\x81b\x02\x05\x01\xFF"),
+            ("$zset", b"\x11\x14\x14\0\0\0\x04\0\x81a\x02\x831.5\x04\x81b\x02\x02\x01\xFF"),
+            ("$tree", b"\x05\x02\x01b\0\0\0\0\0\0\0\x40\x01a\0\0\0\0\0\0\xf8\x3f"),
+            ("$hash", b"\x10\x12\x12\0\0\0\x04\0\x81f\x02\x81v\x02\x81g\x02\x01\x01\xFF"),
+            ("$table", b"\x04\x01\x01f\x01v"),
+        ];
         for (name, value) in others {
             text = text.replace(name, &payload(rdb::VERSION, value));
         }
+        let expiring = b"\x18\xff\x9f\x72\x4e\x18\x09\0\0\x01\x01\x01f\x01v";
+        let valkey =
+            b"\x16\x02\x01f\x01v\xff\x9f\x72\x4e\x18\x09\0\0\x01g\x01w\xff\xff\xff\xff\xff\xff\xff\xff";
+        text = text.replace("$expiring", &payload(12, expiring)).replace("$valkey", &payload(80, valkey));
         check(&text);
     }
 
@@ -185,5 +202,58 @@ mod tests {
             "RESTORE a 0 $11 FREQ 256 => -ERR Invalid FREQ value, must be >= 0 and <= 255 | RESTORE a 0 $11 FREQ -1 => -ERR Invalid FREQ value, must be >= 0 and <= 255",
         );
         check_payloads("EXISTS a => 0 | RESTORE a 0 => -ERR wrong number of arguments for 'restore' command");
+    }
+
+    #[test]
+    fn sets() {
+        check_payloads(
+            "SADD s 1 2 3 -7 => 4 | DUMP s => $ints | RESTORE t 0 $ints => OK | OBJECT ENCODING t => \"intset\" | SMEMBERS t => ?[\"-7\" \"1\" \"2\" \"3\"]",
+        );
+        check_payloads(
+            "SADD s a b 5 => 3 | DUMP s => $members | RESTORE t 0 $members => OK | OBJECT ENCODING t => \"listpack\" | SADD t a c => 1",
+        );
+        check_payloads(
+            "CONFIG SET set-max-intset-entries 3 => OK | RESTORE s 0 $ints => OK | OBJECT ENCODING s => \"hashtable\" | SISMEMBER s -7 => 1 | SCARD s => 4",
+        );
+        check_payloads(
+            "CONFIG SET set-max-listpack-entries 2 => OK | RESTORE s 0 $members => OK | OBJECT ENCODING s => \"hashtable\" | SREM s a 5 b => 3 | EXISTS s => 0",
+        );
+    }
+
+    #[test]
+    fn sorted_sets() {
+        check_payloads(
+            "ZADD z 1.5 a 2 b => 2 | DUMP z => $zset | RESTORE y 0 $zset => OK | ZRANGE y 0 -1 WITHSCORES => [\"a\" \"1.5\" \"b\" \"2\"]",
+        );
+        check_payloads("RESTORE z 0 $tree => OK | OBJECT ENCODING z => \"listpack\" | DUMP z => $zset");
+        check_payloads(
+            "CONFIG SET zset-max-listpack-entries 1 => OK | RESTORE z 0 $zset => OK | OBJECT ENCODING z => \"skiplist\" | DUMP z => $tree | ZRANK z b => 1",
+        );
+    }
+
+    #[test]
+    fn hashes() {
+        check_payloads(
+            "HSET h f v g 1 => 2 | DUMP h => $hash | RESTORE i 0 $hash => OK | HMGET i f g => [\"v\" \"1\"] | OBJECT ENCODING i => \"listpack\"",
+        );
+        check_payloads(
+            "CONFIG SET hash-max-listpack-entries 1 => OK | RESTORE h 0 $hash => OK | OBJECT ENCODING h => \"hashtable\" | HLEN h => 2",
+        );
+        check_payloads(
+            "CONFIG SET hash-max-listpack-entries 0 => OK | RESTORE h 0 $table => OK | OBJECT ENCODING h => \"hashtable\" | DUMP h => $table",
+        );
+    }
+
+    #[test]
+    fn fields_that_expire() {
+        check_payloads(
+            "HSET h f v => 1 | HPEXPIREAT h 9999999999999 FIELDS 1 f => [1] | DUMP h => $expiring",
+        );
+        check_payloads(
+            "RESTORE h 0 $expiring => OK | HPEXPIRETIME h FIELDS 1 f => [9999999999999] | DUMP h => $expiring",
+        );
+        check_payloads(
+            "RESTORE h 0 $valkey => OK | HPEXPIRETIME h FIELDS 2 f g => [9999999999999 -1] | HGET h g => \"w\"",
+        );
     }
 }

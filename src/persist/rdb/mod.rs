@@ -27,13 +27,13 @@ mod old;
 mod payload;
 mod read;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 mod write;
 
 pub use decode::{Field, Node, Value, decode};
 pub use element::Text;
-pub use payload::{VERSION, open, seal};
+pub use payload::{VERSION, VERSION_EXPIRING, open, seal};
 pub use read::Reader;
 pub use write::{Part, Writer};
 
@@ -71,7 +71,7 @@ impl Dialect {
 }
 
 /// The byte that a value begins with. The numbers are those of the format, and so is which server wrote what when.
-mod form {
+pub(super) mod form {
     pub const STRING: u8 = 0;
     pub const LIST: u8 = 1;
     pub const SET: u8 = 2;

@@ -7,6 +7,9 @@ use crate::base::crc::crc64;
 /// What is written unless the value needs a newer one: all of Redis 7.2 and later and Valkey read it.
 pub const VERSION: u16 = 11;
 
+/// What a hash needs some of whose fields expire, in Redis' dialect.
+pub const VERSION_EXPIRING: u16 = 12;
+
 const CRC_BYTES: usize = 8;
 const VERSION_BYTES: usize = 2;
 

@@ -12,19 +12,19 @@ use crate::base::number;
 use crate::types::listpack::Element;
 use crate::types::{intset, listpack};
 
-pub(super) fn unhex(text: &str) -> Vec<u8> {
+pub(in crate::persist) fn unhex(text: &str) -> Vec<u8> {
     let digit = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).expect("hexadecimal");
     (0..text.len()).step_by(2).map(digit).collect()
 }
 
-pub(super) struct Sample {
+pub(in crate::persist) struct Sample {
     pub kind: &'static str,
     pub encoding: &'static str,
     pub contents: Vec<Vec<u8>>,
     pub payload: Vec<u8>,
 }
 
-pub(super) fn samples() -> Vec<Sample> {
+pub(in crate::persist) fn samples() -> Vec<Sample> {
     let parse = |line: &'static str| {
         let columns: Vec<&str> = line.split('\t').collect();
         let [_, kind, encoding, contents, payload] = columns[..] else { panic!("five columns: {line}") };
@@ -35,7 +35,7 @@ pub(super) fn samples() -> Vec<Sample> {
 }
 
 /// Reads a payload without its frame.
-pub(super) fn read(dialect: Dialect, value: &[u8]) -> Result<Value<'_>> {
+pub(in crate::persist) fn read(dialect: Dialect, value: &[u8]) -> Result<Value<'_>> {
     let mut reader = Reader::new(value);
     let form = reader.u8()?;
     decode(form, dialect, &mut reader)
@@ -66,7 +66,7 @@ fn text(element: Element) -> Vec<u8> {
 }
 
 /// All that there is in a value, in an order of its own.
-pub(super) fn contents(value: &Value) -> Vec<Vec<u8>> {
+pub(in crate::persist) fn contents(value: &Value) -> Vec<Vec<u8>> {
     match value {
         Value::String(bytes) => vec![bytes.to_vec()],
         Value::List(nodes) => nodes
@@ -106,7 +106,7 @@ pub(super) fn contents(value: &Value) -> Vec<Vec<u8>> {
 }
 
 /// Writes a value that was read, in the form that it has today.
-pub(super) fn rewrite(value: &Value, dialect: Dialect, compress: bool) -> Vec<u8> {
+pub(in crate::persist) fn rewrite(value: &Value, dialect: Dialect, compress: bool) -> Vec<u8> {
     let mut out = Vec::new();
     let writer = Writer::new(&mut out, compress);
     match value {
