@@ -11,6 +11,7 @@ pub mod generic;
 pub mod hash;
 pub mod help;
 pub mod hyperloglog;
+pub mod list;
 pub mod server;
 pub mod set;
 pub mod string;
@@ -35,6 +36,7 @@ pub const FAMILIES: &[Family] = &[
     Family { group: "sorted-set", table: zset::TABLE },
     Family { group: "server", table: server::TABLE },
     Family { group: "set", table: set::TABLE },
+    Family { group: "list", table: list::TABLE },
     Family { group: "transactions", table: transaction::TABLE },
 ];
 

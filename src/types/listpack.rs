@@ -32,7 +32,7 @@ const EMPTY: [u8; EMPTY_BYTES] = [EMPTY_BYTES as u8, 0, 0, 0, 0, 0, END];
 /// No listpack may grow beyond this.
 pub const BYTES_MAX: usize = 1 << 30;
 
-const END: u8 = 0xFF;
+pub const END: u8 = 0xFF;
 const COUNT_UNKNOWN: u16 = u16::MAX;
 
 /// The shortest element: one byte and its length.
@@ -98,6 +98,14 @@ impl<'a> Element<'a> {
 /// Where an element begins. Valid until the listpack changes before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place(usize);
+
+impl Place {
+    /// Its distance from the beginning of the listpack.
+    #[inline]
+    pub fn offset(self) -> usize {
+        self.0
+    }
+}
 
 pub fn empty() -> Vec<u8> {
     EMPTY.to_vec()
@@ -188,6 +196,19 @@ pub fn get(pack: &[u8], place: Place) -> Element<'_> {
 
 pub fn iter(pack: &[u8]) -> Iter<'_> {
     Iter { pack, front: HEAD_BYTES, back: pack.len() - 1, left: len(pack) }
+}
+
+/// The elements `from..to` by index, which lie within the listpack; finds both ends from the nearer side.
+pub fn slice(pack: &[u8], from: usize, to: usize) -> Iter<'_> {
+    let place = |index: usize| nth(pack, index as i64).unwrap_or(end(pack)).0;
+    let front = place(from);
+    // What is asked for is often only a few elements, or all.
+    const NEAR: usize = 16;
+    let back = match to - from {
+        few @ ..NEAR => (0..few).fold(front, |at, _| behind(pack, at)),
+        _ => place(to),
+    };
+    Iter { pack, front, back, left: to - from }
 }
 
 /// The elements in order, from both ends.
@@ -396,6 +417,12 @@ fn element_at(pack: &[u8], at: usize) -> Option<Place> {
     (pack[at] != END).then_some(Place(at))
 }
 
+/// Where the next element begins, or the end.
+#[inline]
+pub fn place_behind(pack: &[u8], place: Place) -> Place {
+    Place(behind(pack, place.0))
+}
+
 /// Where the element ends.
 #[inline]
 fn behind(pack: &[u8], at: usize) -> usize {
@@ -466,8 +493,16 @@ fn resize(pack: &mut Vec<u8>, at: usize, old: usize, new: usize) {
     }
 }
 
+/// Writes the head of a listpack whose elements were moved or written by its owner (see `list::node`).
+#[inline]
+pub fn set_head(pack: &mut [u8], count: usize) {
+    set_total(pack);
+    let count = u16::try_from(count).unwrap_or(COUNT_UNKNOWN);
+    pack[4..HEAD_BYTES].copy_from_slice(&count.to_le_bytes());
+}
+
 /// An element on its way into a listpack.
-struct Encoded<'a> {
+pub struct Encoded<'a> {
     head: [u8; 9],
     head_bytes: usize,
     data: &'a [u8],
@@ -475,7 +510,7 @@ struct Encoded<'a> {
 
 impl<'a> Encoded<'a> {
     #[inline]
-    fn new(bytes: &'a [u8]) -> Encoded<'a> {
+    pub fn new(bytes: &'a [u8]) -> Encoded<'a> {
         number::parse_i64(bytes).map_or_else(|| Self::string(bytes), Self::int)
     }
 
@@ -517,6 +552,23 @@ impl<'a> Encoded<'a> {
 
     fn size(&self) -> usize {
         self.head_bytes + self.data.len()
+    }
+
+    /// Bytes that the element takes in a listpack.
+    #[inline]
+    pub fn bytes(&self) -> usize {
+        let size = self.size();
+        size + Back::bytes(size)
+    }
+
+    /// Writes the element to `into`, which is as long as `bytes` says.
+    #[inline]
+    pub fn write(&self, into: &mut [u8]) {
+        let (head, rest) = into.split_at_mut(self.head_bytes);
+        head.copy_from_slice(&self.head[..self.head_bytes]);
+        let (data, back) = rest.split_at_mut(self.data.len());
+        data.copy_from_slice(self.data);
+        back.copy_from_slice(Back::of(self.size()).as_slice());
     }
 }
 
