@@ -6,9 +6,7 @@ const WRONG_TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong k
 
 #[test]
 fn pushes_and_pops() {
-    check(
-        "RPUSH l a b => 2 | LPUSH l c d => 4 | LRANGE l 0 -1 => [\"d\" \"c\" \"a\" \"b\"] | LLEN l => 4",
-    );
+    check("RPUSH l a b => 2 | LPUSH l c d => 4 | LRANGE l 0 -1 => [\"d\" \"c\" \"a\" \"b\"] | LLEN l => 4");
     check(
         "LPUSHX l a => 0 | RPUSHX l a => 0 | EXISTS l => 0 | RPUSH l a => 1 | LPUSHX l b c => 3 | RPUSHX l d => 4 | LRANGE l 0 -1 => [\"c\" \"b\" \"a\" \"d\"]",
     );
