@@ -10,9 +10,9 @@ use super::{Command, Context, Error, KeySpec};
 use crate::base::number::parse_i64;
 use crate::client::Args;
 use crate::resp::Out;
-use crate::types::List;
 use crate::types::list::Side;
 use crate::types::listpack::Element;
+use crate::types::{Collection, List};
 
 const READ: &[KeySpec] = &[KeySpec::at(1, "RO access")];
 const INSERT: &[KeySpec] = &[KeySpec::at(1, "RW insert")];
@@ -193,7 +193,7 @@ fn push(cx: &mut Context, args: Args, side: Side, make: bool) -> Result<(), Erro
         let bytes = elements.iter().map(<[u8]>::len).sum();
         list.prepare(bytes, elements.len(), &limits);
         elements.iter().for_each(|element| list.push_prepared(side, element));
-        (list.len(), true)
+        (list.view().len(), true)
     })?;
     cx.out.integer(len.unwrap_or(0) as i64);
     Ok(())
@@ -253,7 +253,7 @@ fn linsert(cx: &mut Context, args: Args) -> Result<(), Error> {
     let limits = cx.limits();
     let len = cx.change(args.at(1), false, |list: &mut List, _| {
         let found = list.insert(args.at(3), after, args.at(4), &limits);
-        (if found { list.len() as i64 } else { -1 }, found)
+        (if found { list.view().len() as i64 } else { -1 }, found)
     })?;
     cx.out.integer(len.unwrap_or(0));
     Ok(())
@@ -263,7 +263,7 @@ fn ltrim(cx: &mut Context, args: Args) -> Result<(), Error> {
     let (start, stop) = (integer(args.at(2))?, integer(args.at(3))?);
     let (key, limits) = (args.at(1), cx.limits());
     let dropped = cx.change(key, false, |list: &mut List, _| {
-        let (from, to) = range(start, stop, list.len());
+        let (from, to) = range(start, stop, list.view().len());
         (list.trim(from, to, &limits), true)
     })?;
     if let Some(dropped) = dropped.flatten() {

@@ -139,10 +139,6 @@ fn from_front(index: i64, len: usize) -> Option<usize> {
 }
 
 impl List {
-    pub fn len(&self) -> usize {
-        self.view().len()
-    }
-
     /// A list of these elements.
     pub fn from_elements<'a>(elements: impl IntoIterator<Item = &'a [u8]>, limits: &Limits) -> List {
         let mut list = List::Packed(listpack::empty());
@@ -188,7 +184,7 @@ impl List {
     fn pack_if_within(&mut self, limits: &Limits, share: usize) {
         let List::Nodes(nodes) = self else { return };
         let fits = |pack: &Pack| Fill::new(limits).holds_all(pack.bytes(), pack.len(), share);
-        if nodes.len() == 0 {
+        if nodes.is_empty() {
             *self = List::Packed(listpack::empty());
         } else if nodes.sole_pack().is_some_and(fits) {
             let nodes = std::mem::replace(&mut **nodes, Quicklist::new(Fill::new(limits)));
@@ -437,7 +433,7 @@ impl Collection for List {
     fn is_empty(&self) -> bool {
         match self {
             List::Packed(bytes) => listpack::is_empty(bytes),
-            List::Nodes(nodes) => nodes.len() == 0,
+            List::Nodes(nodes) => nodes.is_empty(),
         }
     }
 

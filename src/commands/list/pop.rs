@@ -40,7 +40,7 @@ fn pop_count(cx: &mut Context, args: Args, side: Side) -> Result<(), Error> {
     let count = count.ok_or(Error::MUST_BE_POSITIVE)?;
     let limits = cx.limits();
     let popped = cx.change(args.at(1), false, |list: &mut List, out| {
-        out.array(count.min(list.len()));
+        out.array(count.min(list.view().len()));
         list.pop(side, count, &limits, |element| reply(out, element));
         ((), count > 0)
     })?;
@@ -86,7 +86,7 @@ pub fn pop_some(cx: &mut Context, key: &[u8], side: Side, count: usize) -> Resul
     let popped = cx.change(key, false, |list: &mut List, out| {
         out.array(2);
         out.bulk(key);
-        out.array(count.min(list.len()));
+        out.array(count.min(list.view().len()));
         list.pop(side, count, &limits, |element| reply(out, element));
         ((), true)
     })?;

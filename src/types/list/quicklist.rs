@@ -49,6 +49,10 @@ impl Quicklist {
         self.len
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     pub fn bytes_allocated(&self) -> usize {
         self.bytes + self.nodes.capacity() * size_of::<Node>()
     }
