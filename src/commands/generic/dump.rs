@@ -205,6 +205,16 @@ mod tests {
     }
 
     #[test]
+    fn lists() {
+        check_payloads(
+            "RPUSH l a 5 => 2 | DUMP l => $list | RESTORE m 0 $list => OK | LRANGE m 0 -1 => [\"a\" \"5\"] | RPUSH m x => 3",
+        );
+        check_payloads(
+            "CONFIG SET list-max-listpack-size 1 => OK | RESTORE l 0 $list => OK | OBJECT ENCODING l => \"quicklist\" | LPOP l 2 => [\"a\" \"5\"] | EXISTS l => 0",
+        );
+    }
+
+    #[test]
     fn sets() {
         check_payloads(
             "SADD s 1 2 3 -7 => 4 | DUMP s => $ints | RESTORE t 0 $ints => OK | OBJECT ENCODING t => \"intset\" | SMEMBERS t => ?[\"-7\" \"1\" \"2\" \"3\"]",
