@@ -70,6 +70,8 @@ pub enum Route {
     All,
     /// Anywhere, after a fold that gathered a `Report` of every shard.
     Report,
+    /// With the shards of its keys, or with every shard if BY or GET make names of keys (SORT).
+    Patterns,
     /// With the shard that its cursor (argument 1) names.
     Cursor,
 }
@@ -95,6 +97,8 @@ pub struct KeySpec {
     /// Names as in COMMAND INFO: one of RO RW OW RM, then access, update, insert, delete, not_key …
     pub does: &'static str,
     pub notes: &'static str,
+    /// For `Find::Unknown`: the handler's own reading of where a key is.
+    pub ask: Option<fn(Args) -> Option<usize>>,
 }
 
 impl KeySpec {
@@ -104,11 +108,11 @@ impl KeySpec {
     }
 
     pub const fn range(first: usize, last: i32, step: usize, does: &'static str) -> Self {
-        Self { find: Find::Range { first, last, step }, does, notes: "" }
+        Self { find: Find::Range { first, last, step }, does, notes: "", ask: None }
     }
 
     pub const fn count(at: usize, step: usize, does: &'static str) -> Self {
-        Self { find: Find::Count { at, step }, does, notes: "" }
+        Self { find: Find::Count { at, step }, does, notes: "", ask: None }
     }
 
     /// The key behind the argument `word`, which stands at `from` or later, if it is there.
@@ -124,12 +128,17 @@ impl KeySpec {
         limit: usize,
         does: &'static str,
     ) -> Self {
-        Self { find: Find::Keyword { word, from, last, step: 1, limit }, does, notes: "" }
+        Self { find: Find::Keyword { word, from, last, step: 1, limit }, does, notes: "", ask: None }
     }
 
     /// Keys that no rule finds.
     pub const fn unknown(does: &'static str, notes: &'static str) -> Self {
-        Self { find: Find::Unknown, does, notes }
+        Self { find: Find::Unknown, does, notes, ask: None }
+    }
+
+    /// The same, where the handler tells.
+    pub const fn asked(self, ask: fn(Args) -> Option<usize>) -> Self {
+        Self { ask: Some(ask), ..self }
     }
 
     /// Whether it names something else that only travels as a key does: a shard channel.
@@ -167,7 +176,10 @@ impl KeySpec {
                     _ => return false,
                 }
             }
-            Find::Unknown => return true,
+            Find::Unknown => {
+                self.ask.and_then(|ask| ask(args)).into_iter().for_each(visit);
+                return true;
+            }
         };
         if last >= args.len() {
             return false;

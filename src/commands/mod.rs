@@ -14,6 +14,7 @@ pub mod hyperloglog;
 pub mod list;
 pub mod server;
 pub mod set;
+pub mod sort;
 pub mod string;
 pub mod syntax;
 pub mod transaction;
@@ -32,6 +33,7 @@ pub const FAMILIES: &[Family] = &[
     Family { group: "hyperloglog", table: hyperloglog::TABLE },
     Family { group: "generic", table: generic::TABLE },
     Family { group: "hash", table: hash::TABLE },
+    Family { group: "generic", table: sort::TABLE },
     Family { group: "connection", table: connection::TABLE },
     Family { group: "sorted-set", table: zset::TABLE },
     Family { group: "server", table: server::TABLE },

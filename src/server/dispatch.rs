@@ -100,11 +100,12 @@ pub fn shards_of(command: &Command, args: Args, slots: &SlotTable) -> ShardSet {
     let count = slots.shard_count();
     match command.route {
         Route::All => ShardSet::first(count),
+        Route::Patterns if crate::commands::sort::has_patterns(args) => ShardSet::first(count),
         Route::Home | Route::Report => ShardSet::EMPTY,
         Route::Cursor => ShardSet::one(crate::commands::cursor_shard(args).min(count - 1)),
-        Route::Keys if command.keys.is_empty() => ShardSet::EMPTY,
-        Route::Keys if count == 1 => ShardSet::one(0),
-        Route::Keys => {
+        Route::Keys | Route::Patterns if command.keys.is_empty() => ShardSet::EMPTY,
+        Route::Keys | Route::Patterns if count == 1 => ShardSet::one(0),
+        Route::Keys | Route::Patterns => {
             let mut shards = ShardSet::EMPTY;
             for spec in command.keys {
                 spec.each(args, &mut |index| shards.insert(slots.shard(args.at(index))));
