@@ -17,9 +17,8 @@ use crate::base::number::parse_f64;
 use crate::base::number::parse_i64;
 use crate::client::Args;
 use crate::shard::Type;
-use crate::types::list::ListView;
-use crate::types::listpack::{self, Element};
-use crate::types::{Hash, Limits, List, Set, Zset};
+use crate::types::listpack::Element;
+use crate::types::{Hash, List, Set, Zset};
 
 const PATTERNS: KeySpec = KeySpec::unknown("RO access", "what BY and GET name is known only while it runs");
 const STORED: KeySpec = KeySpec::unknown("OW update", "the list behind STORE").asked(stored_key);
@@ -211,8 +210,8 @@ impl Elements {
         let Some(entry) = cx.read(key) else { return Ok((elements, 0..0)) };
         let backwards = options.unsorted && options.descending;
         let result = if let Some(list) = entry.view::<List>() {
-            let (places, result) = options.part(list_len(list));
-            list_slice(list, places, |element| elements.push(element));
+            let (places, result) = options.part(list.len());
+            list.slice(places.start, places.end).for_each(|element| elements.push(element));
             if backwards {
                 elements.list.reverse();
             }
@@ -332,7 +331,7 @@ fn run(cx: &mut Context, args: Args, mut options: Options) -> Result<(), Error> 
     });
     let limits = cx.limits();
     let texts = stored.list.iter().map(|item| stored.text(item));
-    cx.replace(args.at(store), list_of(texts, &limits));
+    cx.replace(args.at(store), List::from_elements(texts, &limits));
     cx.out.integer(outputs as i64);
     Ok(())
 }
@@ -363,20 +362,4 @@ fn each_output(
             }
         }
     }
-}
-
-fn list_len(list: ListView) -> usize {
-    let ListView::Packed(pack) = list;
-    listpack::len(pack)
-}
-
-fn list_slice(list: ListView, places: Range<usize>, visit: impl FnMut(Element)) {
-    let ListView::Packed(pack) = list;
-    listpack::iter(pack).skip(places.start).take(places.len()).for_each(visit);
-}
-
-fn list_of<'a>(elements: impl Iterator<Item = &'a [u8]>, _: &Limits) -> List {
-    let mut pack = listpack::empty();
-    elements.for_each(|element| listpack::push(&mut pack, element));
-    List::Packed(pack)
 }

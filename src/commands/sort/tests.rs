@@ -131,6 +131,29 @@ fn stores() {
 }
 
 #[test]
+fn lists() {
+    let list = "RPUSH k 3 1 2 1 10 => 5";
+    check(&format!(
+        "{list} | SORT k => [\"1\" \"1\" \"2\" \"3\" \"10\"] | SORT k BY nosort => [\"3\" \"1\" \"2\" \"1\" \"10\"]"
+    ));
+    check(&format!(
+        "{list} | SORT k BY nosort DESC => [\"10\" \"1\" \"2\" \"1\" \"3\"] | SORT k BY nosort DESC LIMIT 1 2 => [\"1\" \"2\"]"
+    ));
+    check(&format!(
+        "{list} | SORT k BY nosort LIMIT 1 2 => [\"1\" \"2\"] | SORT k STORE k => 5 | LRANGE k 0 -1 => [\"1\" \"1\" \"2\" \"3\" \"10\"]"
+    ));
+    check(&format!(
+        "{list} | SORT k BY w_* ALPHA GET # GET w_* LIMIT 4 1 => [\"10\" nil] | SORT k BY nosort LIMIT 5 1 => []"
+    ));
+    check(
+        "RPUSH k \"a\\x00z\" \"a\\x00b\" a => 3 | SORT k ALPHA => [\"a\\x00z\" \"a\\x00b\" \"a\"] | SORT k ALPHA STORE d => 3 | LRANGE d 0 -1 => [\"a\" \"a\\x00b\" \"a\\x00z\"]",
+    );
+    check(
+        "CONFIG SET list-max-listpack-size 2 => OK | RPUSH k 5 4 3 2 1 => 5 | SORT k => [\"1\" \"2\" \"3\" \"4\" \"5\"] | SORT k STORE d => 5 | OBJECT ENCODING d => \"quicklist\" | SORT d BY nosort LIMIT 1 3 => [\"2\" \"3\" \"4\"]",
+    );
+}
+
+#[test]
 fn sorted_sets() {
     let zset = "ZADD k 3 a 2 b 1 c 4 d => 4";
     check(&format!(
