@@ -57,8 +57,13 @@ pub fn zmpop(cx: &mut Context, args: Args) -> Result<(), Error> {
     };
     let count = match args.len() - side {
         1 => 1,
-        3 if args.is(side + 1, "count") => {
-            positive(args.at(side + 2)).ok_or(Error::new("ERR count should be greater than 0"))?
+        3.. if args.is(side + 1, "count") => {
+            let count =
+                positive(args.at(side + 2)).ok_or(Error::new("ERR count should be greater than 0"))?;
+            if args.len() > side + 3 {
+                return Err(Error::SYNTAX);
+            }
+            count
         }
         _ => return Err(Error::SYNTAX),
     };
