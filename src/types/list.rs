@@ -211,7 +211,10 @@ impl List {
     /// Takes up to `count` elements from an end, each shown to `take` in the order of their going.
     pub fn pop(&mut self, side: Side, count: usize, limits: &Limits, take: impl FnMut(Element)) {
         self.pop_unsettled(side, count, take);
-        self.settle(limits);
+        // As in Redis, to ask for nothing changes nothing, not even after the option has changed.
+        if count > 0 {
+            self.settle(limits);
+        }
     }
 
     fn pop_unsettled(&mut self, side: Side, count: usize, take: impl FnMut(Element)) {

@@ -193,6 +193,9 @@ fn a_list_is_long_beyond_the_limit_and_short_again_below_half_of_it() {
     check_outside_multi(&format!(
         "{set} | RPUSH l a b c d => 4 | LINSERT l BEFORE q x => -1 | {long} | RPOP l => \"d\" | {long} | LREM l 1 a => 1 | {short}"
     ));
+    check_outside_multi(&format!(
+        "{set} | RPUSH l a b c d => 4 | LINSERT l BEFORE q x => -1 | CONFIG SET list-max-listpack-size 100 => OK | LPOP l 0 => [] | {long} | LPOP l 1 => [\"a\"] | {short}"
+    ));
     let large = "y".repeat(9000);
     check(&format!(
         "RPUSH l a b => 2 | LSET l 0 {large} => OK | {long} | LINDEX l 0 => \"{large}\" | LSET l 0 a => OK | {short} | LRANGE l 0 -1 => [\"a\" \"b\"]"
