@@ -5,7 +5,6 @@ mod shortest;
 
 pub use long_double::LongDouble;
 
-
 /// A decimal integer without sign +, leading zeros, spaces or anything else around it.
 #[inline]
 pub fn parse_i64(text: &[u8]) -> Option<i64> {

@@ -100,6 +100,23 @@ impl<'a> ListView<'a> {
         }
     }
 
+    /// The first or last element.
+    #[inline]
+    fn end(&self, side: Side) -> Option<Element<'a>> {
+        let pack = match *self {
+            ListView::Packed(pack) => pack,
+            ListView::Nodes(nodes) => {
+                let nodes = nodes.nodes();
+                match if side == Side::Left { nodes.front() } else { nodes.back() }? {
+                    Node::Pack(pack) => pack.as_listpack(),
+                    Node::Plain(bytes) => return Some(Element::Bytes(bytes)),
+                }
+            }
+        };
+        let place = if side == Side::Left { listpack::first(pack) } else { listpack::last(pack) };
+        place.map(|place| listpack::get(pack, place))
+    }
+
     pub fn iter(&self) -> Elements<'a> {
         self.slice(0, self.len())
     }
@@ -222,6 +239,7 @@ impl List {
         let len = view.len();
         let count = count.min(len);
         match side {
+            _ if count == 1 => view.end(side).into_iter().for_each(take),
             Side::Left => view.slice(0, count).for_each(take),
             Side::Right => view.slice(len - count, len).rev().for_each(take),
         }
