@@ -603,7 +603,7 @@ impl Core {
         for slice in 0.. {
             let found = shard.expire_slice(&moment, BUCKETS);
             let spent = self.shared.clock.mono_us() - start;
-            let worthwhile = found.expired * 10 >= found.sampled.max(1);
+            let worthwhile = found.unfinished || found.expired * 10 >= found.sampled.max(1);
             if spent >= budget || (slice >= 16 && !worthwhile) || !shard.has_expires() || slice >= 4096 {
                 shard.counters.expire_cycle_us += spent;
                 break;

@@ -1,15 +1,17 @@
 //! One database of a shard, the moment a command looks at it, active expiry, and the counts for INFO.
 
+use super::fields::FieldExpiries;
 use super::{Entry, Shard, ShardCounters, Store};
 
-/// One database: a store.
+/// One database: a store, and which of its hashes have fields that expire.
 pub struct Db {
     pub store: Store,
+    pub fields: FieldExpiries,
 }
 
 impl Db {
     pub fn new(store: Store) -> Self {
-        Self { store }
+        Self { store, fields: FieldExpiries::default() }
     }
 }
 
@@ -133,6 +135,7 @@ impl Report {
         into.hits += from.hits;
         into.misses += from.misses;
         into.expired += from.expired;
+        into.expired_fields += from.expired_fields;
         into.evicted += from.evicted;
         into.lazy_freed += from.lazy_freed;
         into.expire_cycle_us += from.expire_cycle_us;
@@ -158,11 +161,23 @@ pub struct Overdue {
     /// Entries with an expiry that were looked at.
     pub sampled: usize,
     pub expired: usize,
+    /// A hash was seen in part: its other fields are next.
+    pub unfinished: bool,
 }
 
 impl Shard {
-    /// One slice of active expiry in one database: looks at a bounded number of entries, deletes those overdue.
+    /// One slice of active expiry: looks at a bounded number of keys and fields, deletes those overdue.
     pub fn expire_slice(&mut self, moment: &Moment, buckets: usize) -> Overdue {
+        let fields = self.sweep_fields(moment, buckets);
+        let keys = self.expire_keys(moment, buckets);
+        Overdue {
+            sampled: keys.sampled + fields.sampled,
+            expired: keys.expired + fields.expired,
+            unfinished: fields.unfinished,
+        }
+    }
+
+    fn expire_keys(&mut self, moment: &Moment, buckets: usize) -> Overdue {
         let mut found = Overdue::default();
         let count = self.dbs.len();
         let Some(db) =

@@ -3,6 +3,7 @@
 //! Absent: which shard a key belongs to (`shared::SlotTable`), replies, sockets, other shards.
 
 pub mod db;
+pub mod fields;
 mod trash;
 pub mod watch;
 
@@ -11,6 +12,7 @@ pub use db::{Db, DbReport, Moment, Overdue, Report};
 
 use crate::shard::watch::WatchTable;
 use crate::types::{Collection, Object};
+use store::Owned;
 use trash::Trash;
 
 /// Counts of a shard for INFO stats.
@@ -19,6 +21,8 @@ pub struct ShardCounters {
     pub hits: u64,
     pub misses: u64,
     pub expired: u64,
+    /// Fields of hashes.
+    pub expired_fields: u64,
     pub evicted: u64,
     pub lazy_freed: u64,
     pub expire_cycle_us: u64,
@@ -121,6 +125,7 @@ impl Shard {
         let removed = self.dbs[db as usize].store.remove(key);
         let was_there = removed.is_some();
         if was_there {
+            self.dbs[db as usize].fields.forget(key);
             self.counters.expired += 1;
             self.counters.dirty += 1;
             self.discard(removed);
@@ -166,6 +171,7 @@ impl Shard {
         expiry: Option<i64>,
         moment: &Moment,
     ) {
+        self.schedule_fields(db, key, object.next_expiry());
         let store = &mut self.dbs[db as usize].store;
         let hash = store.hash(key);
         let old = store.set_object(hash, key, object, expiry, moment.fresh_access());
@@ -184,9 +190,12 @@ impl Shard {
         change: impl FnOnce(&mut T) -> (R, bool),
     ) -> Result<Option<R>, WrongType> {
         let mut empty = false;
+        let mut sooner = None;
         let change = |collection: &mut T| {
+            let before = collection.next_expiry();
             let outcome = change(collection);
             empty = collection.is_empty();
+            sooner = collection.next_expiry().filter(|_| collection.next_expiry() != before);
             outcome
         };
         let hash = self.find_live(db, key, moment);
@@ -204,6 +213,7 @@ impl Shard {
         } else {
             return Ok(None);
         };
+        self.schedule_fields(db, key, sooner.filter(|_| !empty));
         if empty && hash.is_some() {
             self.remove(db, key);
         } else if changed {
@@ -216,6 +226,7 @@ impl Shard {
     pub fn replace<T: Collection>(&mut self, db: u16, key: &[u8], collection: T, moment: &Moment) -> bool {
         let was_there = self.find_live(db, key, moment).is_some();
         let fills = !collection.is_empty();
+        self.schedule_fields(db, key, collection.next_expiry());
         let store = &mut self.dbs[db as usize].store;
         let old = store.remove(key);
         if fills {
@@ -230,6 +241,9 @@ impl Shard {
 
     /// Puts a value that was taken from elsewhere (RENAME, MOVE) under `key`, whatever was there.
     pub fn put(&mut self, db: u16, key: &[u8], value: Removed, expiry: Option<i64>, moment: &Moment) {
+        if let Owned::Object(object) = &value.value {
+            self.schedule_fields(db, key, object.next_expiry());
+        }
         let store = &mut self.dbs[db as usize].store;
         let hash = store.hash(key);
         let old = store.put(hash, key, value, expiry, moment.fresh_access());
@@ -249,6 +263,7 @@ impl Shard {
     /// Takes a key out with its value. It must have been looked up before (an expired one is taken too).
     pub fn take(&mut self, db: u16, key: &[u8]) -> Option<Removed> {
         let removed = self.dbs[db as usize].store.take(key)?;
+        self.dbs[db as usize].fields.forget(key);
         self.note(db, key);
         Some(removed)
     }
@@ -258,6 +273,7 @@ impl Shard {
         let removed = self.dbs[db as usize].store.remove(key);
         let was_there = removed.is_some();
         if was_there {
+            self.dbs[db as usize].fields.forget(key);
             self.discard(removed);
             self.note(db, key);
         }
@@ -269,6 +285,14 @@ impl Shard {
     pub fn changed(&mut self, db: u16, key: &[u8]) {
         self.dbs[db as usize].store.recount(key);
         self.note(db, key);
+    }
+
+    /// The key gets a value in which something expires then, or nothing.
+    #[inline]
+    fn schedule_fields(&mut self, db: u16, key: &[u8], next_ms: Option<i64>) {
+        if let Some(at_ms) = next_ms {
+            self.dbs[db as usize].fields.schedule(key, at_ms);
+        }
     }
 
     /// Everything that changes a key passes here: watchers see it, and it counts as unsaved.
@@ -338,8 +362,8 @@ impl Shard {
         self.trash.len()
     }
 
-    /// Whether any key carries an expiry: only then is there work for the active expiry.
+    /// Whether any key or field carries an expiry: only then is there work for the active expiry.
     pub fn has_expires(&self) -> bool {
-        self.dbs.iter().any(|db| db.store.expires() > 0)
+        self.dbs.iter().any(|db| db.store.expires() > 0 || !db.fields.is_empty())
     }
 }

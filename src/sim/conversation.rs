@@ -20,7 +20,7 @@
 //! | `~[…]` `>[…]` `{"k": 1}` `,1.5` `#t` `(123` `="text"` | set, push, map, double, boolean, big number, verbatim of RESP3 |
 //! | `*` | any reply |
 //!
-//! Other steps: `+100ms` lets time pass. `b> GET k => "v"` is said by client b (clients are letters; the first is a).
+//! Other steps: `+100ms` lets time pass, `tick` lets every core do its periodic work (active expiry) twice. `b> GET k => "v"` is said by client b (clients are letters; the first is a).
 //! `b> BLPOP k 0 => ...` waits for no reply, and `b> => ["k" "v"]` reads one later; so does a push that comes unasked.
 //! A conversation of several clients, or with commands that MULTI does not queue, is not replayed inside MULTI.
 
@@ -53,6 +53,7 @@ enum Step {
     Say(char, Vec<Vec<u8>>, Option<Reply>),
     Read(char, Reply),
     Pass(u64),
+    Tick,
 }
 
 #[track_caller]
@@ -86,6 +87,10 @@ fn steps_in_multi(world: &World, steps: &[Step]) -> Option<Vec<Step>> {
             Step::Pass(ms) => {
                 close(&mut out, &mut replies);
                 out.push(Step::Pass(*ms));
+            }
+            Step::Tick => {
+                close(&mut out, &mut replies);
+                out.push(Step::Tick);
             }
             Step::Say('a', args, Some(reply)) => {
                 let spans: Vec<Span> = spans_of(args);
@@ -156,6 +161,7 @@ impl Replay {
         for step in steps {
             match step {
                 Step::Pass(ms) => self.world.pass_ms(*ms),
+                Step::Tick => (0..2).for_each(|_| self.world.tick_all()),
                 Step::Say(name, args, wanted) => {
                     let client = self.client(*name);
                     self.world.write(client, &request(args));
@@ -224,6 +230,9 @@ fn parse(text: &str) -> Vec<Step> {
 }
 
 fn parse_step(step: &str) -> Step {
+    if step == "tick" {
+        return Step::Tick;
+    }
     if let Some(ms) = step.strip_prefix('+').and_then(|rest| rest.strip_suffix("ms")) {
         return Step::Pass(ms.parse().unwrap_or_else(|_| panic!("a time in {step:?}")));
     }

@@ -243,3 +243,176 @@ fn scanning() {
         "HSET h a 1 => 1 | HSCAN h 0 MATCH => -ERR syntax error | HSCAN h 0 TYPE hash => -ERR syntax error | HSCAN h 0 NOSCORES => -ERR NOSCORES option can only be used in ZSCAN",
     );
 }
+
+#[test]
+fn fields_expire() {
+    say(
+        "HSET h a 1 b 2 c 3 => 3 | HPEXPIRE h 100 FIELDS 2 a x => [1 -2] | +99ms | HGET h a => \"1\" | +1ms | HGET h a => nil | HMGET h a b => [nil \"2\"] | HGETALL h => ?[\"b\" \"2\" \"c\" \"3\"]",
+    );
+    say(
+        "HSET h a 1 b 2 => 2 | HEXPIRE h 1 FIELDS 1 a => [1] | +1000ms | HEXISTS h a => 0 | HSTRLEN h a => 0 | HKEYS h => [\"b\"] | HVALS h => [\"2\"] | HTTL h FIELDS 1 a => [-2] | HDEL h a => 0 | HRANDFIELD h => \"b\" | HRANDFIELD h 9 => [\"b\"] | HRANDFIELD h -2 WITHVALUES => [\"b\" \"2\" \"b\" \"2\"] | HSCAN h 0 => [\"0\" [\"b\" \"2\"]]",
+    );
+    say(
+        "HSET h a 1 b 2 => 2 | HPEXPIREAT h 1700000000050 FIELDS 1 a => [1] | +49ms | HEXISTS h a => 1 | +1ms | HEXISTS h a => 0",
+    );
+    say(
+        "HSET h a 1 b 2 => 2 | HEXPIREAT h 1700000001 FIELDS 1 a => [1] | +999ms | HEXISTS h a => 1 | +1ms | HEXISTS h a => 0",
+    );
+    say(
+        "HSET h a 1 => 1 | HPEXPIRE h 50 FIELDS 1 a => [1] | +50ms | HGETALL h => [] | HRANDFIELD h => nil | HRANDFIELD h 3 => [] | HRANDFIELD h -3 => []",
+    );
+    check3(
+        "HSET h a 1 b 2 => 2 | HPEXPIRE h 50 FIELDS 1 a => [1] | +50ms | HGETALL h => {\"b\": \"2\"} | HGET h a => nil | HGETDEL h FIELDS 2 a b => [nil \"2\"]",
+    );
+}
+
+#[test]
+fn what_a_command_does_to_an_overdue_field() {
+    let gone =
+        "HSET h a 1 b 2 => 2 | HPEXPIRE h 50 FIELDS 1 a => [1] | +50ms";
+    say(&format!("{gone} | HLEN h => 2 | HSETNX h a 5 => 1 | HTTL h FIELDS 1 a => [-1] | HLEN h => 2"));
+    say(&format!("{gone} | HSET h a 5 => 1 | HTTL h FIELDS 1 a => [-1]"));
+    say(&format!("{gone} | HINCRBY h a 5 => 5 | HTTL h FIELDS 1 a => [-1]"));
+    say(&format!("{gone} | HINCRBYFLOAT h a 0.5 => \"0.5\" | HTTL h FIELDS 1 a => [-1]"));
+    say(&format!(
+        "{gone} | HDEL h a => 0 | HGETDEL h FIELDS 1 a => [nil] | HPERSIST h FIELDS 1 a => [-2] | HEXPIRE h 9 FIELDS 1 a => [-2] | HGETEX h EX 9 FIELDS 1 a => [nil]"
+    ));
+    say(&format!(
+        "{gone} | HSETEX h FXX FIELDS 1 a 1 => 0 | HSETEX h FNX KEEPTTL FIELDS 1 a 7 => 1 | HTTL h FIELDS 1 a => [-1] | HGET h a => \"7\""
+    ));
+    say(&format!(
+        "{gone} | HDEL h b => 1 | EXISTS h => 1 | HLEN h => 1 | HGETALL h => [] | tick | EXISTS h => 0"
+    ));
+}
+
+#[test]
+fn overdue_fields_go_by_themselves() {
+    say(
+        "HSET h a 1 b 2 => 2 | HPEXPIRE h 50 FIELDS 1 a => [1] | +1000ms | tick | HLEN h => 1 | HPEXPIRE h 50 FIELDS 1 b => [1] | +1000ms | tick | EXISTS h => 0 | DBSIZE => 0",
+    );
+    say(
+        "HSET {t}h a 1 b 2 => 2 | HPEXPIRE {t}h 50 FIELDS 1 a => [1] | RENAME {t}h {t}i => OK | COPY {t}i {t}j => 1 | +1000ms | tick | HLEN {t}i => 1 | HLEN {t}j => 1",
+    );
+    say(
+        "HSET h a 1 b 2 => 2 | HPEXPIRE h 50 FIELDS 2 a b => [1 1] | MOVE h 1 => 1 | SELECT 1 => OK | +1000ms | tick | DBSIZE => 0",
+    );
+    say(
+        "HSET h a 1 b 2 => 2 | HPEXPIRE h 50 FIELDS 2 a b => [1 1] | SWAPDB 0 1 => OK | SELECT 1 => OK | DBSIZE => 1 | +1000ms | tick | DBSIZE => 0",
+    );
+    say(
+        "HSET h a 1 b 2 => 2 | HPEXPIRE h 50 FIELDS 1 a => [1] | DEL h => 1 | HSET h a 1 => 1 | +1000ms | tick | HLEN h => 1",
+    );
+    say(
+        "HSET h a 1 b 2 => 2 | HPEXPIRE h 500 FIELDS 1 a => [1] | b> WATCH h => OK | +2000ms | tick | b> MULTI => OK | b> EXEC => nil",
+    );
+    say(
+        "HSET h a 1 b 2 => 2 | HPEXPIRE h 50 FIELDS 1 a => [1] | CLIENT PAUSE 5000 WRITE => OK | +1000ms | tick | HLEN h => 2 | HGET h a => nil | CLIENT UNPAUSE => OK | tick | HLEN h => 1",
+    );
+    say("HSETEX h PX 50 FIELDS 2 a 1 b 2 => 1 | EXPIRE h 100 => 1 | +1000ms | tick | EXISTS h => 0");
+}
+
+#[test]
+fn expire_conditions() {
+    say(
+        "HSET h a 1 b 2 => 2 | HEXPIRE h 100 XX FIELDS 1 a => [0] | HEXPIRE h 100 GT FIELDS 1 a => [0] | HEXPIRE h 100 LT FIELDS 1 a => [1] | HEXPIRE h 200 LT FIELDS 1 a => [0] | HEXPIRE h 50 GT FIELDS 1 a => [0] | HEXPIRE h 200 GT FIELDS 1 a => [1] | HEXPIRE h 10 NX FIELDS 3 a b x => [0 1 -2] | HTTL h FIELDS 2 a b => [200 10]",
+    );
+    say(
+        "HSET h a 1 => 1 | HEXPIRE h 10 NX GT FIELDS 1 a => -ERR NX and XX, GT or LT options at the same time are not compatible | HEXPIRE h 10 GT LT FIELDS 1 a => -ERR GT and LT options at the same time are not compatible | HEXPIRE h 10 XX LT FIELDS 1 a => [0] | HEXPIRE h 10 FOO FIELDS 0 a => -ERR Unsupported option FOO",
+    );
+    say(
+        "HSET h a 1 b 2 => 2 | HEXPIRE h 0 FIELDS 2 a a => [2 -2] | OBJECT ENCODING h => \"listpack\" | HPEXPIREAT h 1 FIELDS 1 b => [2] | EXISTS h => 0",
+    );
+    say(
+        "HEXPIRE h 10 FIELDS 2 a b => [-2 -2] | HPERSIST h FIELDS 1 a => [-2] | HTTL h FIELDS 1 a => [-2] | EXISTS h => 0",
+    );
+    for name in ["HEXPIRE", "HPEXPIRE", "HEXPIREAT", "HPEXPIREAT"] {
+        let small = name.to_lowercase();
+        say(&format!(
+            "HSET h a 1 => 1 | {name} h -1 FIELDS 1 a => -ERR invalid expire time in '{small}' command | {name} h x FIELDS 1 a => -ERR value is not an integer or out of range | HTTL h FIELDS 1 a => [-1]"
+        ));
+        say(&format!(
+            "{name} h 1 FIELDS 0 a => $N | {name} h 1 FIELDS 2 a => $N | {name} h 1 FIELDS 1 a b => $N | {name} h 1 FIELDS -1 a => $N | {name} h 1 FIELDS x a => -ERR value is not an integer or out of range | {name} h 1 FIELD 1 a => $N | {name} h 1 FIELDS 9223372036854775807 a => $N"
+        ));
+    }
+    say(
+        "HSET h a 1 => 1 | HEXPIRE h 9223372036854775807 FIELDS 1 a => -ERR invalid expire time in 'hexpire' command | HPEXPIRE h 9223372036854775807 FIELDS 1 a => -ERR invalid expire time in 'hpexpire' command | HPEXPIREAT h 9223372036854775807 FIELDS 1 a => [1] | HPEXPIRETIME h FIELDS 1 a => [9223372036854775807]",
+    );
+}
+
+#[test]
+fn times_left() {
+    say(
+        "HSET h a 1 b 2 => 2 | HPEXPIRE h 1600 FIELDS 1 a => [1] | HTTL h FIELDS 3 a b x => [2 -1 -2] | HPTTL h FIELDS 1 a => [1600] | HEXPIRETIME h FIELDS 2 a b => [1700000002 -1] | HPEXPIRETIME h FIELDS 2 a x => [1700000001600 -2]",
+    );
+    say(
+        "HSET h a 1 b 2 => 2 | HPEXPIRE h 1600 FIELDS 1 a => [1] | HPERSIST h FIELDS 3 a b x => [1 -1 -2] | HTTL h FIELDS 1 a => [-1] | OBJECT ENCODING h => \"hashtable\" | +2000ms | HLEN h => 2",
+    );
+    for name in ["HTTL", "HPTTL", "HEXPIRETIME", "HPEXPIRETIME"] {
+        say(&format!(
+            "{name} h FIELDS 2 a => -ERR syntax error | {name} h FIELDS 0 a => -ERR syntax error | {name} h FIELDS x a => -ERR value is not an integer or out of range | {name} h FOO 1 a => -ERR syntax error"
+        ));
+    }
+    say(
+        "HPERSIST h FIELDS 2 a => $N | HPERSIST h FIELDS x a => -ERR value is not an integer or out of range | HPERSIST h FOO 1 a => -ERR syntax error",
+    );
+    say(
+        "HSET h a 1 => 1 | HEXPIRE h 9 FIELDS 1 a => [1] | HINCRBY h a 1 => 2 | HINCRBYFLOAT h a 1 => \"3\" | HTTL h FIELDS 1 a => [9] | HSET h a 1 => 0 | HTTL h FIELDS 1 a => [-1]",
+    );
+}
+
+#[test]
+fn hgetex() {
+    say(
+        "HGETEX h FIELDS 1 a => [nil] | HSET h a 1 b 2 => 2 | HGETEX h FIELDS 2 a x => [\"1\" nil] | OBJECT ENCODING h => \"listpack\" | HGETEX h EX 9 FIELDS 2 a x => [\"1\" nil] | HTTL h FIELDS 2 a b => [9 -1] | HGETEX h PERSIST FIELDS 2 a b => [\"1\" \"2\"] | HTTL h FIELDS 1 a => [-1]",
+    );
+    say(
+        "HSET h a 1 => 1 | HGETEX h PX 100 FIELDS 1 a => [\"1\"] | HPTTL h FIELDS 1 a => [100] | HGETEX h EXAT 1700000005 FIELDS 1 a => [\"1\"] | HPTTL h FIELDS 1 a => [5000] | HGETEX h PXAT 1700000000700 FIELDS 1 a => [\"1\"] | HPTTL h FIELDS 1 a => [700]",
+    );
+    say(
+        "HSET h a 1 b 2 => 2 | HGETEX h EX 0 FIELDS 1 a => [\"1\"] | HGETALL h => [\"b\" \"2\"] | HGETEX h PXAT 1 FIELDS 1 b => [\"2\"] | EXISTS h => 0",
+    );
+    say(
+        "HGETEX h EX 1 PX 1 FIELDS 1 a => -ERR syntax error | HGETEX h EX 1 PERSIST FIELDS 1 a => -ERR syntax error | HGETEX h PERSIST PERSIST FIELDS 1 a => [nil] | HGETEX h KEEPTTL FIELDS 1 a => -ERR syntax error | HGETEX h EX FIELDS 1 a => -ERR syntax error | HGETEX h NX FIELDS 1 a => -ERR syntax error",
+    );
+    say(
+        "HGETEX h EX -1 FIELDS 1 a => -ERR invalid expire time in 'hgetex' command | HGETEX h EX x FIELDS 1 a => -ERR value is not an integer or out of range | HGETEX h FIELDS 0 a => $N | HGETEX h FIELDS 2 a => $N | HGETEX h EX 10 a b => $N | HGETEX h EX 10 FIELDS => $N",
+    );
+}
+
+#[test]
+fn hsetex() {
+    say(
+        "HSETEX h FIELDS 1 a 1 => 1 | OBJECT ENCODING h => \"listpack\" | HSETEX h EX 9 FIELDS 2 a 2 b 3 => 1 | HTTL h FIELDS 2 a b => [9 9] | HSETEX h KEEPTTL FIELDS 1 a 4 => 1 | HTTL h FIELDS 1 a => [9] | HSETEX h FIELDS 1 a 5 => 1 | HTTL h FIELDS 1 a => [-1] | HGET h a => \"5\"",
+    );
+    say(
+        "HSETEX h PX 100 FIELDS 1 a 1 => 1 | HPTTL h FIELDS 1 a => [100] | HSETEX h EXAT 1700000005 FIELDS 1 a 1 => 1 | HPTTL h FIELDS 1 a => [5000] | HSETEX h PXAT 1700000000700 FIELDS 1 a 1 => 1 | HPTTL h FIELDS 1 a => [700] | +700ms | HGET h a => nil",
+    );
+    say(
+        "HSETEX h FXX FIELDS 1 a 1 => 0 | EXISTS h => 0 | HSETEX h FNX FIELDS 1 a 1 => 1 | HSETEX h FNX FIELDS 2 b 1 a 1 => 0 | HSETEX h FXX FIELDS 2 a 1 b 1 => 0 | HSETEX h FXX EX 9 FIELDS 1 a 2 => 1 | HGETALL h => [\"a\" \"2\"]",
+    );
+    say(
+        "HSETEX h XX FIELDS 1 a 1 => 0 | HSETEX h NX FIELDS 1 a 1 => 1 | HSETEX h NX FIELDS 1 b 1 => 0 | HSETEX h XX FNX FIELDS 1 b 1 => 1 | HSETEX h EX 9 XX FXX FIELDS 1 b 2 => 1 | HLEN h => 2",
+    );
+    say(
+        "HSET h a 1 b 2 => 2 | HSETEX h EX 0 FIELDS 2 a 1 c 1 => 1 | HGETALL h => [\"b\" \"2\"] | HSETEX h PXAT 1 FIELDS 1 b 1 => 1 | EXISTS h => 0 | HSETEX h PXAT 1 FIELDS 1 b 1 => 1 | EXISTS h => 0",
+    );
+    say(
+        "HSETEX h FNX FXX FIELDS 1 a 1 => -ERR syntax error | HSETEX h NX XX FIELDS 1 a 1 => -ERR syntax error | HSETEX h EX 9 KEEPTTL FIELDS 1 a 1 => -ERR syntax error | HSETEX h PERSIST FIELDS 1 a 1 => -ERR syntax error | HSETEX h FNX FNX EX 5 EX 9 FIELDS 1 a 1 => 1 | HTTL h FIELDS 1 a => [9]",
+    );
+    say(
+        "HSETEX h EX 9 FIELDS 1 a 1 b => $N | HSETEX h EX 9 FIELDS 2 a 1 => $N | HSETEX h EX 9 FIELDS 0 a 1 => $N | HSETEX h EX 9 FIELDS x a 1 => -ERR value is not an integer or out of range | HSETEX h FIELDS 1 a 1 EX 9 => $N | HSETEX h EX 9 a 1 b 1 => $N | HSETEX h FIELDS 9223372036854775807 a 1 => $N",
+    );
+    say(
+        "HSETEX h XX EX -1 FIELDS 1 a 1 => 0 | HSETEX h FXX EX -1 FIELDS 1 a 1 => -ERR invalid expire time in 'hsetex' command | HSETEX h EX x FIELDS 1 a 1 => -ERR value is not an integer or out of range | EXISTS h => 0",
+    );
+}
+
+#[test]
+fn hgetdel() {
+    say(
+        "HGETDEL h FIELDS 2 a b => [nil nil] | HSET h a 1 b 2 c 3 => 3 | HGETDEL h FIELDS 3 a x a => [\"1\" nil nil] | HGETALL h => [\"b\" \"2\" \"c\" \"3\"] | HGETDEL h FIELDS 2 b c => [\"2\" \"3\"] | EXISTS h => 0",
+    );
+    say(
+        "HGETDEL h FIELDS 2 a => $N | HGETDEL h FIELDS 0 a => $N | HGETDEL h FIELDS -1 a => $N | HGETDEL h FIELDS x a => -ERR value is not an integer or out of range | HGETDEL h FOO 1 a => -ERR syntax error",
+    );
+}

@@ -31,7 +31,7 @@ pub fn stats(cx: &mut Context, text: &mut Text) {
     text.same(&["instantaneous_input_repl_kbps", "instantaneous_output_repl_kbps"], "0.00");
     text.field("rejected_connections", sum(cx, |core| &core.connections_rejected));
     text.same(&["sync_full", "sync_partial_ok", "sync_partial_err"], 0);
-    text.field("expired_subkeys", 0);
+    text.field("expired_subkeys", counters.expired_fields);
     text.field("expired_keys", counters.expired);
     text.field("expired_stale_perc", "0.00");
     text.field("expired_time_cap_reached_count", 0);
