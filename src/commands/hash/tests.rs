@@ -268,8 +268,7 @@ fn fields_expire() {
 
 #[test]
 fn what_a_command_does_to_an_overdue_field() {
-    let gone =
-        "HSET h a 1 b 2 => 2 | HPEXPIRE h 50 FIELDS 1 a => [1] | +50ms";
+    let gone = "HSET h a 1 b 2 => 2 | HPEXPIRE h 50 FIELDS 1 a => [1] | +50ms";
     say(&format!("{gone} | HLEN h => 2 | HSETNX h a 5 => 1 | HTTL h FIELDS 1 a => [-1] | HLEN h => 2"));
     say(&format!("{gone} | HSET h a 5 => 1 | HTTL h FIELDS 1 a => [-1]"));
     say(&format!("{gone} | HINCRBY h a 5 => 5 | HTTL h FIELDS 1 a => [-1]"));
