@@ -1,6 +1,6 @@
 //! Sorted sets: ZADD, ZRANGE and their family.
 
-mod add;
+pub(super) mod add;
 mod algebra;
 mod pick;
 mod range;
@@ -333,7 +333,7 @@ fn write_member(out: &mut Out, member: Element, score: f64, with_scores: bool) {
 }
 
 #[inline]
-fn write_element(out: &mut Out, element: Element) {
+pub(super) fn write_element(out: &mut Out, element: Element) {
     match element {
         Element::Int(value) => out.bulk_int(value),
         Element::Bytes(bytes) => out.bulk(bytes),

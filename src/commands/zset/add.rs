@@ -8,17 +8,17 @@ use smallvec::SmallVec;
 
 /// What ZADD may do.
 #[derive(Clone, Copy, Default)]
-struct Rules {
+pub struct Rules {
     /// Only add.
-    nx: bool,
+    pub nx: bool,
     /// Only change.
-    xx: bool,
+    pub xx: bool,
     /// Only to a higher score.
     gt: bool,
     /// Only to a lower one.
     lt: bool,
     /// Count those changed, too.
-    ch: bool,
+    pub ch: bool,
     /// Add to the score.
     incr: bool,
 }
@@ -114,12 +114,23 @@ pub fn zadd(cx: &mut Context, args: Args) -> Result<(), Error> {
     if rules.incr {
         return increment(cx, args.at(1), pairs.at(1), scores[0], rules);
     }
+    add_all(cx, args.at(1), rules, &scores, |at| pairs.at(2 * at + 1))
+}
+
+/// Adds members with these scores, and replies how many there were.
+pub fn add_all<'a>(
+    cx: &mut Context,
+    key: &[u8],
+    rules: Rules,
+    scores: &[f64],
+    member: impl Fn(usize) -> &'a [u8],
+) -> Result<(), Error> {
     let limits = cx.limits();
-    let counts = cx.change(args.at(1), !rules.xx, |zset: &mut Zset, _| {
+    let counts = cx.change(key, !rules.xx, |zset: &mut Zset, _| {
         let (mut added, mut changed) = (0, 0);
         zset.expect(scores.len(), &limits);
         for (at, &score) in scores.iter().enumerate() {
-            match rules.apply(zset, pairs.at(2 * at + 1), score, &limits) {
+            match rules.apply(zset, member(at), score, &limits) {
                 Outcome::Added(_) => added += 1,
                 Outcome::Changed(_) => changed += 1,
                 _ => {}

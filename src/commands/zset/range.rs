@@ -96,13 +96,30 @@ impl<'a> Query<'a> {
             let len = view.len();
             return len - all.end.min(len)..len - all.start.min(len);
         }
-        let Ok(skipped) = usize::try_from(self.offset) else { return 0..0 };
+        let Ok(skipped) = usize::try_from(self.offset) else { return self.ranks_from_behind(view, all) };
         let left = all.len().saturating_sub(skipped);
         let taken = usize::try_from(self.count).map_or(left, |count| count.min(left));
         match () {
             () if taken == 0 => 0..0,
             () if self.reverse => all.end - skipped - taken..all.end - skipped,
             () => all.start + skipped..all.start + skipped + taken,
+        }
+    }
+}
+
+impl Query<'_> {
+    /// A negative offset finds nothing in a packed set. In a large one it counts from the other end of the range, in Redis and
+    /// here.
+    fn ranks_from_behind(&self, view: ZsetView, all: ops::Range<usize>) -> ops::Range<usize> {
+        let left = usize::try_from(self.offset.unsigned_abs()).unwrap_or(usize::MAX);
+        if matches!(view, ZsetView::Packed(_)) || left > all.len() {
+            return 0..0;
+        }
+        let taken = usize::try_from(self.count).map_or(left, |count| count.min(left));
+        if self.reverse {
+            all.start + left - taken..all.start + left
+        } else {
+            all.end - left..all.end - left + taken
         }
     }
 }

@@ -142,7 +142,7 @@ fn ranges_by_score() {
             "{begin} | ZRANGEBYSCORE z (1 3 => [\"b\" \"c\"] | ZRANGEBYSCORE z -inf +inf LIMIT 1 2 => [\"b\" \"c\"] | ZREVRANGEBYSCORE z +inf -inf LIMIT 1 2 => [\"c\" \"b\"] | ZREVRANGEBYSCORE z (3 1 WITHSCORES => [\"b\" \"2\" \"a\" \"1\"] | ZRANGE z 4 (1 BYSCORE REV LIMIT 0 -1 => [\"d\" \"c\" \"b\"]"
         ));
         check(&format!(
-            "{begin} | ZRANGEBYSCORE z 0 9 LIMIT -1 2 => [] | ZRANGEBYSCORE z 0 9 LIMIT 4 2 => [] | ZRANGEBYSCORE z 0 9 LIMIT 0 0 => [] | ZRANGEBYSCORE z 3 2 => [] | ZRANGEBYSCORE z (2 2 => [] | ZRANGEBYSCORE z \"\" 1 => [\"a\"] | ZRANGEBYSCORE z 1e400 5 => []"
+            "{begin} | ZRANGEBYSCORE z 0 9 LIMIT 4 2 => [] | ZRANGEBYSCORE z 0 9 LIMIT 0 0 => [] | ZRANGEBYSCORE z 3 2 => [] | ZRANGEBYSCORE z (2 2 => [] | ZRANGEBYSCORE z \"\" 1 => [\"a\"] | ZRANGEBYSCORE z 1e400 5 => []"
         ));
         check(&format!(
             "{begin} | ZCOUNT z (1 (4 => 2 | ZCOUNT z 5 6 => 0 | ZCOUNT z inf inf => 0 | ZCOUNT none 1 2 => 0"
@@ -152,6 +152,14 @@ fn ranges_by_score() {
     check(
         "ZRANGE z a b BYSCORE => -ERR min or max is not a float | ZRANGEBYSCORE z nan 1 => -ERR min or max is not a float | ZRANGEBYSCORE z 1 ((1 => -ERR min or max is not a float | ZCOUNT z a b => -ERR min or max is not a float | ZRANGEBYSCORE z 1 2 LIMIT a 1 => -ERR value is not an integer or out of range",
     );
+}
+
+#[test]
+fn a_negative_offset_counts_from_behind_in_a_large_set() {
+    check("ZADD z 1 a 2 b 3 c => 3 | ZRANGEBYSCORE z -inf +inf LIMIT -2 9 => []");
+    check(&format!(
+        "{TINY} | ZADD z 1 a 2 b 3 c => 3 | ZRANGEBYSCORE z -inf +inf LIMIT -2 9 => [\"b\" \"c\"] | ZRANGEBYSCORE z -inf +inf LIMIT -2 1 => [\"b\"] | ZREVRANGEBYSCORE z +inf -inf LIMIT -2 9 => [\"b\" \"a\"] | ZREVRANGEBYSCORE z +inf -inf LIMIT -2 1 => [\"b\"] | ZRANGEBYSCORE z -inf +inf LIMIT -4 9 => []"
+    ));
 }
 
 #[test]

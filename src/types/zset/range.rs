@@ -41,6 +41,11 @@ impl ScoreRange {
         Some(ScoreRange { min: Bound::parse(min)?, max: Bound::parse(max)? })
     }
 
+    /// From `min` up to `max`, which is excluded.
+    pub fn half_open(min: f64, max: f64) -> ScoreRange {
+        ScoreRange { min: Bound { score: min, exclusive: false }, max: Bound { score: max, exclusive: true } }
+    }
+
     pub fn is_empty(&self) -> bool {
         let (min, max) = (self.min, self.max);
         min.score > max.score || (min.score == max.score && (min.exclusive || max.exclusive))
