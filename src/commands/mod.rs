@@ -8,6 +8,7 @@ pub mod connection;
 pub mod context;
 pub mod error;
 pub mod generic;
+pub mod geo;
 pub mod hash;
 pub mod help;
 pub mod hyperloglog;
@@ -36,6 +37,7 @@ pub const FAMILIES: &[Family] = &[
     Family { group: "generic", table: sort::TABLE },
     Family { group: "connection", table: connection::TABLE },
     Family { group: "sorted-set", table: zset::TABLE },
+    Family { group: "geo", table: geo::TABLE },
     Family { group: "server", table: server::TABLE },
     Family { group: "set", table: set::TABLE },
     Family { group: "list", table: list::TABLE },

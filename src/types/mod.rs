@@ -7,6 +7,7 @@
 
 pub mod collection;
 pub mod entry;
+pub mod geohash;
 pub mod hash;
 pub mod hyperloglog;
 pub mod intset;
