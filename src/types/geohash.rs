@@ -195,13 +195,14 @@ impl Cell {
     fn moved(self, east: i32, north: i32) -> Cell {
         let mask = u64::MAX >> (64 - 2 * self.step);
         let step = |bits: u64, other: u64, by: i32| match by {
+            // Not cut: places at 180 degrees have one bit more, and are found by it.
             0 => bits,
             // The other coordinate's bits, set, carry over; clear, they do not.
-            1 => bits.wrapping_add((other & mask) + 1),
-            _ => (bits | other & mask).wrapping_sub((other & mask) + 1),
+            1 => bits.wrapping_add((other & mask) + 1) & !other & mask,
+            _ => (bits | other & mask).wrapping_sub((other & mask) + 1) & !other & mask,
         };
-        let longitude = step(self.bits & ODD, EVEN, east) & ODD & mask;
-        let latitude = step(self.bits & EVEN, ODD, north) & EVEN & mask;
+        let longitude = step(self.bits & ODD, EVEN, east);
+        let latitude = step(self.bits & EVEN, ODD, north);
         Cell { bits: longitude | latitude, step: self.step }
     }
 

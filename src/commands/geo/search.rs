@@ -312,7 +312,10 @@ fn around_member(cx: &mut Context, args: Args, variant: Variant) -> Result<(), E
     let (view, _) = cx.view::<Zset>(args.at(1))?;
     let mut query = Query::default();
     query.set_member(view, args.at(2))?;
-    query.set_circle(args, 3)?;
+    // Redis does not look at the radius of a search that finds nothing anyway.
+    if view.is_some() {
+        query.set_circle(args, 3)?;
+    }
     query.parse(view, args, 5, variant)?;
     query.check(args.at(0), variant)?;
     let found = view.map_or(Vec::new(), |view| query.run(view));

@@ -82,3 +82,10 @@ fn the_older_searches() {
         "GEORADIUS g 15 37 x km => -ERR need numeric radius | GEORADIUS g x 37 1 km => -ERR value is not a valid float | GEORADIUS g 15 37 1 km FROMMEMBER a => -ERR syntax error | GEORADIUS g 15 37 1 km STORE d => 0 | GEORADIUS g 15 37 1 km => []",
     );
 }
+
+#[test]
+fn places_where_the_world_ends() {
+    check(
+        "GEOADD g 180 1 edge => 1 | GEORADIUS g 180 0.5 300 km => [\"edge\"] | GEORADIUSBYMEMBER none m x foo ASC => []",
+    );
+}
