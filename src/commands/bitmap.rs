@@ -55,7 +55,7 @@ fn with_string<R>(cx: &mut Context, key: &[u8], look: impl FnOnce(&[u8]) -> R) -
 }
 
 /// The string at `key`, filled with zeros up to `len` bytes and labelled raw, to be changed in place; it is made if missing.
-/// The flag: it grew. Say `Context::changed` if it did or if anything else changes.
+/// The flag: it grew, as a new one does. Say `Context::changed` if it did or if anything else changes.
 pub(super) fn enlarge<'c>(
     cx: &'c mut Context,
     key: &[u8],
@@ -67,7 +67,7 @@ pub(super) fn enlarge<'c>(
             (old, old >= len && matches!(entry.value(), Value::Bytes(_)))
         }
         None => {
-            cx.set_string(key, b"", Encoding::Raw, None);
+            cx.make_string(key);
             (0, false)
         }
     };

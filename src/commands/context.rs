@@ -255,6 +255,14 @@ impl<'a> Context<'a> {
         self.shard(key).set_string(db, key, value, encoding, expiry, &moment);
     }
 
+    /// Makes an empty raw string, where there is no key, to be changed in place; say `changed` afterwards.
+    pub fn make_string(&mut self, key: &[u8]) {
+        let (db, access) = (self.session.db as usize, self.moment.fresh_access());
+        let store = &mut self.shard(key).dbs[db].store;
+        let old = store.set_string(store.hash(key), key, b"", Encoding::Raw, None, access);
+        debug_assert!(old.is_none(), "there was no such key");
+    }
+
     #[inline]
     pub fn set_int(&mut self, key: &[u8], value: i64, expiry: Option<i64>) {
         let (db, moment) = (self.session.db, self.moment);

@@ -27,6 +27,14 @@ pub fn dump(entry: &Entry, compress: bool) -> Result<Vec<u8>> {
     Ok(out)
 }
 
+/// How many bytes an entry's value takes in a snapshot, without its type.
+pub fn saved_bytes(entry: &Entry, compress: bool) -> Result<usize> {
+    const TYPE_BYTES: usize = 1;
+    let mut out = Vec::new();
+    write(entry, Writer::new(&mut out, compress))?;
+    Ok(out.len() - TYPE_BYTES)
+}
+
 /// Writes an entry's value, and returns the version that it takes to read it.
 fn write(entry: &Entry, writer: Writer) -> Result<u16> {
     const SEEN: &str = "the entry's type was looked at";

@@ -251,6 +251,18 @@ impl Shard {
         self.note(db, key);
     }
 
+    /// Puts the same content, newly made, in the place of a key's value: nobody sees a change, and the key expires as before.
+    pub fn renew(&mut self, db: u16, key: &[u8], value: Removed) {
+        let Some(entry) = self.dbs[db as usize].store.find(key) else { return };
+        let (expiry, access) = (entry.expiry(), entry.access());
+        if let Owned::Object(object) = &value.value {
+            self.schedule_fields(db, key, object.next_expiry());
+        }
+        let store = &mut self.dbs[db as usize].store;
+        let old = store.put(store.hash(key), key, value, expiry, access);
+        self.discard(old);
+    }
+
     /// Gives a key an expiry, or takes it away. False: no such key.
     pub fn set_expiry(&mut self, db: u16, key: &[u8], expiry: Option<i64>) -> bool {
         let done = self.dbs[db as usize].store.set_expiry(key, expiry);

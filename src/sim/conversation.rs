@@ -28,24 +28,31 @@ use super::reply::Reply;
 use super::world::{ClientNumber, World};
 use crate::client::Args;
 use crate::commands::flags;
+use crate::config::Config;
 use crate::resp::Span;
 
 /// Replays a conversation in RESP2, also inside MULTI.
 #[track_caller]
 pub fn check(text: &str) {
-    replay(text, false, true);
+    replay(text, false, true, &Config::default());
+}
+
+/// Replays a conversation in RESP2, also inside MULTI, on a server whose configuration is not the default.
+#[track_caller]
+pub fn check_configured(config: &Config, text: &str) {
+    replay(text, false, true, config);
 }
 
 /// Replays a conversation in RESP2, but not inside MULTI.
 #[track_caller]
 pub fn check_outside_multi(text: &str) {
-    replay(text, false, false);
+    replay(text, false, false, &Config::default());
 }
 
 /// Replays a conversation in RESP3, also inside MULTI.
 #[track_caller]
 pub fn check3(text: &str) {
-    replay(text, true, true);
+    replay(text, true, true, &Config::default());
 }
 
 enum Step {
@@ -57,15 +64,17 @@ enum Step {
 }
 
 #[track_caller]
-fn replay(text: &str, resp3: bool, multi: bool) {
+fn replay(text: &str, resp3: bool, multi: bool, config: &Config) {
     let steps = parse(text);
     for (cores, seed) in [(1, 1), (3, 2), (3, 3), (3, 4)] {
-        Replay::new(cores, seed, resp3, &steps, "").run(&steps);
+        let world = World::configured(cores, seed, config.clone());
+        Replay::new(world, resp3, &steps, "").run(&steps);
     }
     let probe = World::new(1, 0);
     if let Some(steps) = steps_in_multi(&probe, &steps).filter(|_| multi) {
         for (cores, seed) in [(1, 5), (3, 6)] {
-            Replay::new(cores, seed, resp3, &steps, ", inside MULTI").run(&steps);
+            let world = World::configured(cores, seed, config.clone());
+            Replay::new(world, resp3, &steps, ", inside MULTI").run(&steps);
         }
     }
 }
@@ -133,8 +142,8 @@ struct Replay {
 }
 
 impl Replay {
-    fn new(cores: usize, seed: u64, resp3: bool, steps: &[Step], how: &str) -> Self {
-        let mut world = World::new(cores, seed);
+    fn new(mut world: World, resp3: bool, steps: &[Step], how: &str) -> Self {
+        let (cores, seed) = (world.cores.len(), world.seed);
         // Idle clients push the others to other home cores.
         for _ in 0..seed as usize % cores {
             world.connect();

@@ -126,10 +126,13 @@ pub struct World {
 
 impl World {
     pub fn new(cores: usize, seed: u64) -> Self {
+        Self::configured(cores, seed, Config::default())
+    }
+
+    pub fn configured(cores: usize, seed: u64, config: Config) -> Self {
         let mut rng = Rng::seeded(seed);
         let clock_us = Arc::new(AtomicU64::new(START_US));
         let registry = Arc::new(Registry::new(FAMILIES, &[]));
-        let config = Config::default();
         let databases = config.databases as usize;
         let clock = Clock::Manual(clock_us.clone());
         let run_id = rng.run_id();

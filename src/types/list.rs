@@ -55,6 +55,11 @@ impl Fill {
         Fill(limits.list_size_max.clamp(-5, i16::MAX as i64) as i16)
     }
 
+    /// As the option has it.
+    pub fn option(self) -> i16 {
+        self.0
+    }
+
     /// Bytes, either way.
     fn bytes_max(self) -> usize {
         if self.0 < 0 { 2048 << -self.0 } else { Self::COUNTED_BYTES_MAX }

@@ -1,6 +1,6 @@
 //! Conversations about bitmaps. What the replies are was asked of Valkey 9.1.
 
-use crate::sim::check;
+use crate::sim::{check, check_outside_multi};
 
 #[test]
 fn single_bits() {
@@ -83,4 +83,27 @@ fn fields() {
     check(
         "BITFIELD k SET u8 0 x => -ERR value is not an integer or out of range | BITFIELD k GET u8 #-1 => -ERR bit offset is not an integer or out of range | BITFIELD_RO k SET u8 0 1 => -ERR BITFIELD_RO only supports the GET subcommand",
     );
+}
+
+#[test]
+fn only_a_change_is_seen_by_watchers() {
+    let after = |write: &str, reply: &str| {
+        format!(
+            "SETBIT b 9 1 => 0 | SET n 7 => OK | WATCH b n new => OK | b> {write} => * | MULTI => OK | PING => QUEUED | EXEC => {reply}"
+        )
+    };
+    for write in
+        ["SETBIT b 9 1", "SETBIT n 0 0", "BITFIELD b SET u1 9 1", "BITFIELD b OVERFLOW FAIL INCRBY u1 9 1"]
+    {
+        check_outside_multi(&after(write, "[PONG]"));
+    }
+    for write in [
+        "SETBIT b 9 0",
+        "SETBIT b 16 0",
+        "SETBIT new 0 0",
+        "BITFIELD b SET u1 9 0",
+        "BITFIELD new SET u1 0 0",
+    ] {
+        check_outside_multi(&after(write, "nil"));
+    }
 }

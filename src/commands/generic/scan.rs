@@ -168,8 +168,12 @@ pub fn keys(cx: &mut Context, args: Args) -> Result<(), Error> {
 }
 
 pub fn randomkey(cx: &mut Context, _args: Args) -> Result<(), Error> {
+    /// After so many overdue keys that may not be deleted, one of them is the reply, as in Redis, if all have an expiry.
+    const TRIES: usize = 100;
     let (db, moment) = (cx.session.db, cx.moment);
-    loop {
+    let all_expire =
+        cx.shards().map(|shard| &shard.dbs[db as usize].store).all(|it| it.expires() == it.len());
+    for tries in 1.. {
         let total: usize = cx.shards().map(|shard| shard.dbs[db as usize].store.len()).sum();
         if total == 0 {
             cx.out.null();
@@ -185,12 +189,14 @@ pub fn randomkey(cx: &mut Context, _args: Args) -> Result<(), Error> {
         let shard = shard.expect("the place is below the sum of the lengths");
         let entry = shard.dbs[db as usize].store.random(&mut || cx.rng.next_u64());
         let key: Box<[u8]> = entry.expect("the shard has keys").key().into();
-        // An expired one is deleted by the look at it, so the loop ends.
-        if shard.peek(db, &key, &moment).is_some() {
+        // An expired one is deleted by the look at it, unless CLIENT PAUSE keeps it.
+        let stays = moment.keep_overdue && all_expire && tries >= TRIES;
+        if shard.peek(db, &key, &moment).is_some() || stays {
             cx.out.bulk(&key);
-            return Ok(());
+            break;
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -94,6 +94,9 @@ fn walking_over_the_keys() {
     check(
         "SET a 1 PX 50 => OK | +60ms | KEYS * => [] | RANDOMKEY => nil | SET b 1 => OK | RANDOMKEY => \"b\"",
     );
+    check_outside_multi(
+        "SET a 1 PX 50 => OK | CLIENT PAUSE 10000 WRITE => OK | +60ms | RANDOMKEY => \"a\" | GET a => nil | CLIENT UNPAUSE => OK | RANDOMKEY => nil",
+    );
     check(
         "SCAN x => -ERR invalid cursor | SCAN 0 COUNT 0 => -ERR syntax error | SCAN 0 COUNT x => -ERR value is not an integer or out of range",
     );

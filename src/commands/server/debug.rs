@@ -1,14 +1,22 @@
 //! DEBUG: what test suites ask of a server. It runs with every shard at hand, as a single-threaded Redis would.
-//! Absent: RELOAD, LOADAOF, RESTART and the crashes.
+//! In: subcommands. Out: replies, lines in the log.
+//! Absent: files (see `reload`), LOADAOF, RESTART and the crashes.
 
-use std::hash::Hash;
+mod digest;
+mod protocol;
+mod reload;
+#[cfg(test)]
+mod tests;
+mod value;
+
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::config::is_local;
+use crate::base::glob;
 use crate::base::number::parse_i64;
 use crate::client::Args;
 use crate::commands::{Context, Error, help};
-use crate::shard::{Encoding, Entry, Value};
+use crate::shard::Encoding;
 
 const NOT_ALLOWED: &str = "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", \
     you can run it from a local connection, otherwise you need to set this option in the configuration file, \
@@ -18,17 +26,44 @@ const NOT_ALLOWED: &str = "ERR DEBUG command not allowed. If the enable-debug-co
 type Sub = (&'static str, usize, usize, &'static str, fn(&mut Context, Args) -> Result<(), Error>);
 
 const SUBCOMMANDS: &[Sub] = &[
-    ("DIGEST", 2, 2, "\n    Returns a digest of all databases, the same for the same content.", digest),
-    ("DIGEST-VALUE", 2, usize::MAX, "key [key ...]\n    Returns digests of values.", digest_value),
+    (
+        "DIGEST",
+        2,
+        2,
+        "\n    Returns a digest of all databases, the same for the same content.",
+        digest::digest,
+    ),
+    ("DIGEST-VALUE", 2, usize::MAX, "key [key ...]\n    Returns digests of values.", digest::digest_value),
     ("ERROR", 3, 3, "text\n    Replies with an error.", error),
     ("HELP", 2, 2, "\n    Lists these subcommands.", list),
-    ("HTSTATS", 3, 4, "db [full]\n    Describes the table of a database.", htstats),
-    ("HTSTATS-KEY", 3, 4, "key [full]\n    Describes the table of a value.", htstats_key),
+    ("HTSTATS", 3, 4, "db [full]\n    Describes the table of a database.", value::htstats),
+    ("HTSTATS-KEY", 3, 4, "key [full]\n    Describes the table of a value.", value::htstats_key),
     ("JMAP", 2, 2, "\n    Does nothing; other servers count their objects.", ok),
+    ("LISTPACK", 3, 3, "key\n    Writes the elements of a listpack to the log.", value::listpack),
     ("LOG", 3, 3, "message\n    Writes a line to the log.", log),
-    ("OBJECT", 3, 4, "key [fast]\n    Describes a value.", object),
+    (
+        "OBJECT",
+        3,
+        4,
+        "key [fast]\n    Describes a value; `fast` leaves out what takes a walk over it.",
+        value::object,
+    ),
     ("POPULATE", 3, 5, "count [prefix] [size]\n    Makes strings that do not exist yet.", populate),
-    ("PROTOCOL", 3, 3, "type\n    Replies with a value of a type of the protocol.", protocol),
+    ("PROTOCOL", 3, 3, "type\n    Replies with a value of a type of the protocol.", protocol::protocol),
+    (
+        "QUICKLIST",
+        3,
+        4,
+        "key [0|1]\n    Writes the nodes of a long list to the log; 1: and their elements.",
+        value::quicklist,
+    ),
+    (
+        "RELOAD",
+        2,
+        5,
+        "\n    Encodes every value as for a snapshot, and decodes it in its place.",
+        reload::reload,
+    ),
     (
         "SET-ACTIVE-EXPIRE",
         3,
@@ -37,6 +72,7 @@ const SUBCOMMANDS: &[Sub] = &[
         set_active_expire,
     ),
     ("SLEEP", 3, 3, "seconds\n    Stops the server for a while.", sleep),
+    ("STRINGMATCH-TEST", 2, 2, "\n    Matches random patterns.", stringmatch_test),
 ];
 
 pub fn debug(cx: &mut Context, args: Args) -> Result<(), Error> {
@@ -89,35 +125,21 @@ fn sleep(cx: &mut Context, args: Args) -> Result<(), Error> {
     ok(cx, args)
 }
 
-fn object(cx: &mut Context, args: Args) -> Result<(), Error> {
-    let moment = cx.moment;
-    let entry = cx.peek(args.at(2)).ok_or(Error::NO_SUCH_KEY)?;
-    let text = format!(
-        "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{}",
-        (&raw const *entry).cast::<u8>(),
-        entry.encoding().name(),
-        serialized_bytes(entry),
-        entry.access(),
-        moment.idle_s(entry.access()),
-    );
-    cx.out.simple(&text);
-    Ok(())
-}
-
-/// The length of a string in a snapshot file, uncompressed; of anything else, what it takes in memory.
-fn serialized_bytes(entry: &Entry) -> usize {
-    match entry.value() {
-        Value::Int(value) if i8::try_from(value).is_ok() => 2,
-        Value::Int(value) if i16::try_from(value).is_ok() => 3,
-        Value::Int(value) if i32::try_from(value).is_ok() => 5,
-        Value::Int(value) => 1 + itoa::Buffer::new().format(value).len(),
-        Value::Bytes(bytes) => match bytes.len() {
-            len @ 0..64 => 1 + len,
-            len @ 64..16384 => 2 + len,
-            len => 5 + len,
-        },
-        Value::Object(object) => object.bytes_allocated(),
+/// Patterns and texts of few letters, so that many match in part.
+fn stringmatch_test(cx: &mut Context, _args: Args) -> Result<(), Error> {
+    const ROUNDS: usize = 20_000;
+    const LETTERS: &[u8] = b"*?[]^-\\ab\0\xff";
+    let mut pair = [Vec::new(), Vec::new()];
+    for _ in 0..ROUNDS {
+        for text in &mut pair {
+            let len = cx.rng.below(16);
+            text.clear();
+            text.extend((0..len).map(|_| LETTERS[cx.rng.below(LETTERS.len() as u64) as usize]));
+        }
+        std::hint::black_box(glob::matches(&pair[0], &pair[1], cx.rng.below(2) == 1));
     }
+    cx.out.simple("Apparently Redis did not crash: test passed");
+    Ok(())
 }
 
 fn populate(cx: &mut Context, args: Args) -> Result<(), Error> {
@@ -140,181 +162,4 @@ fn populate(cx: &mut Context, args: Args) -> Result<(), Error> {
         }
     }
     ok(cx, args)
-}
-
-fn htstats(cx: &mut Context, args: Args) -> Result<(), Error> {
-    let db = parse_i64(args.at(2)).ok_or(Error::NOT_AN_INTEGER)?;
-    if !(0..cx.config.databases as i64).contains(&db) {
-        return Err(Error::new("ERR Out of range database"));
-    }
-    let stores = cx.shards().map(|shard| &shard.dbs[db as usize].store);
-    let (keys, expires, shards) = stores
-        .fold((0, 0, 0), |(keys, expires, n), store| (keys + store.len(), expires + store.expires(), n + 1));
-    let text = format!(
-        "[Dictionary HT]\nHash table 0 stats (main hash table):\n number of tables: {shards}\n number of entries: \
-         {keys}\n[Expires HT]\n number of entries: {expires}\n"
-    );
-    cx.out.verbatim("txt", text.as_bytes());
-    Ok(())
-}
-
-fn htstats_key(cx: &mut Context, args: Args) -> Result<(), Error> {
-    let entry = cx.peek(args.at(2)).ok_or(Error::NO_SUCH_KEY)?;
-    if !matches!(entry.encoding(), Encoding::Hashtable | Encoding::Skiplist) {
-        return Err(Error::new(
-            "ERR The value stored at the specified key is not represented using an hash table",
-        ));
-    }
-    let text = format!("Hash table 0 stats (main hash table):\n bytes: {}\n", entry.bytes_allocated());
-    cx.out.verbatim("txt", text.as_bytes());
-    Ok(())
-}
-
-const DIGEST_BYTES: usize = 20;
-
-/// Digests of entries are combined so that the order does not matter.
-#[derive(Default)]
-struct Digest([u8; DIGEST_BYTES]);
-
-impl Digest {
-    fn of(what: impl Hash) -> Self {
-        let mut digest = Self::default();
-        for (part, bytes) in digest.0.chunks_mut(8).enumerate() {
-            let hash = ahash::RandomState::with_seeds(1, 2, 3, part as u64).hash_one(&what);
-            bytes.copy_from_slice(&hash.to_le_bytes()[..bytes.len()]);
-        }
-        digest
-    }
-
-    fn mix(&mut self, other: &Digest) {
-        self.0.iter_mut().zip(other.0).for_each(|(byte, other)| *byte ^= other);
-    }
-
-    fn hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-}
-
-/// The digest of a value; only strings have one yet.
-fn value_digest(entry: &Entry) -> Result<Digest, Error> {
-    match entry.value() {
-        Value::Int(value) => Ok(Digest::of(itoa::Buffer::new().format(value).as_bytes())),
-        Value::Bytes(bytes) => Ok(Digest::of(bytes)),
-        Value::Object(_) => Err(Error::new("ERR DEBUG DIGEST knows strings only")),
-    }
-}
-
-fn digest(cx: &mut Context, _args: Args) -> Result<(), Error> {
-    let now_ms = cx.now_ms();
-    let mut sum = Digest::default();
-    let mut failed = None;
-    for shard in cx.shards() {
-        for (number, db) in shard.dbs.iter().enumerate() {
-            let mut add = |entry: &Entry| {
-                if entry.expiry().is_some_and(|at_ms| at_ms <= now_ms) {
-                    return;
-                }
-                match value_digest(entry) {
-                    Ok(value) => {
-                        sum.mix(&Digest::of((number, entry.key(), value.0, entry.expiry().is_some())))
-                    }
-                    Err(error) => failed = Some(error),
-                }
-            };
-            let mut cursor = 0;
-            loop {
-                cursor = db.store.scan(cursor, &mut add);
-                if cursor == 0 {
-                    break;
-                }
-            }
-        }
-    }
-    match failed {
-        Some(error) => Err(error),
-        None => {
-            cx.out.simple(&sum.hex());
-            Ok(())
-        }
-    }
-}
-
-fn digest_value(cx: &mut Context, args: Args) -> Result<(), Error> {
-    let mut digests = Vec::new();
-    for key in args.from(2).iter() {
-        digests.push(cx.peek(key).map_or(Ok(Digest::default()), |entry| value_digest(entry))?);
-    }
-    cx.out.array(digests.len());
-    digests.iter().for_each(|digest| cx.out.simple(&digest.hex()));
-    Ok(())
-}
-
-fn protocol(cx: &mut Context, args: Args) -> Result<(), Error> {
-    const TYPES: &str = "string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false";
-    let resp3 = cx.out.resp3;
-    let out = &mut cx.out;
-    match args.at(2).to_ascii_lowercase().as_slice() {
-        b"string" => out.bulk(b"Hello World"),
-        b"integer" => out.integer(12345),
-        b"double" => out.double(3141.0 / 1000.0),
-        b"bignum" => out.big_number("1234567999999999999999999999999999999"),
-        b"null" => out.null(),
-        b"array" => {
-            out.array(3);
-            (0..3).for_each(|number| out.integer(number));
-        }
-        b"set" => {
-            out.set(3);
-            (0..3).for_each(|number| out.integer(number));
-        }
-        b"map" => {
-            out.map(3);
-            for number in 0..3 {
-                out.integer(number);
-                out.boolean(number == 1);
-            }
-        }
-        b"attrib" => {
-            if resp3 {
-                out.attribute(1);
-                out.bulk(b"key-popularity");
-                out.array(2);
-                out.bulk(b"key:123");
-                out.integer(90);
-            }
-            out.bulk(b"Some real reply following the attribute");
-        }
-        b"push" if !resp3 => return Err(Error::new("ERR RESP2 is not supported by this command")),
-        b"push" => {
-            out.push(2);
-            out.bulk(b"server-cpu-usage");
-            out.integer(42);
-            out.bulk(b"Some real reply following the push reply");
-        }
-        b"verbatim" => out.verbatim("txt", b"This is a verbatim\nstring"),
-        b"true" => out.boolean(true),
-        b"false" => out.boolean(false),
-        _ => {
-            let text = format!("ERR Wrong protocol type name. Please use one of the following: {TYPES}");
-            return Err(Error::new(text));
-        }
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Digest;
-
-    #[test]
-    fn digests_do_not_depend_on_order() {
-        let sum = |keys: &[&str]| {
-            let mut sum = Digest::default();
-            keys.iter().for_each(|key| sum.mix(&Digest::of(key)));
-            sum.hex()
-        };
-        assert_eq!(sum(&["a", "b"]), sum(&["b", "a"]));
-        assert_ne!(sum(&["a", "b"]), sum(&["a", "c"]));
-        assert_eq!(sum(&[]), "0".repeat(40));
-    }
 }

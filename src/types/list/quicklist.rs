@@ -45,6 +45,10 @@ impl Quicklist {
         Quicklist { nodes: VecDeque::new(), len: 0, bytes: 0, fill }
     }
 
+    pub fn fill(&self) -> Fill {
+        self.fill
+    }
+
     pub fn len(&self) -> usize {
         self.len
     }

@@ -1,0 +1,69 @@
+//! Conversations with DEBUG.
+
+use crate::config::{Config, Guard};
+use crate::sim::check_configured;
+
+fn check(text: &str) {
+    let mut config = Config::default();
+    config.enable_debug_command = Guard::Yes;
+    check_configured(&config, text);
+}
+
+#[test]
+fn a_reload_keeps_everything() {
+    check(
+        "SET n 7 => OK | SET s text EX 100 => OK | RPUSH l a 5 => 2 | SADD ints 3 1 2 => 3 | SADD set a b => 2 | ZADD z 1.5 a => 1 \
+         | HSET h f v => 1 | DEBUG RELOAD => OK | OBJECT ENCODING n => \"int\" | TTL s => 100 | GET s => \"text\" | TTL n => -1 \
+         | LRANGE l 0 -1 => [\"a\" \"5\"] | OBJECT ENCODING ints => \"intset\" | SMEMBERS set => ?[\"a\" \"b\"] \
+         | ZSCORE z a => \"1.5\" | HGET h f => \"v\" | OBJECT ENCODING h => \"listpack\" | DBSIZE => 7",
+    );
+    check(
+        "HSET h f v g w => 2 | HPEXPIRE h 50 FIELDS 1 g => [1] | DEBUG RELOAD => OK | HLEN h => 2 | HPTTL h FIELDS 2 f g => [-1 50] \
+         | +60ms | HGETALL h => [\"f\" \"v\"]",
+    );
+    check(
+        "DEBUG SET-ACTIVE-EXPIRE 0 => OK | SET k v PX 50 => OK | SET other v => OK | +60ms | DBSIZE => 2 | DEBUG RELOAD => OK | DBSIZE => 1",
+    );
+    check(
+        "CONFIG SET list-max-listpack-size 2 => OK | RPUSH l a b c d e => 5 | CONFIG SET set-max-listpack-entries 1 => OK | SADD s a b => 2 \
+         | DEBUG RELOAD => OK | LRANGE l 0 -1 => [\"a\" \"b\" \"c\" \"d\" \"e\"] | OBJECT ENCODING s => \"hashtable\" | SCARD s => 2",
+    );
+}
+
+#[test]
+fn a_reload_is_no_change_and_takes_no_options() {
+    check(
+        "SELECT 3 => OK | SET k v => OK | DEBUG RELOAD => OK | GET k => \"v\" | SELECT 0 => OK | DBSIZE => 0",
+    );
+    check(
+        "SET k v => OK | DEBUG RELOAD NOSAVE => -ERR DEBUG RELOAD takes no options here: values are encoded and decoded in memory, without a file \
+         | DEBUG RELOAD merge => -ERR DEBUG RELOAD takes no options here: values are encoded and decoded in memory, without a file \
+         | DEBUG RELOAD x => -ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options. | GET k => \"v\"",
+    );
+}
+
+#[test]
+fn values_are_described() {
+    check(
+        "DEBUG OBJECT x => -ERR no such key | SET s hello => OK | DEBUG OBJECT s => * | DEBUG OBJECT s fast => * | RPUSH l a => 1 | DEBUG OBJECT l => *",
+    );
+    check(
+        "RPUSH l a b => 2 | DEBUG LISTPACK l => Listpack structure printed on stdout | DEBUG QUICKLIST l => -ERR Not a quicklist encoded object. \
+         | CONFIG SET list-max-listpack-size 1 => OK | RPUSH q a b => 2 | DEBUG LISTPACK q => -ERR Not a listpack encoded object. \
+         | DEBUG QUICKLIST q => Quicklist structure printed on stdout | DEBUG QUICKLIST q 1 => Quicklist structure printed on stdout",
+    );
+    check(
+        "SADD s 1 => 1 | DEBUG LISTPACK s => -ERR Not a listpack encoded object. | SADD s a => 1 | DEBUG LISTPACK s => Listpack structure printed on stdout \
+         | ZADD z 1 a => 1 | DEBUG LISTPACK z => Listpack structure printed on stdout | HSET h f v => 1 | DEBUG LISTPACK h => Listpack structure printed on stdout \
+         | DEBUG LISTPACK x => -ERR no such key | DEBUG QUICKLIST x => -ERR no such key",
+    );
+    check(
+        "SADD s 1 => 1 | DEBUG HTSTATS-KEY s => -ERR The value stored at the specified key is not represented using an hash table \
+         | CONFIG SET set-max-listpack-entries 0 => OK | SADD s a => 1 | DEBUG HTSTATS-KEY s => *",
+    );
+}
+
+#[test]
+fn patterns_are_tried() {
+    check("DEBUG STRINGMATCH-TEST => Apparently Redis did not crash: test passed");
+}
