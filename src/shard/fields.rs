@@ -51,6 +51,15 @@ impl FieldExpiries {
         }
     }
 
+    /// Frees so much of an index that is thrown away; true when nothing is left.
+    pub fn free_slice(&mut self, keys_max: usize) -> bool {
+        for _ in 0..keys_max {
+            let Some((_, key)) = self.due.pop_first() else { break };
+            self.times.remove(&key);
+        }
+        self.due.is_empty()
+    }
+
     /// The hash that is due first.
     fn first(&self) -> Option<&(i64, Arc<[u8]>)> {
         self.due.first()

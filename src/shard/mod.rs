@@ -340,7 +340,7 @@ impl Shard {
         let old = std::mem::replace(&mut self.dbs[db as usize], fresh);
         let keys = old.store.len();
         self.counters.dirty += keys as u64;
-        self.trash.throw_store(old.store);
+        self.trash.throw_db(old);
         keys
     }
 
