@@ -1,5 +1,7 @@
 //! Conversations about keys, whatever they hold.
 
+use crate::sim::conversation::request;
+use crate::sim::world::{ClientNumber, World};
 use crate::sim::{check, check_outside_multi, check3};
 
 #[test]
@@ -118,4 +120,212 @@ fn how_a_key_is_stored() {
     );
     check_outside_multi("OBJECT FOO k => -ERR unknown subcommand 'FOO'. Try OBJECT HELP.");
     check3("OBJECT ENCODING x => nil | RANDOMKEY => nil");
+}
+
+/// One key of each type; `large`: too large for the forms within an entry.
+fn all_types(large: bool) -> String {
+    let limits = "CONFIG SET list-max-listpack-size 1 hash-max-listpack-entries 0 set-max-listpack-entries 0 \
+         set-max-intset-entries 0 zset-max-listpack-entries 0 => OK | ";
+    let values = "SET s text => OK | RPUSH l a b => 2 | SADD t a b => 2 | ZADD z 1 a 2 b => 2 | HSET h f v g w => 2 | ";
+    format!("{}{values}", if large { limits } else { "" })
+}
+
+/// What the keys of `all_types` hold.
+const WHAT_THEY_HOLD: &str = "GET S => \"text\" | LRANGE L 0 -1 => [\"a\" \"b\"] | SMEMBERS T => ?[\"a\" \"b\"] \
+     | ZRANGE Z 0 -1 WITHSCORES => [\"a\" \"1\" \"b\" \"2\"] | HMGET H f g => [\"v\" \"w\"]";
+
+/// `WHAT_THEY_HOLD`, with these names for the keys.
+fn held_by(names: [&str; 5]) -> String {
+    let named = ["S", "L", "T", "Z", "H"].into_iter().zip(names);
+    WHAT_THEY_HOLD
+        .split(" | ")
+        .zip(named)
+        .map(|(step, (from, to))| step.replacen(&format!(" {from} "), &format!(" {to} "), 1))
+        .collect::<Vec<_>>()
+        .join(" | ")
+}
+
+#[test]
+fn keys_of_all_types_are_found_by_type() {
+    for large in [false, true] {
+        let types = "TYPE s => string | TYPE l => list | TYPE t => set | TYPE z => zset | TYPE h => hash | DBSIZE => 5 \
+             | EXISTS s l t z h x => 5 | TOUCH l t z h => 4 | KEYS * => ?[\"s\" \"l\" \"t\" \"z\" \"h\"]";
+        check(&format!("{}{types}", all_types(large)));
+        check(&format!("{}DEL s l t z h => 5 | DBSIZE => 0 | RANDOMKEY => nil", all_types(large)));
+        check(&format!("{}UNLINK s l t z h => 5 | DBSIZE => 0", all_types(large)));
+    }
+    for (key, kind) in [("l", "list"), ("t", "set"), ("z", "zset"), ("h", "hash")] {
+        let make = match kind {
+            "list" => "RPUSH l a => 1",
+            "set" => "SADD t a => 1",
+            "zset" => "ZADD z 1 a => 1",
+            _ => "HSET h f v => 1",
+        };
+        check(&format!("{make} | RANDOMKEY => \"{key}\" | TYPE {key} => {kind}"));
+    }
+}
+
+/// A server and one client, for replies that a conversation cannot foretell.
+struct Dialogue(World, ClientNumber);
+
+impl Dialogue {
+    fn new() -> Self {
+        let mut world = World::new(1, 1);
+        let client = world.connect();
+        Self(world, client)
+    }
+
+    fn ask(&mut self, text: &str) -> String {
+        let Dialogue(world, client) = self;
+        let args: Vec<Vec<u8>> = text.split(' ').map(|arg| arg.as_bytes().to_vec()).collect();
+        world.write(*client, &request(&args));
+        world.run_until_quiet();
+        String::from_utf8(std::mem::take(world.inbox(*client))).expect("it is text")
+    }
+
+    /// Says the commands of a conversation.
+    fn say(&mut self, conversation: &str) {
+        for step in conversation.split(" | ").filter(|step| !step.is_empty()) {
+            self.ask(step.split_once(" => ").expect("a reply").0);
+        }
+    }
+
+    fn usage(&mut self, key: &str) -> usize {
+        let reply = self.ask(&format!("MEMORY USAGE {key}"));
+        assert_eq!(self.ask(&format!("MEMORY USAGE {key} SAMPLES 3")), reply);
+        reply.trim_start_matches(':').trim_end().parse().expect("a number")
+    }
+}
+
+#[test]
+fn scan_finds_the_keys_of_a_type() {
+    for large in [false, true] {
+        let mut server = Dialogue::new();
+        server.say(&all_types(large));
+        for (kind, key) in [("string", "s"), ("list", "l"), ("set", "t"), ("zset", "z"), ("hash", "h")] {
+            let found = format!("*2\r\n$1\r\n0\r\n*1\r\n$1\r\n{key}\r\n");
+            assert_eq!(server.ask(&format!("SCAN 0 COUNT 1000 TYPE {kind}")), found);
+            assert_eq!(server.ask(&format!("SCAN 0 COUNT 1000 TYPE {}", kind.to_uppercase())), found);
+        }
+    }
+}
+
+#[test]
+fn memory_usage_follows_the_elements() {
+    let mut server = Dialogue::new();
+    server.say(&all_types(false));
+    for (key, add) in [("l", "RPUSH l @"), ("t", "SADD t @"), ("z", "ZADD z 1 @"), ("h", "HSET h @ v")] {
+        let small = server.usage(key);
+        assert!((16..400).contains(&small), "{key}: {small}");
+        for number in 0..1000 {
+            server.ask(&add.replace('@', &format!("a-member-of-20-bytes-{number}")));
+        }
+        let large = server.usage(key);
+        assert!((20_000..200_000).contains(&large), "{key}: {large}");
+        assert!(server.usage("s") < 100);
+        server.ask(&format!("COPY {key} copy REPLACE"));
+        let copy = server.usage("copy");
+        assert!(copy > large / 2 && copy < large * 3 / 2, "{key}: {large}, its copy {copy}");
+    }
+}
+
+#[test]
+fn keys_of_all_types_are_renamed_copied_and_moved() {
+    for large in [false, true] {
+        let all = all_types(large);
+        let names = ["s", "l", "t", "z", "h"];
+        let others = ["s:other", "l:2", "t{x}", "z-with-a-name-that-is-much-longer-than-the-one-it-had", "i"];
+        let each = |command: fn(&str, &str) -> String| {
+            let steps: Vec<String> = names.iter().zip(others).map(|(a, b)| command(a, b)).collect();
+            steps.join(" | ")
+        };
+        let rename = each(|a, b| format!("RENAME {a} {b} => OK"));
+        check(&format!("{all}{rename} | EXISTS s l t z h => 0 | {}", held_by(others)));
+        let copy = each(|a, b| format!("COPY {a} {b} => 1 | COPY {a} {b} => 0 | COPY {a} {b} REPLACE => 1"));
+        check(&format!("{all}{copy} | {} | {}", held_by(names), held_by(others)));
+        // A copy is a value of its own.
+        check(&format!(
+            "{all}{copy} | APPEND s x => 5 | RPUSH l c => 3 | SREM t a => 1 | ZADD z 9 a => 0 | HSET h f x => 0 | {}",
+            held_by(others)
+        ));
+        let copy_to_db = each(|a, b| format!("COPY {a} {b} DB 2 => 1"));
+        check(&format!("{all}{copy_to_db} | {} | SELECT 2 => OK | {}", held_by(names), held_by(others)));
+        let away = each(|a, _| format!("MOVE {a} 1 => 1 | MOVE {a} 1 => 0"));
+        check(&format!("{all}{away} | DBSIZE => 0 | SELECT 1 => OK | {}", held_by(names)));
+        check(&format!("{all}SWAPDB 0 3 => OK | DBSIZE => 0 | SELECT 3 => OK | {}", held_by(names)));
+        // One type takes the place of another, and its expiry.
+        let over = each(|a, _| {
+            format!("SET x 1 EX 100 => OK | RENAME {a} x => OK | TTL x => -1 | RENAME x {a} => OK")
+        });
+        check(&format!("{all}{over} | {}", held_by(names)));
+        let aside = each(|a, _| {
+            format!(
+                "EXPIRE {a} 100 => 1 | RENAME {a} x => OK | TTL x => 100 | COPY x {a} => 1 | TTL {a} => 100"
+            )
+        });
+        check(&format!("{all}{aside} | {}", held_by(names)));
+    }
+}
+
+#[test]
+fn usage_of_keys_of_all_types() {
+    for large in [false, true] {
+        let idle = ["s", "l", "t", "z", "h"]
+            .map(|key| format!("OBJECT IDLETIME {key} => 7 | OBJECT REFCOUNT {key} => 1"));
+        check(&format!("{}+7000ms | {} | OBJECT IDLETIME t => 7", all_types(large), idle.join(" | ")));
+        check(&format!(
+            "{}+7000ms | SCARD t => 2 | TOUCH z => 1 | OBJECT IDLETIME t => 0 | OBJECT IDLETIME z => 0",
+            all_types(large)
+        ));
+        let uses = ["s", "l", "t", "z", "h"].map(|key| format!("OBJECT FREQ {key} => 5"));
+        check(&format!(
+            "CONFIG SET maxmemory-policy allkeys-lfu => OK | {}{}",
+            all_types(large),
+            uses.join(" | ")
+        ));
+    }
+}
+
+/// A hash of many fields, two of which expire, keeps their times wherever it goes.
+#[test]
+fn a_large_hash_goes_with_its_fields_expiries() {
+    let fields: Vec<String> = (0..600).map(|number| format!("f{number} v{number}")).collect();
+    let make = format!(
+        "HSET h {} => 600 | HPEXPIRE h 50 FIELDS 1 f1 => [1] | HEXPIRE h 100 FIELDS 1 f2 => [1] | OBJECT ENCODING h => \"hashtable\"",
+        fields.join(" ")
+    );
+    let whole = |key: &str| {
+        format!(
+            "HLEN {key} => 600 | HPTTL {key} FIELDS 3 f0 f1 f2 => [-1 50 100000] | HMGET {key} f1 f599 => [\"v1\" \"v599\"]"
+        )
+    };
+    let later = |key: &str| {
+        format!("HEXISTS {key} f1 => 0 | HTTL {key} FIELDS 2 f1 f2 => [-2 100] | HGET {key} f0 => \"v0\"")
+    };
+    check(&format!(
+        "{make} | RENAME h i => OK | {} | EXISTS h => 0 | +60ms | {} | tick | HLEN i => 599",
+        whole("i"),
+        later("i")
+    ));
+    check(&format!(
+        "{make} | COPY h i => 1 | {} | {} | +60ms | {} | {} | tick | HLEN h => 599 | HLEN i => 599",
+        whole("h"),
+        whole("i"),
+        later("h"),
+        later("i")
+    ));
+    check(&format!(
+        "{make} | MOVE h 1 => 1 | SELECT 1 => OK | {} | +60ms | {} | tick | HLEN h => 599",
+        whole("h"),
+        later("h")
+    ));
+    check(&format!(
+        "{make} | SWAPDB 0 1 => OK | SELECT 1 => OK | {} | +60ms | {} | tick | HLEN h => 599",
+        whole("h"),
+        later("h")
+    ));
+    // The fields of the key that went do not take those of a new one along.
+    check(&format!(
+        "{make} | RENAME h i => OK | HSET h f1 v => 1 | +60ms | tick | HLEN h => 1 | HLEN i => 599"
+    ));
 }
