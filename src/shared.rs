@@ -162,6 +162,8 @@ pub struct Shared {
     pub start_ms: i64,
     /// Set by DEBUG SET-ACTIVE-EXPIRE 0.
     pub active_expire_off: AtomicBool,
+    /// Set by DEBUG QUICKLIST-PACKED-THRESHOLD; 0: as list-max-listpack-size says.
+    pub list_large_bytes_min: AtomicU32,
     pub shutdown: AtomicBool,
     /// Facts about this process for INFO and the banner: ring features, allocator, tcp port.
     pub facts: Facts,
@@ -210,6 +212,7 @@ impl Shared {
             run_id,
             start_ms,
             active_expire_off: AtomicBool::new(false),
+            list_large_bytes_min: AtomicU32::new(0),
             shutdown: AtomicBool::new(false),
             facts,
         }

@@ -11,6 +11,7 @@ use crate::shard::{Encoding, Entry, Moment, Removed, Report, Shard};
 use crate::shared::Shared;
 use crate::types::{Collection, Limits};
 use smallvec::SmallVec;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::command::Registry;
 use super::error::Error;
@@ -233,6 +234,7 @@ impl<'a> Context<'a> {
             hash_entries_max: config.hash_max_listpack_entries,
             hash_value_bytes_max: config.hash_max_listpack_value,
             list_size_max: config.list_max_listpack_size as i64,
+            list_large_bytes_min: self.shared.list_large_bytes_min.load(Relaxed),
             set_ints_max: config.set_max_intset_entries,
             set_entries_max: config.set_max_listpack_entries,
             set_value_bytes_max: config.set_max_listpack_value,

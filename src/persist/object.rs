@@ -241,6 +241,7 @@ mod tests {
         hash_entries_max: 0,
         hash_value_bytes_max: 0,
         list_size_max: 1,
+        list_large_bytes_min: 0,
         set_ints_max: 0,
         set_entries_max: 0,
         set_value_bytes_max: 0,

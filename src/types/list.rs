@@ -43,7 +43,11 @@ pub enum Side {
 /// How much one listpack of a list may hold, as `list-max-listpack-size` says: from 0 on so many elements, -1 to -5
 /// so many KiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fill(i16);
+pub struct Fill {
+    option: i16,
+    /// As in `Limits`.
+    large_bytes_min: u32,
+}
 
 impl Fill {
     /// What an element is taken to need beside its bytes.
@@ -52,21 +56,22 @@ impl Fill {
     const COUNTED_BYTES_MAX: usize = 8192;
 
     pub fn new(limits: &Limits) -> Fill {
-        Fill(limits.list_size_max.clamp(-5, i16::MAX as i64) as i16)
+        let option = limits.list_size_max.clamp(-5, i16::MAX as i64) as i16;
+        Fill { option, large_bytes_min: limits.list_large_bytes_min }
     }
 
     /// As the option has it.
     pub fn option(self) -> i16 {
-        self.0
+        self.option
     }
 
     /// Bytes, either way.
     fn bytes_max(self) -> usize {
-        if self.0 < 0 { 2048 << -self.0 } else { Self::COUNTED_BYTES_MAX }
+        if self.option < 0 { 2048 << -self.option } else { Self::COUNTED_BYTES_MAX }
     }
 
     fn count_max(self) -> usize {
-        if self.0 < 0 { usize::MAX } else { self.0.max(1) as usize }
+        if self.option < 0 { usize::MAX } else { self.option.max(1) as usize }
     }
 
     /// Whether that is too much for one listpack.
@@ -76,12 +81,15 @@ impl Fill {
 
     /// Whether an element of that length gets a node of its own.
     fn is_large(self, bytes: usize) -> bool {
-        bytes > self.bytes_max()
+        match self.large_bytes_min {
+            0 => bytes > self.bytes_max(),
+            least => bytes >= least as usize,
+        }
     }
 
     /// Whether a node is small enough to be the whole list, with `1 / share` of what a node may have.
     fn holds_all(self, bytes: usize, count: usize, share: usize) -> bool {
-        if self.0 < 0 { bytes <= self.bytes_max() / share } else { count <= self.count_max() / share }
+        if self.option < 0 { bytes <= self.bytes_max() / share } else { count <= self.count_max() / share }
     }
 }
 

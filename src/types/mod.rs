@@ -190,6 +190,8 @@ pub struct Limits {
     pub hash_value_bytes_max: usize,
     /// Positive: elements of a list's node; -1 to -5: 4 to 64 KiB.
     pub list_size_max: i64,
+    /// Elements of so many bytes get a node of their own, if that is not 0; only DEBUG sets it.
+    pub list_large_bytes_min: u32,
     pub set_ints_max: usize,
     pub set_entries_max: usize,
     pub set_value_bytes_max: usize,
@@ -204,6 +206,7 @@ impl Default for Limits {
             hash_entries_max: 512,
             hash_value_bytes_max: 64,
             list_size_max: -2,
+            list_large_bytes_min: 0,
             set_ints_max: 512,
             set_entries_max: 128,
             set_value_bytes_max: 64,

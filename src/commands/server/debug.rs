@@ -58,6 +58,13 @@ const SUBCOMMANDS: &[Sub] = &[
         value::quicklist,
     ),
     (
+        "QUICKLIST-PACKED-THRESHOLD",
+        3,
+        3,
+        "size\n    In lists that become long from now on, elements of that size get a node of their own; 0: as configured.",
+        value::quicklist_packed_threshold,
+    ),
+    (
         "RELOAD",
         2,
         5,

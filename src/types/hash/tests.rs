@@ -12,6 +12,7 @@ const LIMITS: Limits = Limits {
     hash_entries_max: 8,
     hash_value_bytes_max: 12,
     list_size_max: -2,
+    list_large_bytes_min: 0,
     set_ints_max: 0,
     set_entries_max: 0,
     set_value_bytes_max: 0,

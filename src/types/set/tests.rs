@@ -12,6 +12,7 @@ use crate::base::rng::Rng;
 type Model = BTreeSet<Vec<u8>>;
 
 const LIMITS: Limits = Limits {
+    list_large_bytes_min: 0,
     set_ints_max: 8,
     set_entries_max: 6,
     set_value_bytes_max: 5,

@@ -64,6 +64,18 @@ fn values_are_described() {
 }
 
 #[test]
+fn large_elements_lie_by_themselves() {
+    const BAD: &str = "-ERR argument must be a memory value bigger than 1 and smaller than 4gb";
+    check(&format!(
+        "DEBUG QUICKLIST-PACKED-THRESHOLD x => {BAD} | DEBUG QUICKLIST-PACKED-THRESHOLD 4gb => {BAD} \
+         | DEBUG QUICKLIST-PACKED-THRESHOLD 10b => OK | CONFIG SET list-max-listpack-size 2 => OK | RPUSH l a b => 2 \
+         | RPUSH l 0123456789 c => 4 | LPOP l 2 => [\"a\" \"b\"] | RPOP l => \"c\" | OBJECT ENCODING l => \"quicklist\" \
+         | LSET l 0 short => OK | OBJECT ENCODING l => \"listpack\" | LRANGE l 0 -1 => [\"short\"] \
+         | DEBUG QUICKLIST-PACKED-THRESHOLD 0 => OK | RPUSH m a b 0123456789 => 3 | LPOP m 2 => [\"a\" \"b\"] | OBJECT ENCODING m => \"listpack\""
+    ));
+}
+
+#[test]
 fn patterns_are_tried() {
     check("DEBUG STRINGMATCH-TEST => Apparently Redis did not crash: test passed");
 }

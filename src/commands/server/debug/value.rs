@@ -3,8 +3,9 @@
 //! Absent: what OBJECT and MEMORY tell everybody.
 
 use std::fmt::Write;
+use std::sync::atomic::Ordering::Relaxed;
 
-use crate::base::number::parse_i64;
+use crate::base::number::{parse_i64, parse_memory};
 use crate::client::Args;
 use crate::commands::{Context, Error};
 use crate::persist;
@@ -127,6 +128,16 @@ pub fn quicklist(cx: &mut Context, args: Args) -> Result<(), Error> {
     Ok(())
 }
 
+pub fn quicklist_packed_threshold(cx: &mut Context, args: Args) -> Result<(), Error> {
+    const BYTES_MAX: u64 = (1 << 32) - (1 << 20);
+    let bytes = parse_memory(args.at(2))
+        .filter(|&bytes| bytes <= BYTES_MAX)
+        .ok_or(Error::new("ERR argument must be a memory value bigger than 1 and smaller than 4gb"))?;
+    cx.shared.list_large_bytes_min.store(bytes as u32, Relaxed);
+    cx.out.ok();
+    Ok(())
+}
+
 pub fn htstats(cx: &mut Context, args: Args) -> Result<(), Error> {
     let db = parse_i64(args.at(2)).ok_or(Error::NOT_AN_INTEGER)?;
     if !(0..cx.config.databases as i64).contains(&db) {
@@ -150,7 +161,39 @@ pub fn htstats_key(cx: &mut Context, args: Args) -> Result<(), Error> {
             "ERR The value stored at the specified key is not represented using an hash table",
         ));
     }
-    let text = format!("Hash table 0 stats (main hash table):\n bytes: {}\n", entry.bytes_allocated());
+    let elements = match entry.kind() {
+        Type::Set => entry.view::<Set>().map_or(0, |set| set.len()),
+        Type::Zset => entry.view::<Zset>().map_or(0, |zset| zset.len()),
+        _ => entry.view::<Hash>().map_or(0, |hash| hash.len()),
+    };
+    let text = format!(
+        "Hash table 0 stats (main hash table):\n number of elements: {elements}\n bytes: {}\n",
+        entry.bytes_allocated()
+    );
     cx.out.verbatim("txt", text.as_bytes());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::describe_nodes;
+    use crate::types::{Collection, Limits, List};
+
+    #[test]
+    fn the_nodes_of_a_list_are_described() {
+        let describe = |limits: &Limits, fast| {
+            let elements = ["a", "b", "a longer one"].map(str::as_bytes);
+            let mut text = String::new();
+            describe_nodes(List::from_elements(elements, limits).view(), false, fast, &mut text);
+            text
+        };
+        let twos = Limits { list_size_max: 2, ..Limits::default() };
+        let text = " ql_nodes:2 ql_avg_node:1.50 ql_listpack_max:2 ql_compressed:0";
+        assert_eq!(describe(&twos, true), text);
+        assert_eq!(describe(&twos, false), format!("{text} ql_uncompressed_size:34"));
+        assert_eq!(describe(&Limits::default(), false), "");
+        // A long element by itself: only its bytes count.
+        let apart = Limits { list_large_bytes_min: 10, ..twos };
+        assert_eq!(describe(&apart, false), format!("{text} ql_uncompressed_size:25"));
+    }
 }
