@@ -2,11 +2,56 @@
 
 use crate::config::{Config, Guard};
 use crate::sim::check_configured;
+use crate::sim::conversation::request;
+use crate::sim::world::World;
 
-fn check(text: &str) {
+fn allowed() -> Config {
     let mut config = Config::default();
     config.enable_debug_command = Guard::Yes;
-    check_configured(&config, text);
+    config
+}
+
+fn check(text: &str) {
+    check_configured(&allowed(), text);
+}
+
+/// The digest of all databases holds over a reload and a change back, on any number of cores, and not over a change.
+#[test]
+fn the_digest_of_all_follows_the_content() {
+    let digests = [1, 3].map(|cores| {
+        let mut world = World::configured(cores, 1, allowed());
+        let client = world.connect();
+        let mut ask = |text: &str| {
+            let args: Vec<Vec<u8>> = text.split(' ').map(|arg| arg.as_bytes().to_vec()).collect();
+            world.write(client, &request(&args));
+            world.run_until_quiet();
+            String::from_utf8(std::mem::take(world.inbox(client))).expect("it is text")
+        };
+        assert_eq!(ask("DEBUG DIGEST"), format!("+{}\r\n", "0".repeat(40)));
+        let make = ["SET s text", "RPUSH l a 5", "SADD t 1 2", "ZADD z 1.5 a", "HSET h f v g w"];
+        let expire = ["HEXPIRE h 100 FIELDS 1 f", "EXPIRE s 100", "SELECT 1", "SET s text", "SELECT 0"];
+        for command in make.into_iter().chain(expire) {
+            ask(command);
+        }
+        let whole = ask("DEBUG DIGEST");
+        for (change, back) in [
+            ("RPUSH l x", "RPOP l"),
+            ("SADD t x", "SREM t x"),
+            ("ZINCRBY z 1 a", "ZINCRBY z -1 a"),
+            ("HSET h g x", "HSET h g w"),
+            ("HPERSIST h FIELDS 1 f", "HEXPIRE h 100 FIELDS 1 f"),
+            ("PERSIST s", "EXPIRE s 100"),
+            ("RENAME t u", "RENAME u t"),
+        ] {
+            ask(change);
+            assert_ne!(ask("DEBUG DIGEST"), whole, "after {change}");
+            ask(back);
+            assert_eq!(ask("DEBUG DIGEST"), whole, "after {change}, {back}");
+        }
+        assert_eq!((ask("DEBUG RELOAD"), ask("DEBUG DIGEST")), ("+OK\r\n".to_owned(), whole.clone()));
+        whole
+    });
+    assert_eq!(digests[0], digests[1]);
 }
 
 #[test]
