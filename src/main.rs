@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::process::{ExitCode, exit};
 
+use ringfort::base::memory;
 use ringfort::config::{Config, ConfigError, os_error_text};
 use ringfort::log::{self, Syslog};
 use ringfort::server::boot::Server;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         }
         cli::Action::Run(start) => start,
     };
+    memory::give_back_in_portions();
     let no_options = start.file.is_none() && start.options.is_empty();
     match load(&start) {
         Ok(config) => serve(config, &program, no_options),

@@ -7,3 +7,13 @@ pub fn give_back() {
     // SAFETY: no preconditions; it touches free memory only.
     unsafe { libmimalloc_sys::mi_collect(true) };
 }
+
+/// Makes the allocator return freed memory soon, and so in small portions: to be called once, at the start. Its own default
+/// lets it gather for 0.1 s, and 40 MB that a large value leaves behind then take 4 ms to unmap in one go; with
+/// this setting 0.1 to 0.6 ms. An environment variable of mimalloc's goes first.
+pub fn give_back_in_portions() {
+    const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
+    const DELAY_MS: std::ffi::c_long = 1;
+    // SAFETY: a valid option of both versions of mimalloc; it only changes when free memory is returned.
+    unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, DELAY_MS) };
+}
