@@ -65,6 +65,14 @@ fn encode(point: Point, latitude_max: f64, step: u32) -> u64 {
     spread(part(point.latitude, latitude_max)) | spread(part(point.longitude, LONGITUDE_MAX)) << 1
 }
 
+/// What a cast from double to unsigned gives in C on x86-64, also where C leaves it open: members that were added with ZADD
+/// may have any score, and show as the same corner of the map as in Redis.
+fn bits_of_score(score: f64) -> u64 {
+    const TOP: u64 = 1 << 63;
+    let signed = |value: f64| if value.abs() < TOP as f64 { value as i64 as u64 } else { TOP };
+    if score < TOP as f64 { signed(score) } else { signed(score - TOP as f64) ^ TOP }
+}
+
 impl Point {
     /// None: it is beyond what a score can say.
     pub fn new(longitude: f64, latitude: f64) -> Option<Point> {
@@ -79,7 +87,7 @@ impl Point {
 
     /// The middle of the score's cell.
     pub fn from_score(score: f64) -> Point {
-        let area = Cell { bits: score as u64, step: STEP_MAX }.area();
+        let area = Cell { bits: bits_of_score(score), step: STEP_MAX }.area();
         let middle = |(min, max): (f64, f64), limit: f64| ((min + max) / 2.0).clamp(-limit, limit);
         Point {
             longitude: middle(area.longitude, LONGITUDE_MAX),

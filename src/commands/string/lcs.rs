@@ -54,7 +54,8 @@ pub fn lcs(cx: &mut Context, args: Args) -> Result<(), Error> {
     if a.len() >= u32::MAX as usize || b.len() >= u32::MAX as usize {
         return Err(Error::new("ERR String too long for LCS"));
     }
-    if cells > cx.config.proto_max_bulk_len {
+    // Redis' table has four bytes a cell.
+    if cells.saturating_mul(4) > cx.config.proto_max_bulk_len {
         return Err(Error::new(
             "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
         ));

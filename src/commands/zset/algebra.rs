@@ -83,8 +83,21 @@ impl Aggregate {
         match self {
             // Both infinities cancel each other.
             Aggregate::Sum => number_or_zero(a + b),
-            Aggregate::Min => a.min(b),
-            Aggregate::Max => a.max(b),
+            // What is no number, or equal, leaves the first one.
+            Aggregate::Min => {
+                if b < a {
+                    b
+                } else {
+                    a
+                }
+            }
+            Aggregate::Max => {
+                if b > a {
+                    b
+                } else {
+                    a
+                }
+            }
         }
     }
 }
@@ -183,12 +196,13 @@ fn inputs<'a>(cx: &'a Context, keys: &[&[u8]], weights: &[f64], operation: Opera
     inputs
 }
 
-/// The score of a member of the first set in the intersection of all, if it is there.
+/// The score of a member of the first set in the intersection of all, if it is there. As in Redis, only the first score
+/// that its weight makes no number counts as zero; others are left to the aggregate.
 fn score_in_all(inputs: &[(Input, f64)], member: Element, score: f64, aggregate: Aggregate) -> Option<f64> {
     let first = number_or_zero(score * inputs[0].1);
-    inputs[1..].iter().try_fold(first, |sum, (input, weight)| {
-        Some(aggregate.of(sum, number_or_zero(input.score(member)? * weight)))
-    })
+    inputs[1..]
+        .iter()
+        .try_fold(first, |sum, (input, weight)| Some(aggregate.of(sum, input.score(member)? * weight)))
 }
 
 fn combine(cx: &Context, keys: &[&[u8]], options: &Options, operation: Operation) -> Gathered {

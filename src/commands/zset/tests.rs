@@ -281,3 +281,11 @@ fn errors_of_unions_and_the_like() {
         "SET s x => OK | ZUNION 2 z s foo => -WRONGTYPE Operation against a key holding the wrong kind of value | ZUNIONSTORE s 1 none => 0 | EXISTS s => 0",
     );
 }
+
+/// A weight of infinity makes no number of zero: for the first set it counts as zero, for others the aggregate decides.
+#[test]
+fn scores_that_are_no_numbers() {
+    check(
+        "ZADD a -2.5 m 1 z => 2 | ZADD b 0 m 1 z => 2 | ZINTERSTORE d 2 a b WEIGHTS inf inf AGGREGATE MAX => 2 | ZRANGE d 0 -1 WITHSCORES => [\"m\" \"-inf\" \"z\" \"inf\"] | ZINTERSTORE d 2 b a WEIGHTS inf 1 AGGREGATE MAX => 2 | ZSCORE d m => \"0\" | ZUNIONSTORE d 2 a b WEIGHTS inf inf AGGREGATE MAX => 2 | ZSCORE d m => \"0\"",
+    );
+}
