@@ -40,3 +40,25 @@ pub trait Collection: Sized {
         None
     }
 }
+
+/// The part of `Collection` that is the same for all types: which variant of `Object` is theirs.
+macro_rules! object_variant {
+    ($variant:ident) => {
+        const TYPE: super::Type = super::Type::$variant;
+
+        fn of(object: &super::Object) -> &Self {
+            let super::Object::$variant(it) = object else { unreachable!("the entry's type was looked at") };
+            it
+        }
+
+        fn of_mut(object: &mut super::Object) -> &mut Self {
+            let super::Object::$variant(it) = object else { unreachable!("the entry's type was looked at") };
+            it
+        }
+
+        fn into_object(self) -> super::Object {
+            super::Object::$variant(self)
+        }
+    };
+}
+pub(super) use object_variant;

@@ -7,10 +7,10 @@
 //! 1. `Fields::next_ms` is no later than the earliest expiry of any field.
 //! 2. Values in the table are byte strings, never integers.
 
-use super::collection::Collection;
+use super::collection::{Collection, object_variant};
 use super::listpack::{self, Element, Place};
 use super::store::{Entry, Store, Value};
-use super::{Encoding, Limits, Object, Type};
+use super::{Encoding, Limits};
 
 /// Fields with values.
 #[derive(Debug)]
@@ -385,7 +385,7 @@ fn set_packed(pack: &mut Vec<u8>, field: &[u8], value: &[u8]) -> bool {
 }
 
 impl Collection for Hash {
-    const TYPE: Type = Type::Hash;
+    object_variant!(Hash);
     type View<'a> = HashView<'a>;
 
     fn new(mut memory: Vec<u8>) -> Self {
@@ -413,20 +413,6 @@ impl Collection for Hash {
             Hash::Packed(bytes) => Some(bytes),
             Hash::Table(_) => None,
         }
-    }
-
-    fn of(object: &Object) -> &Self {
-        let Object::Hash(it) = object else { unreachable!("the entry's type was looked at") };
-        it
-    }
-
-    fn of_mut(object: &mut Object) -> &mut Self {
-        let Object::Hash(it) = object else { unreachable!("the entry's type was looked at") };
-        it
-    }
-
-    fn into_object(self) -> Object {
-        Object::Hash(self)
     }
 
     fn encoding(&self) -> Encoding {

@@ -10,9 +10,9 @@ mod quicklist;
 #[cfg(test)]
 mod tests;
 
-use super::collection::Collection;
+use super::collection::{Collection, object_variant};
 use super::listpack::{self, Element};
-use super::{Encoding, Limits, Object, Type};
+use super::{Encoding, Limits};
 pub use node::Node;
 use node::{NodeIter, Pack};
 use quicklist::matches;
@@ -413,7 +413,7 @@ impl MovedElement {
 }
 
 impl Collection for List {
-    const TYPE: Type = Type::List;
+    object_variant!(List);
     type View<'a> = ListView<'a>;
 
     fn new(mut memory: Vec<u8>) -> Self {
@@ -441,20 +441,6 @@ impl Collection for List {
             List::Packed(bytes) => Some(bytes),
             List::Nodes(_) => None,
         }
-    }
-
-    fn of(object: &Object) -> &Self {
-        let Object::List(it) = object else { unreachable!("the entry's type was looked at") };
-        it
-    }
-
-    fn of_mut(object: &mut Object) -> &mut Self {
-        let Object::List(it) = object else { unreachable!("the entry's type was looked at") };
-        it
-    }
-
-    fn into_object(self) -> Object {
-        Object::List(self)
     }
 
     fn encoding(&self) -> Encoding {

@@ -12,11 +12,11 @@ mod tests;
 
 use std::ops::ControlFlow;
 
-use super::collection::Collection;
+use super::collection::{Collection, object_variant};
 use super::intset;
 use super::listpack::{self, Element};
 use super::store::Store;
-use super::{Encoding, Limits, Object, Type};
+use super::{Encoding, Limits};
 use crate::base::number::parse_i64;
 
 /// Distinct members.
@@ -225,7 +225,7 @@ impl<'a> SetView<'a> {
 }
 
 impl Collection for Set {
-    const TYPE: Type = Type::Set;
+    object_variant!(Set);
     type View<'a> = SetView<'a>;
 
     fn new(mut memory: Vec<u8>) -> Self {
@@ -254,20 +254,6 @@ impl Collection for Set {
             Set::Ints(bytes) | Set::Packed(bytes) => Some(bytes),
             Set::Table(_) => None,
         }
-    }
-
-    fn of(object: &Object) -> &Self {
-        let Object::Set(it) = object else { unreachable!("the entry's type was looked at") };
-        it
-    }
-
-    fn of_mut(object: &mut Object) -> &mut Self {
-        let Object::Set(it) = object else { unreachable!("the entry's type was looked at") };
-        it
-    }
-
-    fn into_object(self) -> Object {
-        Object::Set(self)
     }
 
     fn encoding(&self) -> Encoding {

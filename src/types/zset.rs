@@ -10,9 +10,9 @@ mod sorted;
 #[cfg(test)]
 mod tests;
 
-use super::collection::Collection;
+use super::collection::{Collection, object_variant};
 use super::listpack::{self, Element};
-use super::{Encoding, Limits, Object, Type};
+use super::{Encoding, Limits};
 use range::resolve_ranks;
 pub use range::{LexRange, Range, ScoreRange};
 pub use sorted::{Gathered, Sorted};
@@ -248,7 +248,7 @@ impl Zset {
 }
 
 impl Collection for Zset {
-    const TYPE: Type = Type::Zset;
+    object_variant!(Zset);
     type View<'a> = ZsetView<'a>;
 
     fn new(mut memory: Vec<u8>) -> Self {
@@ -276,20 +276,6 @@ impl Collection for Zset {
             Zset::Packed(bytes) => Some(bytes),
             Zset::Tree(_) => None,
         }
-    }
-
-    fn of(object: &Object) -> &Self {
-        let Object::Zset(it) = object else { unreachable!("the entry's type was looked at") };
-        it
-    }
-
-    fn of_mut(object: &mut Object) -> &mut Self {
-        let Object::Zset(it) = object else { unreachable!("the entry's type was looked at") };
-        it
-    }
-
-    fn into_object(self) -> Object {
-        Object::Zset(self)
     }
 
     fn encoding(&self) -> Encoding {
