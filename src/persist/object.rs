@@ -236,19 +236,6 @@ mod tests {
     use crate::persist::rdb::tests::{Sample, contents, read, samples, unhex};
     use crate::types::store::Store;
 
-    /// No collection is small enough to be packed.
-    const NONE_PACKED: Limits = Limits {
-        hash_entries_max: 0,
-        hash_value_bytes_max: 0,
-        list_size_max: 1,
-        list_large_bytes_min: 0,
-        set_ints_max: 0,
-        set_entries_max: 0,
-        set_value_bytes_max: 0,
-        zset_entries_max: 0,
-        zset_value_bytes_max: 0,
-    };
-
     /// Puts a payload's value under a key, and dumps it again.
     fn there_and_back(payload: &[u8], limits: &Limits) -> (Type, Encoding, Vec<u8>) {
         let mut store = Store::new(crate::types::hasher());
@@ -270,7 +257,7 @@ mod tests {
     #[test]
     fn values_of_real_servers_stay_what_they_are() {
         for Sample { encoding, payload, .. } in samples().into_iter().filter(|it| it.encoding != "stream") {
-            for limits in [Limits::default(), NONE_PACKED] {
+            for limits in [Limits::default(), Limits::NONE_PACKED] {
                 let (kind, _, dumped) = there_and_back(&payload, &limits);
                 assert_eq!(elements(&dumped), elements(&payload), "{kind:?} {encoding}");
             }
@@ -278,7 +265,7 @@ mod tests {
         for line in include_str!("rdb/tests/old.tsv").lines() {
             let mut payload = unhex(line);
             rdb::seal(&mut payload, 12);
-            for limits in [Limits::default(), NONE_PACKED] {
+            for limits in [Limits::default(), Limits::NONE_PACKED] {
                 let (kind, _, dumped) = there_and_back(&payload, &limits);
                 assert_eq!(elements(&dumped), elements(&payload), "{kind:?} {line}");
             }
@@ -297,7 +284,7 @@ mod tests {
         for (wanted, found) in ["intset", "listpack"].into_iter().zip(encodings(&Limits::default())) {
             assert!(found.len() >= 6 && found.iter().all(|(_, encoding)| *encoding == wanted), "{found:?}");
         }
-        for (kind, encoding) in encodings(&NONE_PACKED).concat() {
+        for (kind, encoding) in encodings(&Limits::NONE_PACKED).concat() {
             let others = [(Type::List, "quicklist"), (Type::Zset, "skiplist")];
             let wanted =
                 others.iter().find(|(other, _)| *other == kind).map_or("hashtable", |(_, name)| name);

@@ -199,6 +199,22 @@ pub struct Limits {
     pub zset_value_bytes_max: usize,
 }
 
+#[cfg(test)]
+impl Limits {
+    /// No collection is small enough to be packed.
+    pub const NONE_PACKED: Limits = Limits {
+        hash_entries_max: 0,
+        hash_value_bytes_max: 0,
+        list_size_max: 1,
+        list_large_bytes_min: 0,
+        set_ints_max: 0,
+        set_entries_max: 0,
+        set_value_bytes_max: 0,
+        zset_entries_max: 0,
+        zset_value_bytes_max: 0,
+    };
+}
+
 impl Default for Limits {
     /// The configuration's own defaults.
     fn default() -> Self {

@@ -24,9 +24,37 @@ pub struct Options<'a> {
     /// None: no such type, so nothing matches.
     kind: Option<Option<Type>>,
     pub count: usize,
+    /// NOVALUES of HSCAN, NOSCORES of ZSCAN.
+    pub lean: bool,
 }
 
+/// Options that leave something out of the reply: the command that has them, and what they are.
+const LEAN: [(&str, &str); 2] = [("HSCAN", "NOVALUES"), ("ZSCAN", "NOSCORES")];
+
 impl<'a> Options<'a> {
+    fn new() -> Self {
+        Options { pattern: None, kind: None, count: 10, lean: false }
+    }
+
+    /// Those of HSCAN and ZSCAN.
+    pub fn of_pairs(args: Args<'a>, command: &str) -> Result<Self, Error> {
+        let mut options = Self::new();
+        let mut at = 0;
+        while at < args.len() {
+            if let Some((owner, word)) = LEAN.iter().find(|(_, word)| args.is(at, word)) {
+                if *owner != command {
+                    return Err(Error::new(format!("ERR {word} option can only be used in {owner}")));
+                }
+                options.lean = true;
+                at += 1;
+            } else {
+                options.take(args.from(at), false)?;
+                at += 2;
+            }
+        }
+        Ok(options)
+    }
+
     /// Those of SSCAN, which walks over the elements of one key.
     pub fn of_elements(args: Args<'a>) -> Result<Self, Error> {
         Self::parse(args, false)
@@ -38,23 +66,26 @@ impl<'a> Options<'a> {
     }
 
     fn parse(args: Args<'a>, of_keys: bool) -> Result<Self, Error> {
-        let mut options = Options { pattern: None, kind: None, count: 10 };
+        let mut options = Self::new();
         for at in (0..args.len()).step_by(2) {
-            let value = args.get(at + 1).ok_or(Error::SYNTAX)?;
-            match () {
-                () if args.is(at, "count") => {
-                    let count = parse_i64(value).ok_or(Error::NOT_AN_INTEGER)?;
-                    options.count =
-                        usize::try_from(count).ok().filter(|&count| count > 0).ok_or(Error::SYNTAX)?;
-                }
-                () if args.is(at, "match") => {
-                    options.pattern = Some(value).filter(|&pattern| pattern != b"*")
-                }
-                () if of_keys && args.is(at, "type") => options.kind = Some(type_named(value)),
-                () => return Err(Error::SYNTAX),
-            }
+            options.take(args.from(at), of_keys)?;
         }
         Ok(options)
+    }
+
+    /// The option and its value that `args` begin with.
+    fn take(&mut self, args: Args<'a>, of_keys: bool) -> Result<(), Error> {
+        let value = args.get(1).ok_or(Error::SYNTAX)?;
+        match () {
+            () if args.is(0, "count") => {
+                let count = parse_i64(value).ok_or(Error::NOT_AN_INTEGER)?;
+                self.count = usize::try_from(count).ok().filter(|&count| count > 0).ok_or(Error::SYNTAX)?;
+            }
+            () if args.is(0, "match") => self.pattern = Some(value).filter(|&pattern| pattern != b"*"),
+            () if of_keys && args.is(0, "type") => self.kind = Some(type_named(value)),
+            () => return Err(Error::SYNTAX),
+        }
+        Ok(())
     }
 }
 

@@ -2,53 +2,14 @@
 //!
 //! The cursor is the place in the table of a large set. A packed set is returned as a whole, whatever the count.
 
-use super::super::generic::scan::parse_cursor;
+use super::super::generic::scan::{Options, parse_cursor};
 use super::super::{Context, Error};
 use super::write_element;
-use crate::base::glob;
-use crate::base::number::{parse_i64, write_f64};
+use crate::base::number::write_f64;
 use crate::client::Args;
 use crate::types::Zset;
 use crate::types::listpack::Element;
 use crate::types::zset::ZsetView;
-
-struct Options<'a> {
-    pattern: Option<&'a [u8]>,
-    count: usize,
-    scores: bool,
-}
-
-impl<'a> Options<'a> {
-    fn parse(args: Args<'a>) -> Result<Self, Error> {
-        let mut options = Options { pattern: None, count: 10, scores: true };
-        let mut at = 0;
-        while at < args.len() {
-            match (args.get(at + 1), ()) {
-                (Some(count), ()) if args.is(at, "count") => {
-                    let count = parse_i64(count).ok_or(Error::NOT_AN_INTEGER)?;
-                    options.count =
-                        usize::try_from(count).ok().filter(|&count| count > 0).ok_or(Error::SYNTAX)?;
-                    at += 1;
-                }
-                (Some(pattern), ()) if args.is(at, "match") => {
-                    options.pattern = Some(pattern).filter(|&pattern| pattern != b"*");
-                    at += 1;
-                }
-                (_, ()) if args.is(at, "noscores") => options.scores = false,
-                (_, ()) if args.is(at, "novalues") => {
-                    return Err(Error::new("ERR NOVALUES option can only be used in HSCAN"));
-                }
-                _ => return Err(Error::SYNTAX),
-            }
-            at += 1;
-        }
-        Ok(options)
-    }
-
-    fn wants(&self, member: Element) -> bool {
-        self.pattern.is_none_or(|pattern| member.with(|member| glob::matches(pattern, member, false)))
-    }
-}
 
 pub fn zscan(cx: &mut Context, args: Args) -> Result<(), Error> {
     let cursor = parse_cursor(args.at(2)).ok_or(Error::INVALID_CURSOR)?;
@@ -59,16 +20,16 @@ pub fn zscan(cx: &mut Context, args: Args) -> Result<(), Error> {
         out.array(0);
         return Ok(());
     };
-    let options = Options::parse(args.from(3))?;
+    let options = Options::of_pairs(args.from(3), "ZSCAN")?;
     let header = out.buf.len();
     let mut text = Vec::with_capacity(32);
     let (mut visited, mut found) = (0, 0);
     let mut visit = |member: Element, score: f64| {
         visited += 1;
-        if options.wants(member) {
+        if member.with(|member| options.matches(member)) {
             write_element(out, member);
             found += 1;
-            if options.scores {
+            if !options.lean {
                 text.clear();
                 write_score(&mut text, score, view);
                 out.bulk(&text);

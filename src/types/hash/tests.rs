@@ -8,17 +8,7 @@ use super::{Hash, Lifetime};
 use crate::base::rng::Rng;
 use crate::types::{Collection, Encoding, Limits};
 
-const LIMITS: Limits = Limits {
-    hash_entries_max: 8,
-    hash_value_bytes_max: 12,
-    list_size_max: -2,
-    list_large_bytes_min: 0,
-    set_ints_max: 0,
-    set_entries_max: 0,
-    set_value_bytes_max: 0,
-    zset_entries_max: 0,
-    zset_value_bytes_max: 0,
-};
+const LIMITS: Limits = Limits { hash_entries_max: 8, hash_value_bytes_max: 12, ..Limits::NONE_PACKED };
 
 #[derive(Clone, Debug)]
 enum Step {

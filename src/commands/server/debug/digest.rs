@@ -111,19 +111,6 @@ mod tests {
     use crate::types::{Collection, Hash, Limits, List, Set, Zset, hasher};
 
     const NOW_MS: i64 = 1000;
-    /// Every collection is large.
-    const NONE_PACKED: Limits = Limits {
-        hash_entries_max: 0,
-        hash_value_bytes_max: 0,
-        list_size_max: 1,
-        list_large_bytes_min: 0,
-        set_ints_max: 0,
-        set_entries_max: 0,
-        set_value_bytes_max: 0,
-        zset_entries_max: 0,
-        zset_value_bytes_max: 0,
-    };
-
     fn digest_of<T: Collection>(fill: impl Fn(&mut T, &Limits), limits: &Limits) -> String {
         let mut store = Store::new(hasher());
         let mut collection = T::new(Vec::new());
@@ -134,7 +121,7 @@ mod tests {
 
     /// The digest of a collection, the same for both encodings.
     fn digest<T: Collection>(fill: impl Fn(&mut T, &Limits)) -> String {
-        let large = digest_of(&fill, &NONE_PACKED);
+        let large = digest_of(&fill, &Limits::NONE_PACKED);
         assert_eq!(digest_of(&fill, &Limits::default()), large, "the encoding does not count");
         large
     }
@@ -198,7 +185,7 @@ mod tests {
                 hash.set(b"g", b"w", Lifetime::Forever, NOW_MS, limits);
                 hash.set_expiry(b"g", expiry);
             };
-            digest_of(fill, &NONE_PACKED)
+            digest_of(fill, &Limits::NONE_PACKED)
         };
         assert_eq!(with(None), hash(&[("f", "v"), ("g", "w")]));
         assert_ne!(with(Some(NOW_MS + 1)), with(None));
