@@ -164,6 +164,10 @@ pub struct Shared {
     pub active_expire_off: AtomicBool,
     /// Set by DEBUG QUICKLIST-PACKED-THRESHOLD; 0: as list-max-listpack-size says.
     pub list_large_bytes_min: AtomicU32,
+    /// Whether there is a log or a replica that wants to know what commands do: see `set_logged`.
+    logged: AtomicBool,
+    /// The stamp of the next unit of the log.
+    pub log_next: AtomicU64,
     pub shutdown: AtomicBool,
     /// Facts about this process for INFO and the banner: ring features, allocator, tcp port.
     pub facts: Facts,
@@ -213,6 +217,8 @@ impl Shared {
             start_ms,
             active_expire_off: AtomicBool::new(false),
             list_large_bytes_min: AtomicU32::new(0),
+            logged: AtomicBool::new(false),
+            log_next: AtomicU64::new(0),
             shutdown: AtomicBool::new(false),
             facts,
         }
@@ -237,6 +243,17 @@ impl Shared {
         *place = Arc::new(next);
         self.config_epoch.fetch_add(1, Release);
         Ok(())
+    }
+
+    #[inline]
+    pub fn is_logged(&self) -> bool {
+        self.logged.load(Acquire)
+    }
+
+    /// A log begins or ends; cores notice as they notice a change of the configuration.
+    pub fn set_logged(&self, logged: bool) {
+        self.logged.store(logged, Release);
+        self.config_epoch.fetch_add(1, Release);
     }
 
     #[inline]

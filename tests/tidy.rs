@@ -19,7 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("resp", &["base"]),
     ("types", &["base"]),
     ("client", &["base", "config", "metrics", "resp", "types"]),
-    ("persist", &["base", "types"]),
+    ("persist", &["base", "resp", "types"]),
     ("shard", &["base", "config", "metrics", "types"]),
     ("shared", &["base", "client", "config", "log", "metrics", "types"]),
     (

@@ -21,6 +21,8 @@ pub struct Session {
     pub no_touch: bool,
     /// A command of a transaction or a script: it may not block, and it sees one clock.
     pub atomic: bool,
+    /// Nothing expires by itself for its commands: they come from a log, which says what expired.
+    pub timeless: bool,
 }
 
 /// How replies of a connection are treated (CLIENT REPLY).
@@ -149,7 +151,14 @@ impl Connection {
     pub fn new(card: Arc<Card>, authenticated: bool) -> Self {
         Self {
             id: card.connection,
-            session: Session { id: card.id, db: 0, resp3: false, no_touch: false, atomic: false },
+            session: Session {
+                id: card.id,
+                db: 0,
+                resp3: false,
+                no_touch: false,
+                atomic: false,
+                timeless: false,
+            },
             card,
             state: State::Ready,
             input: Input::default(),

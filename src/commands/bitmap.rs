@@ -9,6 +9,7 @@ use super::string::{string, with_bytes};
 use super::{Command, Context, Error, KeySpec};
 use crate::base::number::parse_i64;
 use crate::client::Args;
+use crate::config::Events;
 use crate::shard::{Encoding, Value};
 use bits::{Combiner, Operation};
 
@@ -96,6 +97,7 @@ fn setbit(cx: &mut Context, args: Args) -> Result<(), Error> {
     let old = bits::set(bytes, offset, on);
     if grew || old != on {
         cx.changed(args.at(1));
+        cx.notify(Events::STRING, "setbit", args.at(1));
     }
     cx.out.integer(old as i64);
     Ok(())
@@ -199,8 +201,12 @@ fn bitop(cx: &mut Context, args: Args) -> Result<(), Error> {
         with_string(cx, key, |bytes| combiner.add(bytes))?;
     }
     match longest {
-        0 => drop(cx.remove(args.at(2))),
-        _ => cx.set_string(args.at(2), &combiner.finish(), Encoding::Raw, None),
+        0 if cx.remove(args.at(2)) => cx.notify(Events::GENERIC, "del", args.at(2)),
+        0 => {}
+        _ => {
+            cx.set_string(args.at(2), &combiner.finish(), Encoding::Raw, None);
+            cx.notify(Events::STRING, "set", args.at(2));
+        }
     }
     cx.out.integer(longest as i64);
     Ok(())

@@ -5,15 +5,16 @@
 
 use crate::base::rng::Rng;
 use crate::client::{Args, Card, Connection, ConnectionId, Session, Watched};
-use crate::config::Config;
+use crate::config::{Config, Events};
 use crate::resp::Out;
 use crate::shard::{Encoding, Entry, Moment, Removed, Report, Shard};
 use crate::shared::Shared;
-use crate::types::{Collection, Limits};
+use crate::types::{Collection, Hash, Limits};
 use smallvec::SmallVec;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::command::Registry;
+use super::effect::Effects;
 use super::error::Error;
 
 /// Something for another core, or for this core's loop, to do after the command.
@@ -59,6 +60,7 @@ pub struct Context<'a> {
     pub rng: &'a mut Rng,
     pub notes: &'a mut Vec<Note>,
     pub signals: &'a mut Vec<Signal>,
+    pub effects: &'a mut Effects,
     /// What the fold gathered, for commands with `Route::Report`.
     pub report: Option<&'a Report>,
     /// The client's connection, for commands with `Route::Home`.
@@ -296,5 +298,79 @@ impl<'a> Context<'a> {
     pub fn put(&mut self, db: u16, key: &[u8], value: Removed, expiry: Option<i64>) {
         let moment = self.moment;
         self.shard(key).put(db, key, value, expiry, &moment);
+    }
+
+    // ---- effects ----
+
+    /// Says what happened to `key`, for those who listen to the keyspace.
+    #[inline]
+    pub fn notify(&mut self, class: Events, event: &'static str, key: &[u8]) {
+        let db = self.session.db;
+        self.notify_in(db, class, event, key);
+    }
+
+    /// The same, in database `db`.
+    #[inline]
+    pub fn notify_in(&mut self, db: u16, class: Events, event: &'static str, key: &[u8]) {
+        if self.effects.hears(class) {
+            // What happened to the key by itself came first.
+            let number = self.shard_number(key);
+            if let Some(shard) = self.keyspace.shards[number].as_deref_mut() {
+                self.effects.take_incidents(shard);
+            }
+            self.effects.event(class, event, db, key);
+        }
+    }
+
+    /// `notify`, for a collection that `change` made smaller: if that emptied it, the key is gone.
+    #[inline]
+    pub fn notify_shrunk(&mut self, class: Events, event: &'static str, key: &[u8]) {
+        if self.effects.wanted() {
+            let emptied = self.shard(key).emptied;
+            self.notify(class, event, key);
+            if emptied {
+                self.notify(Events::GENERIC, "del", key);
+            }
+        }
+    }
+
+    /// `replace`, for commands that store a result, and says so.
+    pub fn store<T: Collection>(&mut self, key: &[u8], result: T, class: Events, event: &'static str) {
+        let empty = result.is_empty();
+        match self.replace(key, result) {
+            true if empty => self.notify(Events::GENERIC, "del", key),
+            true => self.notify(class, event, key),
+            false => {}
+        }
+    }
+
+    /// Whether there is a log or a replica: `log_as` is of use.
+    #[inline]
+    pub fn is_logged(&self) -> bool {
+        self.effects.is_logged()
+    }
+
+    /// The log gets these words rather than the command as it was sent, because that would do something else at another
+    /// time. May be said several times.
+    pub fn log_as(&mut self, args: &[&[u8]]) {
+        let db = self.session.db;
+        self.effects.record_instead(db, args);
+    }
+
+    /// To be said before fields of a hash are changed that may be there but overdue, by commands that take those for absent:
+    /// who reads the log has to do so, too.
+    pub fn log_overdue_fields<'f>(&mut self, key: &[u8], fields: impl Iterator<Item = &'f [u8]>) {
+        if !self.is_logged() {
+            return;
+        }
+        let now_ms = self.now_ms();
+        let Ok(Some(view)) = self.look::<Hash>(key) else { return };
+        let is_overdue =
+            |field: &&[u8]| view.expiry(field, 0).is_some() && view.expiry(field, now_ms).is_none();
+        let overdue: Vec<&[u8]> = fields.filter(is_overdue).collect();
+        if !overdue.is_empty() {
+            let db = self.session.db;
+            self.effects.record(db, &[&[b"HDEL", key], &overdue[..]].concat());
+        }
     }
 }

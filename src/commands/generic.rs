@@ -11,6 +11,7 @@ mod tests;
 use super::help::{container, help};
 use super::{Command, Context, Error, KeySpec, Route, flags};
 use crate::client::Args;
+use crate::config::Events;
 use crate::shard::{Entry, Moment};
 
 const KEY_ACCESS: &[KeySpec] = &[KeySpec::at(1, "RO access")];
@@ -110,7 +111,13 @@ fn count_keys(cx: &mut Context, args: Args, counts: impl Fn(&mut Context, &[u8])
 }
 
 fn del(cx: &mut Context, args: Args) -> Result<(), Error> {
-    let deleted = count_keys(cx, args, |cx, key| cx.remove(key));
+    let deleted = count_keys(cx, args, |cx, key| {
+        let was_there = cx.remove(key);
+        if was_there {
+            cx.notify(Events::GENERIC, "del", key);
+        }
+        was_there
+    });
     cx.out.integer(deleted as i64);
     Ok(())
 }

@@ -10,6 +10,7 @@ mod tests;
 
 use super::{Command, Context, Error, KeySpec};
 use crate::client::Args;
+use crate::config::Events;
 use crate::resp::Out;
 use crate::types::Hash;
 use crate::types::hash::{HashView, Lifetime};
@@ -125,6 +126,7 @@ fn set_pairs(cx: &mut Context, key: &[u8], pairs: Args) -> Result<i64, Error> {
         }
         (added, true)
     })?;
+    cx.notify(Events::HASH, "hset", key);
     Ok(added.unwrap_or(0))
 }
 
@@ -150,6 +152,7 @@ fn hsetnx(cx: &mut Context, args: Args) -> Result<(), Error> {
     use crate::types::Collection;
     let (limits, now_ms) = (cx.limits(), cx.now_ms());
     let (field, value) = (args.at(2), args.at(3));
+    cx.log_overdue_fields(args.at(1), std::iter::once(field));
     let added = cx.change(args.at(1), true, |hash: &mut Hash, _| {
         let missing = hash.view().get(field, now_ms).is_none();
         if missing {
@@ -157,6 +160,9 @@ fn hsetnx(cx: &mut Context, args: Args) -> Result<(), Error> {
         }
         (missing, missing)
     })?;
+    if added == Some(true) {
+        cx.notify(Events::HASH, "hset", args.at(1));
+    }
     cx.out.integer((added == Some(true)) as i64);
     Ok(())
 }
@@ -223,6 +229,9 @@ fn hdel(cx: &mut Context, args: Args) -> Result<(), Error> {
         let removed = fields.iter().filter(|field| hash.remove(field, now_ms)).count();
         (removed, removed > 0)
     })?;
+    if removed.is_some_and(|removed| removed > 0) {
+        cx.notify_shrunk(Events::HASH, "hdel", args.at(1));
+    }
     cx.out.integer(removed.unwrap_or(0) as i64);
     Ok(())
 }

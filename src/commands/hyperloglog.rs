@@ -8,6 +8,7 @@ use super::error::shown;
 use super::string::{string, with_bytes};
 use super::{Command, Context, Error, KeySpec, flags};
 use crate::client::Args;
+use crate::config::Events;
 use crate::shard::Encoding;
 use crate::types::hyperloglog::{self as hll, Corrupted, REGISTERS, Registers, Run};
 
@@ -100,6 +101,9 @@ fn pfadd(cx: &mut Context, args: Args) -> Result<(), Error> {
             changed
         }
     };
+    if changed {
+        cx.notify(Events::STRING, "pfadd", key);
+    }
     cx.out.integer(changed as i64);
     Ok(())
 }
@@ -147,6 +151,7 @@ fn pfmerge(cx: &mut Context, args: Args) -> Result<(), Error> {
     }
     hll::outdate(&mut bytes);
     store(cx, target, &bytes);
+    cx.notify(Events::STRING, "pfadd", target);
     cx.out.ok();
     Ok(())
 }

@@ -9,6 +9,7 @@ mod tests;
 use super::{Command, Context, Error, KeySpec};
 use crate::base::number::parse_i64;
 use crate::client::Args;
+use crate::config::Events;
 use crate::resp::Out;
 use crate::types::list::Side;
 use crate::types::listpack::Element;
@@ -195,6 +196,10 @@ fn push(cx: &mut Context, args: Args, side: Side, make: bool) -> Result<(), Erro
         elements.iter().for_each(|element| list.push_prepared(side, element));
         (list.view().len(), true)
     })?;
+    if len.is_some() {
+        let event = if side == Side::Left { "lpush" } else { "rpush" };
+        cx.notify(Events::LIST, event, args.at(1));
+    }
     cx.out.integer(len.unwrap_or(0) as i64);
     Ok(())
 }
@@ -241,6 +246,7 @@ fn lset(cx: &mut Context, args: Args) -> Result<(), Error> {
         Err(error) => (Err(error), false),
     })?;
     outcome.ok_or(Error::NO_SUCH_KEY)??;
+    cx.notify(Events::LIST, "lset", args.at(1));
     cx.out.ok();
     Ok(())
 }
@@ -255,6 +261,9 @@ fn linsert(cx: &mut Context, args: Args) -> Result<(), Error> {
         let found = list.insert(args.at(3), after, args.at(4), &limits);
         (if found { list.view().len() as i64 } else { -1 }, found)
     })?;
+    if len.is_some_and(|len| len > 0) {
+        cx.notify(Events::LIST, "linsert", args.at(1));
+    }
     cx.out.integer(len.unwrap_or(0));
     Ok(())
 }
@@ -266,6 +275,9 @@ fn ltrim(cx: &mut Context, args: Args) -> Result<(), Error> {
         let (from, to) = range(start, stop, list.view().len());
         (list.trim(from, to, &limits), true)
     })?;
+    if dropped.is_some() {
+        cx.notify_shrunk(Events::LIST, "ltrim", key);
+    }
     if let Some(dropped) = dropped.flatten() {
         cx.throw(key, dropped);
     }

@@ -6,6 +6,7 @@ pub mod categories;
 pub mod command;
 pub mod connection;
 pub mod context;
+pub mod effect;
 pub mod error;
 pub mod generic;
 pub mod geo;
@@ -23,6 +24,7 @@ pub mod zset;
 
 pub use command::{Command, Family, Find, KeySpec, Registry, Route, flags};
 pub use context::{Context, Keyspace, Note, Signal};
+pub use effect::{Effects, Event};
 pub use error::Error;
 
 use crate::client::Args;

@@ -8,6 +8,7 @@ mod tests;
 use super::generic::scan::{self, parse_cursor};
 use super::{Command, Context, Error, KeySpec};
 use crate::client::Args;
+use crate::config::Events;
 use crate::resp::Out;
 use crate::shard::Type;
 use crate::types::Set;
@@ -99,6 +100,9 @@ fn sadd(cx: &mut Context, args: Args) -> Result<(), Error> {
         for_members(set, members, |set, member| added += set.add(member, &limits) as i64);
         (added, added > 0)
     })?;
+    if added.is_some_and(|added| added > 0) {
+        cx.notify(Events::SET, "sadd", args.at(1));
+    }
     cx.out.integer(added.unwrap_or(0));
     Ok(())
 }
@@ -109,6 +113,9 @@ fn srem(cx: &mut Context, args: Args) -> Result<(), Error> {
         for_members(set, args.from(2), |set, member| removed += set.remove(member) as i64);
         (removed, removed > 0)
     })?;
+    if removed.is_some_and(|removed| removed > 0) {
+        cx.notify_shrunk(Events::SET, "srem", args.at(1));
+    }
     cx.out.integer(removed.unwrap_or(0));
     Ok(())
 }
@@ -166,10 +173,15 @@ fn smove(cx: &mut Context, args: Args) -> Result<(), Error> {
     })?;
     let moved = removed == Some(true);
     if moved {
-        cx.change(destination, true, |set: &mut Set, _| {
+        cx.notify_shrunk(Events::SET, "srem", source);
+        let added = cx.change(destination, true, |set: &mut Set, _| {
             set.expect(member, 1, &limits);
-            ((), set.add(member, &limits))
+            let added = set.add(member, &limits);
+            (added, added)
         })?;
+        if added == Some(true) {
+            cx.notify(Events::SET, "sadd", destination);
+        }
     }
     cx.out.integer(moved as i64);
     Ok(())

@@ -16,6 +16,7 @@ use super::{Command, Context, Error, KeySpec, Route};
 use crate::base::number::parse_f64;
 use crate::base::number::parse_i64;
 use crate::client::Args;
+use crate::config::Events;
 use crate::shard::Type;
 use crate::types::listpack::Element;
 use crate::types::{Hash, List, Set, Zset};
@@ -331,9 +332,21 @@ fn run(cx: &mut Context, args: Args, mut options: Options) -> Result<(), Error> 
     });
     let limits = cx.limits();
     let texts = stored.list.iter().map(|item| stored.text(item));
-    cx.replace(args.at(store), List::from_elements(texts, &limits));
+    log_stored(cx, args.at(store), texts.clone());
+    cx.store(args.at(store), List::from_elements(texts, &limits), Events::LIST, "sortstore");
     cx.out.integer(outputs as i64);
     Ok(())
+}
+
+/// The log gets the result: what it was made of may have expired for its reader, or not yet.
+fn log_stored<'t>(cx: &mut Context, key: &'t [u8], texts: impl Iterator<Item = &'t [u8]>) {
+    if cx.is_logged() {
+        cx.log_as(&[b"DEL", key]);
+        let words: Vec<&[u8]> = [b"RPUSH".as_slice(), key].into_iter().chain(texts).collect();
+        if words.len() > 2 {
+            cx.log_as(&words);
+        }
+    }
 }
 
 /// Visits what the result consists of: the elements, or for each what every GET finds.

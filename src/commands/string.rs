@@ -10,6 +10,7 @@ mod tests;
 use super::{Command, Context, Error, KeySpec};
 use crate::base::number::parse_i64;
 use crate::client::Args;
+use crate::config::Events;
 use crate::shard::{Encoding, Entry, Type, Value};
 use options::{Condition, Expiry, SetOptions};
 
@@ -119,12 +120,16 @@ fn get(cx: &mut Context, args: Args) -> Result<(), Error> {
 fn getset(cx: &mut Context, args: Args) -> Result<(), Error> {
     reply_value(cx, args.at(1))?;
     store(cx, args.at(1), args.at(2), None);
+    note_set(cx, args.at(1), None);
+    if cx.is_logged() {
+        cx.log_as(&[b"SET", args.at(1), args.at(2)]);
+    }
     Ok(())
 }
 
 fn getdel(cx: &mut Context, args: Args) -> Result<(), Error> {
     if reply_value(cx, args.at(1))? {
-        cx.remove(args.at(1));
+        remove(cx, args.at(1));
     }
     Ok(())
 }
@@ -141,22 +146,48 @@ fn getex(cx: &mut Context, args: Args) -> Result<(), Error> {
         Expiry::Persist => {
             if cx.peek(key).is_some_and(|entry| entry.expiry().is_some()) {
                 cx.set_expiry(key, None);
+                cx.notify(Events::GENERIC, "persist", key);
+                cx.log_as(&[b"PERSIST", key]);
             }
         }
-        _ if expiry.is_some_and(|at_ms| at_ms <= cx.now_ms()) => {
-            cx.remove(key);
-        }
-        _ => {
-            cx.set_expiry(key, expiry);
-        }
+        _ => super::generic::expire::expire_at(cx, key, expiry.expect("the option has a time")),
     }
     Ok(())
+}
+
+/// Deletes a key that is there, under a command that does not say so by its name.
+fn remove(cx: &mut Context, key: &[u8]) {
+    cx.remove(key);
+    cx.notify(Events::GENERIC, "del", key);
+    cx.log_as(&[b"DEL", key]);
+}
+
+/// Says that a string was set.
+#[inline]
+fn note_set(cx: &mut Context, key: &[u8], expiry: Option<i64>) {
+    cx.notify(Events::STRING, "set", key);
+    if expiry.is_some() {
+        cx.notify(Events::GENERIC, "expire", key);
+    }
+}
+
+/// How the log words that a string was set: with the time when it ends rather than a time to live.
+fn log_set(cx: &mut Context, key: &[u8], value: &[u8], expiry: Option<i64>) {
+    if cx.is_logged() {
+        match expiry {
+            Some(at_ms) => {
+                cx.log_as(&[b"SET", key, value, b"PXAT", itoa::Buffer::new().format(at_ms).as_bytes()]);
+            }
+            None => cx.log_as(&[b"SET", key, value]),
+        }
+    }
 }
 
 fn set(cx: &mut Context, args: Args) -> Result<(), Error> {
     let (key, value) = (args.at(1), args.at(2));
     if args.len() == 3 {
         store(cx, key, value, None);
+        note_set(cx, key, None);
         cx.out.ok();
         return Ok(());
     }
@@ -182,8 +213,10 @@ fn set(cx: &mut Context, args: Args) -> Result<(), Error> {
         }
         None => None,
     };
-    let expiry = if options.expiry == Expiry::Keep { old_expiry } else { expiry };
-    store(cx, key, value, expiry);
+    let (kept, set) = if options.expiry == Expiry::Keep { (old_expiry, None) } else { (expiry, expiry) };
+    store(cx, key, value, kept);
+    note_set(cx, key, set);
+    log_set(cx, key, value, kept);
     if !options.get {
         cx.out.ok();
     }
@@ -202,6 +235,7 @@ fn setnx(cx: &mut Context, args: Args) -> Result<(), Error> {
     let missing = cx.edit(args.at(1)).is_none();
     if missing {
         store(cx, args.at(1), args.at(2), None);
+        note_set(cx, args.at(1), None);
     }
     cx.out.integer(missing as i64);
     Ok(())
@@ -220,6 +254,8 @@ fn set_expiring(cx: &mut Context, args: Args, unit_ms: i64, name: &str) -> Resul
     let expiry =
         options::absolute_ms(time, unit_ms, cx.now_ms()).ok_or_else(|| Error::invalid_expire(name))?;
     store(cx, args.at(1), args.at(3), Some(expiry));
+    note_set(cx, args.at(1), Some(expiry));
+    log_set(cx, args.at(1), args.at(3), Some(expiry));
     cx.out.ok();
     Ok(())
 }
@@ -230,7 +266,7 @@ fn delifeq(cx: &mut Context, args: Args) -> Result<(), Error> {
         None => false,
     };
     if equal {
-        cx.remove(args.at(1));
+        remove(cx, args.at(1));
     }
     cx.out.integer(equal as i64);
     Ok(())
@@ -258,10 +294,11 @@ fn mget(cx: &mut Context, args: Args) -> Result<(), Error> {
 }
 
 /// Sets each key of `pairs` to the value behind it.
-fn set_pairs(cx: &mut Context, pairs: Args, expiry: Option<i64>) {
+fn set_pairs(cx: &mut Context, pairs: Args) {
     for at in (0..pairs.len()).step_by(2) {
         cx.prefetch(pairs, at, 2);
-        store(cx, pairs.at(at), pairs.at(at + 1), expiry);
+        store(cx, pairs.at(at), pairs.at(at + 1), None);
+        note_set(cx, pairs.at(at), None);
     }
 }
 
@@ -269,7 +306,7 @@ fn mset(cx: &mut Context, args: Args) -> Result<(), Error> {
     if args.len().is_multiple_of(2) {
         return Err(Error::arity("mset"));
     }
-    set_pairs(cx, args.from(1), None);
+    set_pairs(cx, args.from(1));
     cx.out.ok();
     Ok(())
 }
@@ -280,7 +317,7 @@ fn msetnx(cx: &mut Context, args: Args) -> Result<(), Error> {
     }
     let free = (1..args.len()).step_by(2).all(|at| cx.edit(args.at(at)).is_none());
     if free {
-        set_pairs(cx, args.from(1), None);
+        set_pairs(cx, args.from(1));
     }
     cx.out.integer(free as i64);
     Ok(())
@@ -308,6 +345,8 @@ fn msetex(cx: &mut Context, args: Args) -> Result<(), Error> {
                 expiry
             };
             store(cx, args.at(at), args.at(at + 1), kept);
+            note_set(cx, args.at(at), expiry);
+            log_set(cx, args.at(at), args.at(at + 1), kept);
         }
     }
     cx.out.integer(fits as i64);

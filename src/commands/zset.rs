@@ -11,6 +11,7 @@ mod tests;
 use super::{Command, Context, Error, KeySpec};
 use crate::base::number::{parse_f64, parse_i64};
 use crate::client::Args;
+use crate::config::Events;
 use crate::resp::Out;
 use crate::types::listpack::Element;
 use crate::types::zset::{LexRange, Range, ScoreRange};
@@ -416,6 +417,9 @@ fn zrem(cx: &mut Context, args: Args) -> Result<(), Error> {
         }
         (removed, removed > 0)
     })?;
+    if removed.is_some_and(|removed| removed > 0) {
+        cx.notify_shrunk(Events::ZSET, "zrem", args.at(1));
+    }
     cx.out.integer(removed.unwrap_or(0));
     Ok(())
 }

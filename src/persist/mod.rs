@@ -1,5 +1,6 @@
 //! Values outside of memory: the formats in which Redis and its relatives keep and exchange them.
 //! In: bytes, or values. Out: the other. Absent: files, keys, commands.
 
+pub mod aof;
 pub mod object;
 pub mod rdb;

@@ -11,8 +11,9 @@ use std::sync::atomic::Ordering::*;
 use super::batch::{Batch, Message, NewConnection};
 use crate::base::rng::Rng;
 use crate::client::{Card, Connection, ConnectionId, Input, Requests, State, flag};
-use crate::commands::{Note, Registry, Signal};
+use crate::commands::{Effects, Note, Registry, Signal};
 use crate::config::Config;
+use crate::persist::aof::Chunk;
 use crate::shard::{Moment, Shard};
 use crate::shared::{Shared, gate};
 
@@ -78,6 +79,10 @@ pub struct Core {
     pub(super) chunk: Requests,
     pub(super) notes: Vec<Note>,
     pub(super) signals: Vec<Signal>,
+    /// What the commands of the step at hand did.
+    pub(super) effects: Effects,
+    /// What is to go to the log.
+    pub log: Chunk,
     /// Bytes of buffers dropped since memory was last given back to the system.
     pub freed_bytes: usize,
     pub(super) rng: Rng,
@@ -98,7 +103,7 @@ impl Core {
         assert_eq!(shard.id, id, "a core owns the shard of its number");
         shards[id] = Some(shard);
         let exec = registry.find(b"exec").expect("EXEC is in the table");
-        Self {
+        let mut core = Self {
             id,
             config: shared.config(),
             config_epoch: shared.config_epoch(),
@@ -120,6 +125,8 @@ impl Core {
             chunk: Requests::default(),
             notes: Vec::new(),
             signals: Vec::new(),
+            effects: Effects::default(),
+            log: Chunk::default(),
             freed_bytes: 0,
             rng,
             monitor: super::monitor::Reorder::default(),
@@ -127,7 +134,9 @@ impl Core {
             now_ms: 0,
             #[cfg(test)]
             trace: Vec::new(),
-        }
+        };
+        core.refresh_listeners();
+        core
     }
 
     // ---- events: connections ----
@@ -455,6 +464,7 @@ impl Core {
         if self.shared.config_epoch() != self.config_epoch {
             self.config_epoch = self.shared.config_epoch();
             self.config = self.shared.config();
+            self.refresh_listeners();
         }
     }
 
@@ -492,6 +502,7 @@ impl Core {
             registry: &self.registry,
             rng: &mut self.rng,
             signals: &mut self.signals,
+            effects: &mut self.effects,
             connection: home.map(|slot| {
                 &mut **self.slots[slot as usize].connection.as_mut().expect("K2: the slot is taken")
             }),
@@ -510,8 +521,10 @@ impl Core {
     pub(super) fn moment(&mut self, touch: bool) -> Moment {
         Moment {
             now_ms: self.now_ms,
+            access_ms: self.now_ms,
             touch,
             keep_overdue: self.is_paused(),
+            tell: self.effects.tell(),
             lfu: self.config.maxmemory_policy.is_lfu(),
             lfu_log_factor: self.config.lfu_log_factor,
             lfu_decay_minutes: self.config.lfu_decay_time,
@@ -602,6 +615,7 @@ impl Core {
         let budget = BUDGET_US * self.config.active_expire_effort.max(1) as u64;
         for slice in 0.. {
             let found = shard.expire_slice(&moment, BUCKETS);
+            self.effects.take_incidents(shard);
             let spent = self.shared.clock.mono_us() - start;
             let worthwhile = found.unfinished || found.expired * 10 >= found.sampled.max(1);
             if spent >= budget || (slice >= 16 && !worthwhile) || !shard.has_expires() || slice >= 4096 {
@@ -609,6 +623,7 @@ impl Core {
                 break;
             }
         }
+        self.after_command(false);
     }
 
     /// `timeout`: closes clients that said nothing for so long.

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod core;
 pub mod dispatch;
 pub mod driver;
+mod effects;
 #[cfg(test)]
 pub mod inspect;
 pub mod monitor;

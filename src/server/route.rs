@@ -245,9 +245,9 @@ impl Core {
             Kind::Report { report, .. } => (**report).clone(),
             _ => self.report_at_hand(),
         });
-        let no_touch = batch.session.is_some_and(|session| session.no_touch);
-        let moment = self.moment(!no_touch);
+        let moment = self.moment(true);
         let session: &mut Session = batch.session.as_mut().expect("a batch has a session");
+        let moment = super::run::moment_of(session, moment);
         let args = batch.requests.args(&request, &batch.buf);
         let call = Call {
             request,
@@ -259,7 +259,8 @@ impl Core {
             report: report.as_ref(),
         };
         self.parts(home).call(call);
-        self.refresh_config();
+        let atomic = batch.session.is_some_and(|session| session.atomic);
+        self.after_command(atomic);
     }
 
     /// EXEC: checks the watched keys, then runs everything with all shards at hand.
@@ -292,6 +293,7 @@ impl Core {
             let home = at_home.then_some(batch.home().slot);
             (0..count).for_each(|index| self.run_one(batch, index, home));
             self.set_atomic(batch, false);
+            self.after_command(false);
         } else {
             out.null_array();
         }

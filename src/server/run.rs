@@ -13,7 +13,7 @@ use crate::client::{
     Args, Connection, ConnectionId, ReplyMode, Request, Requests, Session, ShardSet, State, Transaction,
     Watched, flag,
 };
-use crate::commands::{Command, Context, Error, Keyspace, Note, Registry, Route, Signal, flags};
+use crate::commands::{Command, Context, Effects, Error, Keyspace, Note, Registry, Route, Signal, flags};
 use crate::config::Config;
 use crate::resp::{Limits, Out, ProtocolError, Step};
 use crate::shard::{Moment, Report, Shard};
@@ -32,6 +32,7 @@ pub struct Parts<'a> {
     pub registry: &'a Registry,
     pub rng: &'a mut Rng,
     pub signals: &'a mut Vec<Signal>,
+    pub effects: &'a mut Effects,
     pub connection: Option<&'a mut Connection>,
     pub core: usize,
     #[cfg(test)]
@@ -70,6 +71,10 @@ impl Parts<'_> {
         let resp3 = session.resp3;
         #[cfg(test)]
         self.trace.push(super::inspect::Executed::command(session.id, moment.now_ms, session.atomic, args));
+        let wanted = self.effects.wanted();
+        if wanted {
+            self.effects.begin(self.shards.iter().filter_map(|shard| shard.as_deref()));
+        }
         let start = ticks();
         let mut context = Context {
             keyspace: Keyspace { shards: self.shards, sole: request.shards.sole() },
@@ -82,15 +87,20 @@ impl Parts<'_> {
             rng: self.rng,
             notes,
             signals: self.signals,
+            effects: self.effects,
             report,
             connection: self.connection.as_deref_mut(),
             core: self.core,
         };
         let result = (command.handler)(&mut context, args);
+        let db = context.session.db;
         let ns = ticks_to_ns(ticks().wrapping_sub(start));
         metrics.commands_processed.add(1);
         let counts = &metrics.commands[request.command as usize];
         counts.record(ns, self.config.latency_tracking);
+        if wanted {
+            self.effects.end(db, args, self.shards.iter_mut().filter_map(|shard| shard.as_deref_mut()));
+        }
         let failed = match result {
             Ok(()) => out.get(from) == Some(&b'-'),
             Err(error) => {
@@ -113,6 +123,12 @@ impl Parts<'_> {
         }
         !failed
     }
+}
+
+/// How this client's commands look at the keyspace.
+pub(super) fn moment_of(session: &Session, moment: Moment) -> Moment {
+    let moment = Moment { touch: !session.no_touch, ..moment };
+    if session.timeless { moment.timeless() } else { moment }
 }
 
 /// Counts an error reply that stands at the start of `reply`.
@@ -407,11 +423,11 @@ impl Core {
         }
         let from = out.len();
         let mut notes = std::mem::take(&mut self.notes);
-        let moment = Moment { touch: !session.no_touch, ..*moment };
+        let moment = moment_of(&session, *moment);
         let call =
             Call { request, args, session: &mut session, out: &mut out, notes: &mut notes, moment, report };
         self.parts(Some(slot)).call(call);
-        self.refresh_config();
+        self.after_command(false);
         let connection = self.connection_mut(slot);
         connection.session = session;
         if connection.reply_mode != ReplyMode::On {

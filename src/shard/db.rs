@@ -18,12 +18,16 @@ impl Db {
 /// When, and how, a command looks at the keyspace. The time stands still within a command.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
-    /// Unix time, ms.
+    /// Unix time, ms: what is due by then has expired.
     pub now_ms: i64,
+    /// Unix time, ms, for access clocks.
+    pub access_ms: i64,
     /// Refresh the access clock of entries that are looked up.
     pub touch: bool,
     /// CLIENT PAUSE is on: overdue keys are absent, but stay until it ends.
     pub keep_overdue: bool,
+    /// What to tell of keys that come and go by themselves: bits of `tell`.
+    pub tell: u8,
     /// Access clocks count uses (LFU) rather than time (LRU).
     pub lfu: bool,
     pub lfu_log_factor: u32,
@@ -36,14 +40,19 @@ pub struct Moment {
 const LFU_INITIAL: u32 = 5;
 
 impl Moment {
+    /// The same for a client whose log says what expired.
+    pub fn timeless(self) -> Self {
+        Self { now_ms: 0, tell: 0, keep_overdue: true, ..self }
+    }
+
     /// Seconds of the 24-bit LRU clock.
     fn lru_clock(&self) -> u32 {
-        (self.now_ms / 1000) as u32 & 0xff_ffff
+        (self.access_ms / 1000) as u32 & 0xff_ffff
     }
 
     /// Minutes of the 16-bit LFU clock.
     fn lfu_minutes(&self) -> u32 {
-        (self.now_ms / 60_000) as u32 & 0xffff
+        (self.access_ms / 60_000) as u32 & 0xffff
     }
 
     /// The access clock of a new entry.
@@ -204,7 +213,7 @@ impl Shard {
             self.note_ttl(db, ttl_sum as f64 / alive as f64);
         }
         for key in &overdue {
-            self.expire_key(db as u16, key);
+            self.expire_key(db as u16, key, moment);
         }
         if self.expire.position == 0 {
             self.expire.db = (db + 1) % count;

@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::db::Overdue;
-use super::{Moment, Shard};
+use super::{Moment, Shard, What, tell};
 use crate::types::{Collection, Hash};
 
 /// The hashes of one database that have fields that expire.
@@ -101,20 +101,37 @@ impl Shard {
             fields.forget(key);
             return (0, true);
         };
-        self.counters.expired_fields += swept.expired as u64;
-        if empty {
-            self.remove(db, key);
-            return (swept.expired, true);
+        let expired = swept.expired.len();
+        if expired > 0 {
+            self.note_lapsed_fields(db, key, swept.expired, moment);
         }
+        if empty {
+            self.lapses += 1;
+            self.remove(db, key);
+            self.tell(moment, tell::LAPSED, db, key, What::Emptied);
+            return (expired, true);
+        }
+        let fields = &mut self.dbs[db as usize].fields;
         match next_ms {
             Some(at_ms) if swept.done => fields.reschedule(key, at_ms.max(now_ms + rest_ms)),
             None => fields.forget(key),
             Some(_) => {}
         }
-        if swept.expired > 0 {
-            self.note(db, key);
-        }
-        (swept.expired, swept.done)
+        (expired, swept.done)
+    }
+
+    /// Fields of a hash went because their time had come.
+    pub(super) fn note_lapsed_fields(
+        &mut self,
+        db: u16,
+        key: &[u8],
+        fields: Vec<Box<[u8]>>,
+        moment: &Moment,
+    ) {
+        self.counters.expired_fields += fields.len() as u64;
+        self.lapses += 1;
+        self.note(db, key);
+        self.tell(moment, tell::LAPSED, db, key, What::FieldsExpired(fields));
     }
 }
 
@@ -127,8 +144,10 @@ mod tests {
     fn moment_at(now_ms: i64) -> Moment {
         Moment {
             now_ms,
+            access_ms: now_ms,
             touch: false,
             keep_overdue: false,
+            tell: 0,
             lfu: false,
             lfu_log_factor: 10,
             lfu_decay_minutes: 1,

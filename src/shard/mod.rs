@@ -4,11 +4,13 @@
 
 pub mod db;
 pub mod fields;
+pub mod incident;
 mod trash;
 pub mod watch;
 
 pub use crate::types::store::{self, Encoding, Entry, Removed, Store, Type, Value};
 pub use db::{Db, DbReport, Moment, Overdue, Report};
+pub use incident::{Incident, What, tell};
 
 use crate::shard::watch::WatchTable;
 use crate::types::{Collection, Object};
@@ -48,6 +50,12 @@ pub struct Shard {
     expire: db::ExpireCycle,
     /// Lent to packed collections while they are changed.
     scratch: Vec<u8>,
+    /// What happened to keys by themselves, where the moment asks for it.
+    pub incidents: Vec<Incident>,
+    /// Changes that were nobody's command: what expired.
+    lapses: u64,
+    /// The last `change` emptied its collection, so that the key is gone.
+    pub emptied: bool,
 }
 
 /// A key holds another type than the command is for.
@@ -68,6 +76,9 @@ impl Shard {
             hasher,
             expire: db::ExpireCycle::default(),
             scratch: Vec::new(),
+            incidents: Vec::new(),
+            lapses: 0,
+            emptied: false,
         }
     }
 
@@ -77,6 +88,7 @@ impl Shard {
     pub fn read(&mut self, db: u16, key: &[u8], moment: &Moment) -> Option<&mut Entry> {
         let Some(hash) = self.find_live(db, key, moment) else {
             self.counters.misses += 1;
+            self.tell(moment, tell::MISSED, db, key, What::Missed);
             return None;
         };
         self.counters.hits += 1;
@@ -105,7 +117,7 @@ impl Shard {
         match store.find_hashed(hash, key)?.expiry() {
             Some(at_ms) if at_ms <= moment.now_ms => {
                 if !moment.keep_overdue {
-                    self.expire_key(db, key);
+                    self.expire_key(db, key, moment);
                 }
                 None
             }
@@ -121,15 +133,17 @@ impl Shard {
     }
 
     /// Deletes a key whose time has come.
-    fn expire_key(&mut self, db: u16, key: &[u8]) -> bool {
+    fn expire_key(&mut self, db: u16, key: &[u8], moment: &Moment) -> bool {
         let removed = self.dbs[db as usize].store.remove(key);
         let was_there = removed.is_some();
         if was_there {
             self.dbs[db as usize].fields.forget(key);
             self.counters.expired += 1;
             self.counters.dirty += 1;
+            self.lapses += 1;
             self.discard(removed);
             self.watch.expired(db, key);
+            self.tell(moment, tell::LAPSED, db, key, What::Expired);
         }
         was_there
     }
@@ -148,6 +162,7 @@ impl Shard {
         let store = &mut self.dbs[db as usize].store;
         let hash = store.hash(key);
         let old = store.set_string(hash, key, value, encoding, expiry, moment.fresh_access());
+        self.tell_if_made(moment, old.is_none(), db, key);
         self.discard(old);
         self.note(db, key);
     }
@@ -158,6 +173,7 @@ impl Shard {
         let store = &mut self.dbs[db as usize].store;
         let hash = store.hash(key);
         let old = store.set_int(hash, key, value, expiry, moment.fresh_access());
+        self.tell_if_made(moment, old.is_none(), db, key);
         self.discard(old);
         self.note(db, key);
     }
@@ -175,6 +191,7 @@ impl Shard {
         let store = &mut self.dbs[db as usize].store;
         let hash = store.hash(key);
         let old = store.set_object(hash, key, object, expiry, moment.fresh_access());
+        self.tell_if_made(moment, old.is_none(), db, key);
         self.discard(old);
         self.note(db, key);
     }
@@ -199,6 +216,7 @@ impl Shard {
             outcome
         };
         let hash = self.find_live(db, key, moment);
+        self.emptied = false;
         let store = &mut self.dbs[db as usize].store;
         let (result, changed) = if let Some(hash) = hash {
             let touch = |entry: &mut Entry| moment.touch(entry);
@@ -214,7 +232,9 @@ impl Shard {
             return Ok(None);
         };
         self.schedule_fields(db, key, sooner.filter(|_| !empty));
-        if empty && hash.is_some() {
+        self.tell_if_made(moment, hash.is_none() && !empty, db, key);
+        self.emptied = empty && hash.is_some();
+        if self.emptied {
             self.remove(db, key);
         } else if changed {
             self.note(db, key);
@@ -233,6 +253,7 @@ impl Shard {
             store.add(store.hash(key), key, collection, None, moment.fresh_access());
         }
         self.discard(old);
+        self.tell_if_made(moment, !was_there && fills, db, key);
         if was_there || fills {
             self.note(db, key);
         }
@@ -247,6 +268,7 @@ impl Shard {
         let store = &mut self.dbs[db as usize].store;
         let hash = store.hash(key);
         let old = store.put(hash, key, value, expiry, moment.fresh_access());
+        self.tell_if_made(moment, old.is_none(), db, key);
         self.discard(old);
         self.note(db, key);
     }
@@ -314,6 +336,12 @@ impl Shard {
         if !self.watch.is_empty() {
             self.watch.changed(db, key);
         }
+    }
+
+    /// Changes by commands, so far.
+    #[inline]
+    pub fn changes(&self) -> u64 {
+        self.counters.dirty - self.lapses
     }
 
     #[inline]

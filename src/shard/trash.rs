@@ -96,8 +96,10 @@ mod tests {
     const OVERSHOOT: usize = 64;
     const MOMENT: Moment = Moment {
         now_ms: 0,
+        access_ms: 0,
         touch: false,
         keep_overdue: false,
+        tell: 0,
         lfu: false,
         lfu_log_factor: 10,
         lfu_decay_minutes: 1,

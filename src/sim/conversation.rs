@@ -143,6 +143,7 @@ struct Replay {
 
 impl Replay {
     fn new(mut world: World, resp3: bool, steps: &[Step], how: &str) -> Self {
+        world.keep_log();
         let (cores, seed) = (world.cores.len(), world.seed);
         // Idle clients push the others to other home cores.
         for _ in 0..seed as usize % cores {
@@ -197,6 +198,20 @@ impl Replay {
                 String::from_utf8_lossy(left)
             );
         }
+        self.check_log();
+    }
+
+    /// The log, read at a later time by a server of one core, gives the same data.
+    #[track_caller]
+    fn check_log(&mut self) {
+        let Some(wanted) = digest(&mut self.world) else { return };
+        let config = Config::clone(&self.world.shared.config());
+        let mut reader = World::configured(1, 9, config);
+        let log = std::mem::take(&mut self.world.log);
+        reader.read_log(&log);
+        reader.set_now_ms(self.world.now_ms());
+        let got = digest(&mut reader);
+        assert_eq!(got, Some(wanted), "{}: the log gives other data: {}", self.how, log.escape_ascii());
     }
 
     fn client(&self, name: char) -> ClientNumber {
@@ -214,6 +229,19 @@ impl Replay {
         inbox.drain(..used);
         assert!(wanted.matches(&got), "{}: {said}\n expected {wanted}\n      got {got}", self.how);
     }
+}
+
+/// What DEBUG DIGEST says to a new client; None if it is not to be had.
+fn digest(world: &mut World) -> Option<Reply> {
+    if world.is_paused() {
+        return None;
+    }
+    let client = world.connect();
+    let words = ["DEBUG", "DIGEST"].map(|word| word.as_bytes().to_vec());
+    world.write(client, &request(&words));
+    world.run_until_quiet();
+    let reply = Reply::parse(world.inbox(client)).map(|(reply, _)| reply);
+    reply.filter(|reply| !matches!(reply, Reply::Error(_)))
 }
 
 /// The bytes of a request.

@@ -13,6 +13,7 @@ use crate::base::clock::Clock;
 use crate::base::rng::Rng;
 use crate::commands::{FAMILIES, Registry};
 use crate::config::Config;
+use crate::persist::aof::Merger;
 use crate::server::batch::{Message, NewConnection};
 use crate::server::core::Core;
 use crate::server::inspect::Executed;
@@ -120,6 +121,9 @@ pub struct World {
     /// How soon turns end.
     haste: u64,
     pub steps: u64,
+    /// The log of all cores, as far as it is complete, if there is one (`keep_log`).
+    pub log: Vec<u8>,
+    merger: Merger,
     /// What ran, on whichever core, in the order in which it ran.
     pub trace: Vec<Executed>,
 }
@@ -165,9 +169,42 @@ impl World {
             pause_us_max,
             haste,
             steps: 0,
+            log: Vec::new(),
+            merger: Merger::new(cores, 0),
             trace: Vec::new(),
             rng,
         }
+    }
+
+    /// From now on there is a log.
+    pub fn keep_log(&mut self) {
+        self.shared.set_logged(true);
+    }
+
+    /// Runs the commands of a log.
+    pub fn read_log(&mut self, log: &[u8]) {
+        let client = self.connect();
+        self.run_until_quiet();
+        let (core, slot) = self.seat(client);
+        self.cores[core].read_log(slot);
+        self.write(client, log);
+        self.run_until_quiet();
+        let replies = String::from_utf8_lossy(self.inbox(client)).into_owned();
+        assert!(!replies.starts_with('-') && !replies.contains("\n-"), "the log has errors: {replies}");
+        self.disconnect(client);
+    }
+
+    pub fn set_now_ms(&mut self, now_ms: i64) {
+        self.clock_us.store(now_ms as u64 * 1000, Relaxed);
+    }
+
+    /// What cores have for the log goes there.
+    fn gather_log(&mut self) {
+        for core in &mut self.cores {
+            let chunk = std::mem::take(&mut core.log);
+            self.merger.add(core.id, chunk);
+        }
+        self.merger.drain(&mut self.log);
     }
 
     // ---- what clients do ----
@@ -465,6 +502,7 @@ impl World {
         if let Some(ring) = self.rings.iter().position(|ring| !ring.is_empty()) {
             return Some(format!("ring {ring} still holds messages"));
         }
+        self.gather_log();
         self.cores.iter_mut().find_map(|core| core.unfinished().map(|why| format!("core {}: {why}", core.id)))
     }
 }

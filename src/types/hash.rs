@@ -54,9 +54,10 @@ pub enum Lifetime {
 }
 
 /// What a slice of a sweep did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sweep {
-    pub expired: usize,
+    /// The fields that went.
+    pub expired: Vec<Box<[u8]>>,
     /// The whole hash was seen.
     pub done: bool,
 }
@@ -324,7 +325,7 @@ impl Hash {
 
     /// Goes on with a walk through the fields, for about `budget` of them, and removes those overdue.
     pub fn sweep(&mut self, now_ms: i64, budget: usize) -> Sweep {
-        let Hash::Table(fields) = self else { return Sweep { expired: 0, done: true } };
+        let Hash::Table(fields) = self else { return Sweep { expired: Vec::new(), done: true } };
         if fields.sweep_position == 0 {
             (fields.sweep_next_ms, fields.swept) = (NEVER, 0);
         }
@@ -345,7 +346,7 @@ impl Hash {
         if done {
             fields.next_ms = fields.sweep_next_ms;
         }
-        Sweep { expired: overdue.len(), done }
+        Sweep { expired: overdue, done }
     }
 
     /// How long to wait after a sweep before the next is worth its cost: a thousand fields a millisecond are a few percent of

@@ -4,6 +4,7 @@ use super::super::{Context, Error};
 use super::{bit_offset, bits, enlarge, with_string};
 use crate::base::number::parse_i64;
 use crate::client::Args;
+use crate::config::Events;
 
 const READ_ONLY: Error =
     Error(std::borrow::Cow::Borrowed("ERR BITFIELD_RO only supports the GET subcommand"));
@@ -136,6 +137,7 @@ pub fn bitfield(cx: &mut Context, args: Args) -> Result<(), Error> {
     let replies: Vec<Option<i64>> = steps.iter().map(|step| run(bytes, step, &mut changed)).collect();
     if changed {
         cx.changed(args.at(1));
+        cx.notify(Events::STRING, "setbit", args.at(1));
     }
     cx.out.array(replies.len());
     for reply in replies {

@@ -3,6 +3,7 @@
 use super::super::{Context, Error};
 use crate::base::number::parse_i64;
 use crate::client::Args;
+use crate::config::Events;
 use crate::persist::object;
 use crate::persist::rdb;
 
@@ -78,13 +79,29 @@ pub fn restore(cx: &mut Context, args: Args) -> Result<(), Error> {
     let base_ms = if options.absolute { 0 } else { cx.now_ms() };
     let expiry = (ttl_ms != 0).then(|| ttl_ms.wrapping_add(base_ms));
     if expiry.is_some_and(|at_ms| at_ms <= cx.now_ms()) {
-        cx.remove(key);
+        if cx.remove(key) {
+            cx.notify(Events::GENERIC, "del", key);
+            cx.log_as(&[b"DEL", key]);
+        }
     } else {
         cx.put(cx.session.db, key, value, expiry);
         set_access(cx, key, &options);
+        cx.notify(Events::GENERIC, "restore", key);
+        log_restored(cx, args, expiry);
     }
     cx.out.ok();
     Ok(())
+}
+
+/// How the log words that a value was restored: with the time when it ends rather than a time to live.
+fn log_restored(cx: &mut Context, args: Args, expiry: Option<i64>) {
+    if cx.is_logged() {
+        let at = expiry.unwrap_or(0).to_string();
+        let options: Vec<&[u8]> =
+            args.from(4).iter().filter(|word| !word.eq_ignore_ascii_case(b"absttl")).collect();
+        let words: [&[u8]; 5] = [b"RESTORE", args.at(1), at.as_bytes(), args.at(3), b"ABSTTL"];
+        cx.log_as(&[&words, &options[..]].concat());
+    }
 }
 
 /// Sets the access clock as it was elsewhere, if it counts here what it counted there.

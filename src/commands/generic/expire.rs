@@ -5,6 +5,7 @@ use super::super::{Context, Error};
 use super::look;
 use crate::base::number::parse_i64;
 use crate::client::Args;
+use crate::config::Events;
 
 /// NX, XX, GT, LT: under which expiry that a key has now the new one is set.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -78,20 +79,32 @@ fn set(cx: &mut Context, args: Args, base_ms: i64, unit_ms: i64, name: &str) -> 
         None => false,
     };
     if allowed {
-        if expiry <= cx.now_ms() {
-            cx.remove(key);
-        } else {
-            cx.set_expiry(key, Some(expiry));
-        }
+        expire_at(cx, key, expiry);
     }
     cx.out.integer(allowed as i64);
     Ok(())
+}
+
+/// Gives a key that is there an end at `at_ms`; a time in the past deletes it.
+pub fn expire_at(cx: &mut Context, key: &[u8], at_ms: i64) {
+    if at_ms <= cx.now_ms() {
+        cx.remove(key);
+        cx.notify(Events::GENERIC, "del", key);
+        cx.log_as(&[b"DEL", key]);
+    } else {
+        cx.set_expiry(key, Some(at_ms));
+        cx.notify(Events::GENERIC, "expire", key);
+        if cx.is_logged() {
+            cx.log_as(&[b"PEXPIREAT", key, itoa::Buffer::new().format(at_ms).as_bytes()]);
+        }
+    }
 }
 
 pub fn persist(cx: &mut Context, args: Args) -> Result<(), Error> {
     let expires = cx.edit(args.at(1)).is_some_and(|entry| entry.expiry().is_some());
     if expires {
         cx.set_expiry(args.at(1), None);
+        cx.notify(Events::GENERIC, "persist", args.at(1));
     }
     cx.out.integer(expires as i64);
     Ok(())

@@ -3,6 +3,7 @@
 use super::super::connection::database;
 use super::super::{Context, Error};
 use crate::client::Args;
+use crate::config::Events;
 use crate::shard::Removed;
 
 pub fn rename(cx: &mut Context, args: Args) -> Result<(), Error> {
@@ -32,6 +33,8 @@ fn rename_to(cx: &mut Context, args: Args, replace: bool) -> Result<bool, Error>
     let value = cx.take(from).expect("it was just seen");
     let (db, expiry) = (cx.session.db, value.expiry());
     cx.put(db, to, value, expiry);
+    cx.notify(Events::GENERIC, "rename_from", from);
+    cx.notify(Events::GENERIC, "rename_to", to);
     Ok(true)
 }
 
@@ -47,6 +50,8 @@ pub fn move_to_db(cx: &mut Context, args: Args) -> Result<(), Error> {
         let value = cx.take(key).expect("it was just seen");
         let expiry = value.expiry();
         cx.put(to, key, value, expiry);
+        cx.notify(Events::GENERIC, "move_from", key);
+        cx.notify_in(to, Events::GENERIC, "move_to", key);
     }
     cx.out.integer(free as i64);
     Ok(())
@@ -79,6 +84,7 @@ pub fn copy(cx: &mut Context, args: Args) -> Result<(), Error> {
     if free {
         let expiry = source.expiry();
         cx.put(db, to, source, expiry);
+        cx.notify_in(db, Events::GENERIC, "copy_to", to);
     }
     cx.out.integer(free as i64);
     Ok(())

@@ -6,6 +6,7 @@ use super::super::{Context, Error};
 use super::{point, unit, write_distance, write_point};
 use crate::base::number::{parse_f64, parse_i64};
 use crate::client::Args;
+use crate::config::Events;
 use crate::types::Zset;
 use crate::types::geohash::{Point, Shape, ranges_around};
 use crate::types::listpack::Element;
@@ -228,7 +229,7 @@ fn flag(option: &mut bool) -> usize {
 }
 
 /// Replies with the places, or stores them.
-fn finish(cx: &mut Context, query: &Query, found: &[Found]) -> Result<(), Error> {
+fn finish(cx: &mut Context, query: &Query, found: &[Found], event: &'static str) -> Result<(), Error> {
     let Some(dest) = query.store else {
         let extras = query.with_distance as usize + query.with_hash as usize + query.with_point as usize;
         let out = &mut cx.out;
@@ -258,7 +259,7 @@ fn finish(cx: &mut Context, query: &Query, found: &[Found]) -> Result<(), Error>
         );
     }
     let limits = cx.limits();
-    cx.replace(dest, Zset::gathered(places, &limits));
+    cx.store(dest, Zset::gathered(places, &limits), Events::ZSET, event);
     cx.out.integer(found.len() as i64);
     Ok(())
 }
@@ -279,7 +280,7 @@ fn search(cx: &mut Context, args: Args, variant: Variant) -> Result<(), Error> {
     query.parse(view, args, source + 1, variant)?;
     query.check(args.at(0), variant)?;
     let found = view.map_or(Vec::new(), |view| query.run(view));
-    finish(cx, &query, &found)
+    finish(cx, &query, &found, "geosearchstore")
 }
 
 pub fn georadius(cx: &mut Context, args: Args) -> Result<(), Error> {
@@ -297,7 +298,7 @@ fn around_point(cx: &mut Context, args: Args, variant: Variant) -> Result<(), Er
     query.parse(view, args, 6, variant)?;
     query.check(args.at(0), variant)?;
     let found = view.map_or(Vec::new(), |view| query.run(view));
-    finish(cx, &query, &found)
+    finish(cx, &query, &found, "georadiusstore")
 }
 
 pub fn georadiusbymember(cx: &mut Context, args: Args) -> Result<(), Error> {
@@ -319,5 +320,5 @@ fn around_member(cx: &mut Context, args: Args, variant: Variant) -> Result<(), E
     query.parse(view, args, 5, variant)?;
     query.check(args.at(0), variant)?;
     let found = view.map_or(Vec::new(), |view| query.run(view));
-    finish(cx, &query, &found)
+    finish(cx, &query, &found, "georadiusstore")
 }

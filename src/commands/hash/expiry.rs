@@ -4,7 +4,9 @@ use super::super::generic::expire::Conditions;
 use super::super::{Context, Error};
 use crate::base::number::parse_i64;
 use crate::client::Args;
+use crate::config::Events;
 use crate::types::{Collection, Hash};
+use smallvec::SmallVec;
 
 /// Where the word FIELDS is, looked for from argument `from` on. The options are before it.
 pub fn find_fields(args: Args, from: usize) -> Result<usize, Error> {
@@ -63,41 +65,91 @@ fn set(cx: &mut Context, args: Args, base_ms: i64, unit_ms: i64, name: &str) -> 
     let conditions = Conditions::parse(args.first(end).from(3))?;
     let fields = fields_from(args, end, 1)?;
     let at_ms = unix_ms(args.at(2), base_ms, unit_ms, name)?;
-    let now_ms = cx.now_ms();
-    each(cx, args.at(1), fields, |hash, field| match hash.view().expiry(field, now_ms) {
+    let (key, now_ms) = (args.at(1), cx.now_ms());
+    let (mut lasting, mut gone) = (Fields::new(), Fields::new());
+    each(cx, key, fields, |hash, field| match hash.view().expiry(field, now_ms) {
         None => -2,
         Some(old) if !conditions.allow(old, at_ms) => 0,
         Some(_) if at_ms <= now_ms => {
             hash.remove(field, now_ms);
+            gone.push(field);
             2
         }
         Some(_) => {
             hash.set_expiry(field, Some(at_ms));
+            lasting.push(field);
             1
         }
-    })
+    })?;
+    note_expiry(cx, key, at_ms, &lasting, &gone);
+    Ok(())
+}
+
+/// Fields of one command.
+pub type Fields<'a> = SmallVec<[&'a [u8]; 8]>;
+
+/// Says that fields got an expiry, and that others were deleted since theirs was past.
+pub fn note_expiry(cx: &mut Context, key: &[u8], at_ms: i64, lasting: &[&[u8]], gone: &[&[u8]]) {
+    if !lasting.is_empty() {
+        log_expiry(cx, key, at_ms, lasting);
+        cx.notify(Events::HASH, "hexpire", key);
+    }
+    if !gone.is_empty() {
+        note_deleted(cx, key, gone);
+    }
+}
+
+/// Says that fields were deleted by a command that does not say so by its name.
+pub fn note_deleted(cx: &mut Context, key: &[u8], fields: &[&[u8]]) {
+    if cx.is_logged() {
+        cx.log_as(&[&[b"HDEL", key], fields].concat());
+    }
+    cx.notify_shrunk(Events::HASH, "hdel", key);
+}
+
+/// Says that fields lost their expiry.
+pub fn note_persisted(cx: &mut Context, key: &[u8], fields: &[&[u8]]) {
+    if cx.is_logged() {
+        let count = itoa::Buffer::new().format(fields.len()).to_owned();
+        cx.log_as(&[&[b"HPERSIST", key, b"FIELDS", count.as_bytes()], fields].concat());
+    }
+    cx.notify(Events::HASH, "hpersist", key);
+}
+
+/// How the log words that fields got an expiry.
+pub fn log_expiry(cx: &mut Context, key: &[u8], at_ms: i64, fields: &[&[u8]]) {
+    if cx.is_logged() {
+        let (at, count) = (at_ms.to_string(), fields.len().to_string());
+        cx.log_as(&[&[b"HPEXPIREAT", key, at.as_bytes(), b"FIELDS", count.as_bytes()], fields].concat());
+    }
 }
 
 pub fn hpersist(cx: &mut Context, args: Args) -> Result<(), Error> {
     let fields = fields_at_two(args, wrong_count())?;
-    let now_ms = cx.now_ms();
-    each(cx, args.at(1), fields, |hash, field| match hash.view().expiry(field, now_ms) {
+    let (key, now_ms) = (args.at(1), cx.now_ms());
+    let mut kept = Fields::new();
+    each(cx, key, fields, |hash, field| match hash.view().expiry(field, now_ms) {
         None => -2,
         Some(None) => -1,
         Some(Some(_)) => {
             hash.set_expiry(field, None);
+            kept.push(field);
             1
         }
-    })
+    })?;
+    if !kept.is_empty() {
+        note_persisted(cx, key, &kept);
+    }
+    Ok(())
 }
 
 /// Replies with what `change` answers for each field, above 0 if it changed something; with -2 for each where there is no
 /// hash.
-fn each(
+fn each<'a>(
     cx: &mut Context,
     key: &[u8],
-    fields: Args,
-    mut change: impl FnMut(&mut Hash, &[u8]) -> i64,
+    fields: Args<'a>,
+    mut change: impl FnMut(&mut Hash, &'a [u8]) -> i64,
 ) -> Result<(), Error> {
     let there = cx.change(key, false, |hash: &mut Hash, out| {
         out.array(fields.len());

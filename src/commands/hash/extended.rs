@@ -1,9 +1,11 @@
 //! Fields with more than one thing done to them: HGETEX, HSETEX, HGETDEL.
 
 use super::super::{Context, Error};
-use super::expiry::{fields_at_two, fields_from, find_fields, unix_ms, wrong_count};
+use super::expiry::{Fields, fields_at_two, fields_from, find_fields, unix_ms, wrong_count};
+use super::expiry::{note_deleted, note_expiry, note_persisted};
 use super::reply_value;
 use crate::client::Args;
+use crate::config::Events;
 use crate::types::hash::{HashView, Lifetime};
 use crate::types::{Collection, Hash};
 
@@ -104,8 +106,8 @@ pub fn hgetex(cx: &mut Context, args: Args) -> Result<(), Error> {
     // A key of another type is noticed before a bad time.
     cx.view::<Hash>(key)?;
     let expiry = options.expiry_ms(now_ms, "hgetex")?;
-    let there = cx.change(key, false, |hash: &mut Hash, out| {
-        let mut changed = false;
+    let touched = cx.change(key, false, |hash: &mut Hash, out| {
+        let mut touched = Fields::new();
         out.array(fields.len());
         for field in fields.iter() {
             reply_value(out, Some(hash.view()), field, now_ms);
@@ -116,12 +118,17 @@ pub fn hgetex(cx: &mut Context, args: Args) -> Result<(), Error> {
                 None if options.expiry == Expiry::Persist && old.is_some() => hash.set_expiry(field, None),
                 None => continue,
             }
-            changed = true;
+            touched.push(field);
         }
-        ((), changed)
+        let changed = !touched.is_empty();
+        (touched, changed)
     })?;
-    if there.is_none() {
-        reply_nulls(cx, fields.len());
+    match (touched, expiry) {
+        (None, _) => reply_nulls(cx, fields.len()),
+        (Some(touched), _) if touched.is_empty() => {}
+        (Some(touched), Some(at_ms)) if at_ms <= now_ms => note_expiry(cx, key, at_ms, &[], &touched),
+        (Some(touched), Some(at_ms)) => note_expiry(cx, key, at_ms, &touched, &[]),
+        (Some(touched), None) => note_persisted(cx, key, &touched),
     }
     Ok(())
 }
@@ -134,17 +141,22 @@ fn reply_nulls(cx: &mut Context, count: usize) {
 pub fn hgetdel(cx: &mut Context, args: Args) -> Result<(), Error> {
     let fields = fields_at_two(args, wrong_count())?;
     let now_ms = cx.now_ms();
-    let there = cx.change(args.at(1), false, |hash: &mut Hash, out| {
-        let mut changed = false;
+    let removed = cx.change(args.at(1), false, |hash: &mut Hash, out| {
+        let mut removed = Fields::new();
         out.array(fields.len());
         for field in fields.iter() {
             reply_value(out, Some(hash.view()), field, now_ms);
-            changed |= hash.remove(field, now_ms);
+            if hash.remove(field, now_ms) {
+                removed.push(field);
+            }
         }
-        ((), changed)
+        let changed = !removed.is_empty();
+        (removed, changed)
     })?;
-    if there.is_none() {
-        reply_nulls(cx, fields.len());
+    match removed {
+        None => reply_nulls(cx, fields.len()),
+        Some(removed) if removed.is_empty() => {}
+        Some(removed) => note_deleted(cx, args.at(1), &removed),
     }
     Ok(())
 }
@@ -170,6 +182,7 @@ pub fn hsetex(cx: &mut Context, args: Args) -> Result<(), Error> {
         None if options.expiry == Expiry::Keep => Lifetime::Keep,
         None => Lifetime::Forever,
     };
+    cx.log_overdue_fields(key, pairs.iter().step_by(2));
     cx.change(key, true, |hash: &mut Hash, _| {
         let mut changed = false;
         for at in (0..pairs.len()).step_by(2) {
@@ -183,8 +196,41 @@ pub fn hsetex(cx: &mut Context, args: Args) -> Result<(), Error> {
         }
         ((), changed)
     })?;
+    note_set(cx, key, pairs, lifetime);
     cx.out.integer(1);
     Ok(())
+}
+
+/// Says what HSETEX set, or deleted at once since its time is past.
+fn note_set(cx: &mut Context, key: &[u8], pairs: Args, lifetime: Lifetime) {
+    let emptied = cx.effects.wanted() && cx.shard(key).emptied;
+    if cx.is_logged() {
+        let at = match lifetime {
+            Lifetime::Until(at_ms) => at_ms.to_string(),
+            _ => String::new(),
+        };
+        let count = (pairs.len() / 2).to_string();
+        let mut words: Vec<&[u8]> = vec![b"HSETEX", key];
+        match lifetime {
+            Lifetime::Until(_) => words.extend([b"PXAT".as_slice(), at.as_bytes()]),
+            Lifetime::Keep => words.push(b"KEEPTTL"),
+            Lifetime::Forever => {}
+        }
+        words.extend([b"FIELDS".as_slice(), count.as_bytes()]);
+        words.extend(pairs.iter());
+        cx.log_as(&words);
+    }
+    match lifetime {
+        Lifetime::Until(at_ms) if at_ms <= cx.now_ms() => cx.notify(Events::HASH, "hdel", key),
+        Lifetime::Until(_) => {
+            cx.notify(Events::HASH, "hset", key);
+            cx.notify(Events::HASH, "hexpire", key);
+        }
+        _ => cx.notify(Events::HASH, "hset", key),
+    }
+    if emptied {
+        cx.notify(Events::GENERIC, "del", key);
+    }
 }
 
 impl Conditions {

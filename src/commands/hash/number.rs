@@ -3,6 +3,7 @@
 use super::super::{Context, Error};
 use crate::base::number::{LongDouble, parse_i64};
 use crate::client::Args;
+use crate::config::Events;
 use crate::types::hash::Lifetime;
 use crate::types::{Collection, Hash};
 
@@ -16,6 +17,7 @@ pub fn hincrby(cx: &mut Context, args: Args) -> Result<(), Error> {
         let sum = old.checked_add(increment).ok_or(Error::OVERFLOW)?;
         Ok((sum, itoa::Buffer::new().format(sum).to_owned()))
     })?;
+    cx.notify(Events::HASH, "hincrby", args.at(1));
     cx.out.integer(sum);
     Ok(())
 }
@@ -37,7 +39,22 @@ pub fn hincrbyfloat(cx: &mut Context, args: Args) -> Result<(), Error> {
         let text = sum.text();
         Ok((text.clone(), text))
     })?;
+    cx.notify(Events::HASH, "hincrbyfloat", args.at(1));
+    if cx.is_logged() {
+        log_sum(cx, args, text.as_bytes())?;
+    }
     cx.out.bulk(text.as_bytes());
+    Ok(())
+}
+
+/// The log gets the sum, since not everybody adds floats alike, and the field's expiry, which a plain HSET would take away.
+fn log_sum(cx: &mut Context, args: Args, text: &[u8]) -> Result<(), Error> {
+    let (key, field, now_ms) = (args.at(1), args.at(2), cx.now_ms());
+    cx.log_as(&[b"HSET", key, field, text]);
+    let expiry = cx.look::<Hash>(key)?.and_then(|view| view.expiry(field, now_ms)).flatten();
+    if let Some(at_ms) = expiry {
+        super::expiry::log_expiry(cx, key, at_ms, &[field]);
+    }
     Ok(())
 }
 
@@ -49,6 +66,7 @@ fn update<R>(
 ) -> Result<R, Error> {
     let (limits, now_ms) = (cx.limits(), cx.now_ms());
     let field = args.at(2);
+    cx.log_overdue_fields(args.at(1), std::iter::once(field));
     let result = cx.change(args.at(1), true, |hash: &mut Hash, _| {
         let computed = match hash.view().get(field, now_ms) {
             Some(old) => old.with(|text| compute(Some(text))),

@@ -4,6 +4,7 @@ use super::super::{Context, Error};
 use super::{reply, side};
 use crate::base::number::parse_i64;
 use crate::client::Args;
+use crate::config::Events;
 use crate::types::list::{MovedElement, Side};
 use crate::types::{Collection, List};
 
@@ -23,14 +24,21 @@ fn pop(cx: &mut Context, args: Args, side: Side, name: &str) -> Result<(), Error
     }
 }
 
+/// Says that elements were taken from a list.
+#[inline]
+fn note_popped(cx: &mut Context, key: &[u8], side: Side) {
+    cx.notify_shrunk(Events::LIST, if side == Side::Left { "lpop" } else { "rpop" }, key);
+}
+
 fn pop_one(cx: &mut Context, key: &[u8], side: Side) -> Result<(), Error> {
     let limits = cx.limits();
     let popped = cx.change(key, false, |list: &mut List, out| {
         list.pop(side, 1, &limits, |element| reply(out, element));
         ((), true)
     })?;
-    if popped.is_none() {
-        cx.out.null();
+    match popped {
+        Some(()) => note_popped(cx, key, side),
+        None => cx.out.null(),
     }
     Ok(())
 }
@@ -44,8 +52,10 @@ fn pop_count(cx: &mut Context, args: Args, side: Side) -> Result<(), Error> {
         list.pop(side, count, &limits, |element| reply(out, element));
         ((), count > 0)
     })?;
-    if popped.is_none() {
-        cx.out.null_array();
+    match popped {
+        Some(()) if count > 0 => note_popped(cx, args.at(1), side),
+        Some(()) => {}
+        None => cx.out.null_array(),
     }
     Ok(())
 }
@@ -90,6 +100,9 @@ pub fn pop_some(cx: &mut Context, key: &[u8], side: Side, count: usize) -> Resul
         list.pop(side, count, &limits, |element| reply(out, element));
         ((), true)
     })?;
+    if popped.is_some() {
+        note_popped(cx, key, side);
+    }
     Ok(popped.is_some())
 }
 
@@ -123,6 +136,9 @@ pub fn move_one(
             list.rotate(from, to, &limits, |element| reply(out, element));
             ((), true)
         })?;
+        if moved.is_some() {
+            note_moved(cx, source, destination, from, to, false);
+        }
         return Ok(moved.is_some());
     }
     if !holds_list(cx, source)? {
@@ -138,11 +154,22 @@ pub fn move_one(
         (moved, true)
     })?;
     let moved = moved.expect("the source was there");
+    let emptied = cx.shard(source).emptied;
     cx.change(destination, true, |list: &mut List, _| {
         list.push_moved(to, &moved, &limits);
         ((), true)
     })?;
+    note_moved(cx, source, destination, from, to, emptied);
     Ok(true)
+}
+
+/// Says that an element was moved; the push is told before the pop, as in Redis.
+fn note_moved(cx: &mut Context, source: &[u8], destination: &[u8], from: Side, to: Side, emptied: bool) {
+    cx.notify(Events::LIST, if to == Side::Left { "lpush" } else { "rpush" }, destination);
+    cx.notify(Events::LIST, if from == Side::Left { "lpop" } else { "rpop" }, source);
+    if emptied {
+        cx.notify(Events::GENERIC, "del", source);
+    }
 }
 
 /// Whether there is a list at the key; another type is an error.

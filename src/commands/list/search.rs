@@ -4,6 +4,7 @@ use super::super::{Context, Error};
 use super::integer;
 use crate::base::number::parse_i64;
 use crate::client::Args;
+use crate::config::Events;
 use crate::types::List;
 use crate::types::list::Side;
 use crate::types::listpack::Element;
@@ -30,6 +31,9 @@ pub fn lrem(cx: &mut Context, args: Args) -> Result<(), Error> {
         let removed = list.remove_equal(from, count_max, args.at(3), &limits);
         (removed, removed > 0)
     })?;
+    if removed.is_some_and(|removed| removed > 0) {
+        cx.notify_shrunk(Events::LIST, "lrem", args.at(1));
+    }
     cx.out.integer(removed.unwrap_or(0) as i64);
     Ok(())
 }

@@ -17,6 +17,7 @@ pub fn flushdb(cx: &mut Context, args: Args) -> Result<(), Error> {
     for shard in cx.shards() {
         shard.flush(db, &moment);
     }
+    cx.effects.record_always();
     cx.out.ok();
     Ok(())
 }
@@ -29,6 +30,7 @@ pub fn flushall(cx: &mut Context, args: Args) -> Result<(), Error> {
             shard.flush(db, &moment);
         }
     }
+    cx.effects.record_always();
     cx.out.ok();
     Ok(())
 }

@@ -6,15 +6,16 @@ use super::super::{Context, Error};
 use super::reply_member;
 use crate::base::number::parse_i64;
 use crate::client::Args;
+use crate::config::Events;
 use crate::resp::Out;
 use crate::types::set::SetView;
 use crate::types::set::algebra::{self, Outcome, Views};
 use crate::types::{Collection, Set};
 
 /// Sets `destination`, or deletes it if the result is empty, and replies with the size.
-fn store(cx: &mut Context, destination: &[u8], result: Set) {
+fn store(cx: &mut Context, destination: &[u8], result: Set, event: &'static str) {
     let len = result.view().len();
-    cx.replace(destination, result);
+    cx.store(destination, result, Events::SET, event);
     cx.out.integer(len as i64);
 }
 
@@ -83,7 +84,7 @@ pub fn sinterstore(cx: &mut Context, args: Args) -> Result<(), Error> {
     let limits = cx.limits();
     let sets = all(cx.views::<Set>(args.from(2))?.0);
     let result = sets.map_or(Set::new(Vec::new()), |sets| algebra::intersection(sets, &limits));
-    store(cx, args.at(1), result);
+    store(cx, args.at(1), result, "sinterstore");
     Ok(())
 }
 
@@ -100,7 +101,7 @@ pub fn sunionstore(cx: &mut Context, args: Args) -> Result<(), Error> {
         let sets: Views = cx.views::<Set>(args.from(2))?.0.into_iter().flatten().collect();
         algebra::unite(&sets, Set::new(Vec::new()), &limits)
     };
-    store(cx, args.at(1), result);
+    store(cx, args.at(1), result, "sunionstore");
     Ok(())
 }
 
@@ -118,7 +119,7 @@ pub fn sdiffstore(cx: &mut Context, args: Args) -> Result<(), Error> {
         let (sets, _) = cx.views::<Set>(args.from(2))?;
         algebra::subtract(&sets, &limits, true).into_set(&limits)
     };
-    store(cx, args.at(1), result);
+    store(cx, args.at(1), result, "sdiffstore");
     Ok(())
 }
 

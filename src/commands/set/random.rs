@@ -5,7 +5,9 @@ use super::{reply_all, reply_member};
 use crate::base::number::parse_i64;
 use crate::base::rng::Rng;
 use crate::client::Args;
+use crate::config::Events;
 use crate::types::Set;
+use crate::types::listpack::Element;
 
 /// A generator for one command, while the context is borrowed.
 fn rng(cx: &mut Context) -> Rng {
@@ -26,12 +28,20 @@ pub fn spop(cx: &mut Context, args: Args) -> Result<(), Error> {
 
 fn spop_one(cx: &mut Context, key: &[u8]) -> Result<(), Error> {
     let mut rng = rng(cx);
+    let mut taken = Taken::of(cx);
     let popped = cx.change(key, false, |set: &mut Set, out| {
-        set.pop(&mut rng, |member| reply_member(out, member));
+        set.pop(&mut rng, |member| {
+            taken.add(member);
+            reply_member(out, member);
+        });
         ((), true)
     })?;
-    if popped.is_none() {
-        cx.out.null();
+    match popped {
+        Some(()) => {
+            cx.notify_shrunk(Events::SET, "spop", key);
+            taken.log(cx, key);
+        }
+        None => cx.out.null(),
     }
     Ok(())
 }
@@ -47,16 +57,49 @@ fn spop_many(cx: &mut Context, key: &[u8], count: usize) -> Result<(), Error> {
         out.set(set.len());
         reply_all(out, set);
         cx.remove(key);
+        cx.notify(Events::SET, "spop", key);
+        cx.notify(Events::GENERIC, "del", key);
+        cx.log_as(&[b"DEL", key]);
         return Ok(());
     }
+    let mut taken = Taken::of(cx);
     let left_over = cx.change(key, false, |set: &mut Set, out| {
         out.set(count);
-        (set.pop_many(count, &mut rng, &limits, |member| reply_member(out, member)), true)
+        let visit = |member: Element| {
+            taken.add(member);
+            reply_member(out, member);
+        };
+        (set.pop_many(count, &mut rng, &limits, visit), true)
     })?;
+    cx.notify(Events::SET, "spop", key);
+    taken.log(cx, key);
     if let Some(set) = left_over.flatten() {
         cx.throw(key, set);
     }
     Ok(())
+}
+
+/// The members that chance took, where there is a log: it is told which they were.
+struct Taken(Option<Vec<Vec<u8>>>);
+
+impl Taken {
+    fn of(cx: &Context) -> Self {
+        Taken(cx.is_logged().then(Vec::new))
+    }
+
+    #[inline]
+    fn add(&mut self, member: Element) {
+        if let Some(members) = &mut self.0 {
+            members.push(member.to_vec());
+        }
+    }
+
+    fn log(self, cx: &mut Context, key: &[u8]) {
+        let Some(members) = self.0 else { return };
+        let mut words: Vec<&[u8]> = vec![b"SREM", key];
+        words.extend(members.iter().map(Vec::as_slice));
+        cx.log_as(&words);
+    }
 }
 
 pub fn srandmember(cx: &mut Context, args: Args) -> Result<(), Error> {

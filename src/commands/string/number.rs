@@ -4,6 +4,7 @@ use super::super::{Context, Error};
 use super::{string, with_bytes};
 use crate::base::number::{LongDouble, parse_i64};
 use crate::client::Args;
+use crate::config::Events;
 use crate::shard::Encoding;
 
 pub fn incr(cx: &mut Context, args: Args) -> Result<(), Error> {
@@ -28,6 +29,7 @@ pub fn decrby(cx: &mut Context, args: Args) -> Result<(), Error> {
 fn add(cx: &mut Context, key: &[u8], increment: i64) -> Result<(), Error> {
     let Some(entry) = cx.edit(key) else {
         cx.set_int(key, increment, None);
+        cx.notify(Events::STRING, "incrby", key);
         cx.out.integer(increment);
         return Ok(());
     };
@@ -35,6 +37,7 @@ fn add(cx: &mut Context, key: &[u8], increment: i64) -> Result<(), Error> {
         let sum = place.checked_add(increment).ok_or(Error::OVERFLOW)?;
         *place = sum;
         cx.changed(key);
+        cx.notify(Events::STRING, "incrby", key);
         cx.out.integer(sum);
         return Ok(());
     }
@@ -42,6 +45,7 @@ fn add(cx: &mut Context, key: &[u8], increment: i64) -> Result<(), Error> {
     let old = with_bytes(string(entry)?, parse_i64).ok_or(Error::NOT_AN_INTEGER)?;
     let sum = old.checked_add(increment).ok_or(Error::OVERFLOW)?;
     cx.set_int(key, sum, expiry);
+    cx.notify(Events::STRING, "incrby", key);
     cx.out.integer(sum);
     Ok(())
 }
@@ -62,6 +66,8 @@ pub fn incrbyfloat(cx: &mut Context, args: Args) -> Result<(), Error> {
     }
     let text = sum.text();
     cx.set_string(key, text.as_bytes(), Encoding::of_string(text.len()), expiry);
+    cx.notify(Events::STRING, "incrbyfloat", key);
+    cx.log_as(&[b"SET", key, text.as_bytes(), b"KEEPTTL"]);
     cx.out.bulk(text.as_bytes());
     Ok(())
 }

@@ -4,6 +4,7 @@ use super::super::{Context, Error};
 use super::{check_length, string, with_bytes};
 use crate::base::number::parse_i64;
 use crate::client::Args;
+use crate::config::Events;
 use crate::shard::Encoding;
 use crate::types::Object;
 
@@ -37,6 +38,7 @@ pub fn append(cx: &mut Context, args: Args) -> Result<(), Error> {
     let (key, tail) = (args.at(1), args.at(2));
     let Some(entry) = cx.edit(key) else {
         super::store(cx, key, tail, None);
+        cx.notify(Events::STRING, "append", key);
         cx.out.integer(tail.len() as i64);
         return Ok(());
     };
@@ -44,6 +46,7 @@ pub fn append(cx: &mut Context, args: Args) -> Result<(), Error> {
     let len = old + tail.len();
     check_length(cx, len)?;
     splice(cx, key, old, tail);
+    cx.notify(Events::STRING, "append", key);
     cx.out.integer(len as i64);
     Ok(())
 }
@@ -67,6 +70,7 @@ pub fn setrange(cx: &mut Context, args: Args) -> Result<(), Error> {
     }
     check_length(cx, offset.saturating_add(value.len()))?;
     splice(cx, key, offset, value);
+    cx.notify(Events::STRING, "setrange", key);
     cx.out.integer(old.max(offset + value.len()) as i64);
     Ok(())
 }

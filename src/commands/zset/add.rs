@@ -3,6 +3,7 @@
 use super::super::{Context, Error};
 use super::parse_score;
 use crate::client::Args;
+use crate::config::Events;
 use crate::types::{Limits, Zset};
 use smallvec::SmallVec;
 
@@ -139,6 +140,9 @@ pub fn add_all<'a>(
         ((added, changed), added + changed > 0)
     })?;
     let (added, changed) = counts.unwrap_or((0, 0));
+    if added + changed > 0 {
+        cx.notify(Events::ZSET, "zadd", key);
+    }
     cx.out.integer(if rules.ch { added + changed } else { added });
     Ok(())
 }
@@ -158,6 +162,9 @@ fn increment(cx: &mut Context, key: &[u8], member: &[u8], by: f64, rules: Rules)
     })?;
     if let Some(Outcome::NotANumber) = outcome {
         return Err(Error::new("ERR resulting score is not a number (NaN)"));
+    }
+    if let Some(Outcome::Added(_) | Outcome::Changed(_)) = outcome {
+        cx.notify(Events::ZSET, "zincr", key);
     }
     match outcome.and_then(Outcome::score) {
         Some(score) => cx.out.double(score),

@@ -4,6 +4,7 @@ use super::super::{Context, Error};
 use super::{write_header, write_member};
 use crate::base::number::{parse_f64, parse_i64};
 use crate::client::Args;
+use crate::config::Events;
 use crate::types::listpack::{self, Element};
 use crate::types::set::SetView;
 use crate::types::zset::{Gathered, ZsetView};
@@ -251,7 +252,12 @@ fn store(cx: &mut Context, args: Args, name: &str, operation: Operation) -> Resu
     let options = Options::parse(rest, keys.len(), operation, true)?;
     let result = combine(cx, &keys, &options, operation);
     let (len, limits) = (result.len(), cx.limits());
-    cx.replace(args.at(1), Zset::gathered(result, &limits));
+    let event = match operation {
+        Operation::Union => "zunionstore",
+        Operation::Intersection => "zinterstore",
+        Operation::Difference => "zdiffstore",
+    };
+    cx.store(args.at(1), Zset::gathered(result, &limits), Events::ZSET, event);
     cx.out.integer(len as i64);
     Ok(())
 }

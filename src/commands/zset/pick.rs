@@ -5,6 +5,7 @@ use super::{write_element, write_header, write_member};
 use crate::base::number::parse_i64;
 use crate::base::rng::Rng;
 use crate::client::Args;
+use crate::config::Events;
 use crate::types::listpack::Element;
 use crate::types::zset::ZsetView;
 use crate::types::{Collection, Zset};
@@ -38,12 +39,19 @@ fn pop(cx: &mut Context, args: Args, last: bool) -> Result<(), Error> {
             write_element(out, member);
             out.double(score);
         });
-        ((), n > 0)
+        (n, n > 0)
     })?;
-    if popped.is_none() {
-        cx.out.array(0);
+    match popped {
+        Some(0) => {}
+        Some(_) => note_popped(cx, args.at(1), last),
+        None => cx.out.array(0),
     }
     Ok(())
+}
+
+/// Says that members were taken from a sorted set.
+fn note_popped(cx: &mut Context, key: &[u8], last: bool) {
+    cx.notify_shrunk(Events::ZSET, if last { "zpopmax" } else { "zpopmin" }, key);
 }
 
 pub fn zmpop(cx: &mut Context, args: Args) -> Result<(), Error> {
@@ -81,6 +89,7 @@ pub fn zmpop(cx: &mut Context, args: Args) -> Result<(), Error> {
             ((), true)
         })?;
         if popped.is_some() {
+            note_popped(cx, key, last);
             return Ok(());
         }
     }

@@ -4,6 +4,7 @@ use super::super::{Context, Error};
 use super::{lex_range, rank_range, score_range, write_header, write_member};
 use crate::base::number::parse_i64;
 use crate::client::Args;
+use crate::config::Events;
 use crate::types::Zset;
 use crate::types::zset::{Gathered, Range, ZsetView};
 use std::ops;
@@ -172,7 +173,7 @@ pub fn zrangestore(cx: &mut Context, args: Args) -> Result<(), Error> {
         });
     }
     let len = found.len();
-    cx.replace(args.at(1), Zset::gathered(found, &limits));
+    cx.store(args.at(1), Zset::gathered(found, &limits), Events::ZSET, "zrangestore");
     cx.out.integer(len as i64);
     Ok(())
 }
@@ -200,6 +201,14 @@ fn remove_range(cx: &mut Context, args: Args, by: By) -> Result<(), Error> {
         zset.remove_range(ranks);
         (removed, removed > 0)
     })?;
+    if removed.is_some_and(|removed| removed > 0) {
+        let event = match by {
+            By::Rank => "zremrangebyrank",
+            By::Score => "zremrangebyscore",
+            By::Lex => "zremrangebylex",
+        };
+        cx.notify_shrunk(Events::ZSET, event, args.at(1));
+    }
     cx.out.integer(removed.unwrap_or(0) as i64);
     Ok(())
 }

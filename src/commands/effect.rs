@@ -1,0 +1,188 @@
+//! What commands did, said once: events for whoever listens to the keyspace, and records for the log and replicas.
+//! In: what handlers say through `Context` (`notify`, `log_as` …), what shards say of keys that went by themselves.
+//! Out: events, and the records of a unit, in the order in which all of it happened.
+//! Invariants: F1, nothing is gathered that nobody asked for; F2, the records of a unit, applied at any later time to
+//! the same data by a server where nothing expires by itself, give the same data.
+//! Absent: who gets the events and the records (see `server::effects`).
+
+use crate::client::Args;
+use crate::config::Events;
+use crate::persist::aof::Unit;
+use crate::shard::{Incident, Shard, What, tell};
+
+/// Something that happened to a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub class: Events,
+    pub name: &'static str,
+    pub db: u16,
+    pub key: Box<[u8]>,
+}
+
+/// What becomes of the command that runs in the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Form {
+    /// As it was sent, if it changed anything.
+    #[default]
+    AsSent,
+    /// As it was sent, whatever it changed.
+    Always,
+    /// Its handler said it in other words, or that there is nothing to say.
+    Said,
+}
+
+#[derive(Default)]
+pub struct Effects {
+    /// Event classes that somebody may listen to.
+    heard: Events,
+    logged: bool,
+    /// Since they were last taken.
+    pub events: Vec<Event>,
+    /// Of the unit that runs.
+    pub unit: Unit,
+    form: Form,
+    /// Changes that the shards at hand had counted when the command began.
+    changes_before: u64,
+}
+
+impl Effects {
+    /// Who listens from now on.
+    pub fn listen(&mut self, heard: Events, logged: bool) {
+        // Without K or E an event is published nowhere.
+        let published = heard.0 & (Events::KEYSPACE.0 | Events::KEYEVENT.0) != 0;
+        self.heard = if published { heard } else { Events::default() };
+        self.logged = logged;
+    }
+
+    /// What the shards have to tell.
+    pub fn tell(&self) -> u8 {
+        let bit = |asked: bool, bit: u8| if asked { bit } else { 0 };
+        bit(self.logged || self.hears(Events::EXPIRED) || self.hears(Events::HASH), tell::LAPSED)
+            | bit(self.hears(Events::NEW), tell::NEW)
+            | bit(self.hears(Events::KEY_MISS), tell::MISSED)
+    }
+
+    /// Whether anybody wants to know anything.
+    #[inline]
+    pub fn wanted(&self) -> bool {
+        self.logged || self.heard.0 != 0
+    }
+
+    #[inline]
+    pub fn is_logged(&self) -> bool {
+        self.logged
+    }
+
+    #[inline]
+    pub fn hears(&self, class: Events) -> bool {
+        self.heard.0 & class.0 != 0
+    }
+
+    /// A command begins.
+    pub fn begin<'a>(&mut self, shards: impl Iterator<Item = &'a Shard>) {
+        self.form = Form::AsSent;
+        self.changes_before = shards.map(Shard::changes).sum();
+    }
+
+    /// The command is over: it goes into the unit as it was sent, unless its handler said otherwise.
+    pub fn end<'a>(&mut self, db: u16, args: Args, shards: impl Iterator<Item = &'a mut Shard>) {
+        let mut changes = 0;
+        shards.for_each(|shard| {
+            changes += shard.changes();
+            self.take_incidents(shard);
+        });
+        let as_sent = match self.form {
+            Form::AsSent => changes != self.changes_before,
+            Form::Always => true,
+            Form::Said => false,
+        };
+        if self.logged && as_sent {
+            self.unit.push(db, args.len(), args.iter());
+        }
+    }
+
+    /// What happened to a shard's keys by themselves, up to now.
+    pub fn take_incidents(&mut self, shard: &mut Shard) {
+        for Incident { db, key, what } in shard.incidents.drain(..) {
+            match what {
+                What::Expired => {
+                    self.record(db, &[b"DEL", &key]);
+                    self.event(Events::EXPIRED, "expired", db, &key);
+                }
+                What::Evicted => {
+                    self.record(db, &[b"DEL", &key]);
+                    self.event(Events::EVICTED, "evicted", db, &key);
+                }
+                What::FieldsExpired(fields) => {
+                    let mut args: Vec<&[u8]> = vec![b"HDEL", &key];
+                    args.extend(fields.iter().map(|field| &**field));
+                    self.record(db, &args);
+                    self.event(Events::HASH, "hexpired", db, &key);
+                }
+                What::Emptied => self.event(Events::GENERIC, "del", db, &key),
+                What::Made => self.event(Events::NEW, "new", db, &key),
+                What::Missed => self.event(Events::KEY_MISS, "keymiss", db, &key),
+            }
+        }
+    }
+
+    pub fn event(&mut self, class: Events, name: &'static str, db: u16, key: &[u8]) {
+        if self.hears(class) {
+            self.events.push(Event { class, name, db, key: key.into() });
+        }
+    }
+
+    /// A record besides the command's own.
+    pub fn record(&mut self, db: u16, args: &[&[u8]]) {
+        if self.logged {
+            self.unit.push(db, args.len(), args.iter().copied());
+        }
+    }
+
+    /// The command goes into the log in these words rather than as it was sent. May be said several times.
+    pub fn record_instead(&mut self, db: u16, args: &[&[u8]]) {
+        self.form = Form::Said;
+        self.record(db, args);
+    }
+
+    /// What was recorded so far, or nothing, is all that the log gets of the command.
+    pub fn record_no_more(&mut self) {
+        self.form = Form::Said;
+    }
+
+    /// The command goes into the log as it was sent even if it changed nothing.
+    pub fn record_always(&mut self) {
+        self.form = Form::Always;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_told_what_nobody_asked_for() {
+        let mut effects = Effects::default();
+        effects.listen(Events::ALL, false);
+        assert!(!effects.wanted(), "neither K nor E");
+        effects.listen(Events(Events::KEYEVENT.0 | Events::LIST.0), false);
+        effects.event(Events::LIST, "lpush", 0, b"k");
+        effects.event(Events::SET, "sadd", 0, b"k");
+        effects.record(0, &[b"DEL", b"k"]);
+        assert_eq!(effects.events.len(), 1);
+        assert!(effects.unit.is_empty());
+    }
+
+    #[test]
+    fn a_unit_is_made_of_commands() {
+        let mut effects = Effects::default();
+        effects.listen(Events::default(), true);
+        effects.record(2, &[b"SET", b"k", b""]);
+        effects.record(0, &[b"DEL", b"k"]);
+        assert_eq!(
+            effects.unit.bytes,
+            b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$0\r\n\r\n*2\r\n$3\r\nDEL\r\n$1\r\nk\r\n"
+        );
+        assert_eq!(effects.unit.records, [(2, 26), (0, 46)]);
+    }
+}
