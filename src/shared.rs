@@ -154,6 +154,8 @@ pub struct Shared {
     /// Clients under MONITOR, each with the place of its first line in their common order.
     pub monitors: Mutex<Vec<(crate::client::ConnectionId, u64)>>,
     pub monitor_next: AtomicU64,
+    /// Commands that wait for a key or for time.
+    pub waits: AtomicUsize,
     /// What INFO saw when it last computed rates.
     sample: Mutex<Sample>,
     /// The most memory that INFO or MEMORY ever saw used.
@@ -211,6 +213,7 @@ impl Shared {
             errors: Mutex::default(),
             monitors: Mutex::default(),
             monitor_next: AtomicU64::new(0),
+            waits: AtomicUsize::new(0),
             sample: Mutex::new(sample),
             memory_peak: AtomicU64::new(0),
             run_id,

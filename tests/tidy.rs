@@ -20,7 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("types", &["base"]),
     ("client", &["base", "config", "metrics", "resp", "types"]),
     ("persist", &["base", "resp", "types"]),
-    ("shard", &["base", "config", "metrics", "types"]),
+    ("shard", &["base", "client", "config", "metrics", "types"]),
     ("shared", &["base", "client", "config", "log", "metrics", "types"]),
     (
         "commands",

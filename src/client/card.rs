@@ -5,14 +5,20 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::Wait;
 use crate::metrics::Counter;
 
 /// Where a connection lives: its home core, and its slot there with the slot's generation.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ConnectionId {
     pub core: u16,
     pub slot: u32,
     pub generation: u32,
+}
+
+impl ConnectionId {
+    /// Not above any other.
+    pub const FIRST: Self = Self { core: 0, slot: 0, generation: 0 };
 }
 
 /// Text about a client that changes seldom.
@@ -52,6 +58,8 @@ pub struct Card {
     pub killed: AtomicBool,
     pub last_ms: AtomicI64,
     pub flags: AtomicU64,
+    /// What its last command waits for.
+    pub wait: Mutex<Option<Arc<Wait>>>,
     pub db: Counter,
     pub resp: Counter,
     /// Commands queued by MULTI, plus one; 0 outside MULTI.
@@ -82,6 +90,7 @@ impl Card {
             killed: AtomicBool::new(false),
             last_ms: AtomicI64::new(now_ms),
             flags: AtomicU64::new(0),
+            wait: Mutex::new(None),
             db: zero(),
             resp: zero(),
             multi: zero(),

@@ -3,11 +3,13 @@
 
 pub mod args;
 pub mod card;
+pub mod wait;
 
 use std::sync::Arc;
 
 pub use args::{Args, CORES_MAX, Request, Requests, ShardSet};
 pub use card::{Card, Clients, ConnectionId, flag};
+pub use wait::{Answer, Nothing, Wait};
 
 use crate::resp::Parser;
 
@@ -23,6 +25,8 @@ pub struct Session {
     pub atomic: bool,
     /// Nothing expires by itself for its commands: they come from a log, which says what expired.
     pub timeless: bool,
+    /// A command that waited is run again since a key changed: not all of its shards are at hand.
+    pub serving: bool,
 }
 
 /// How replies of a connection are treated (CLIENT REPLY).
@@ -47,6 +51,8 @@ pub enum State {
     Away,
     /// CLIENT PAUSE holds its next command back.
     Paused,
+    /// Its last command waits for a key or for time.
+    Blocked,
     /// A protocol error, QUIT or a kill: input is ignored, what was written is still sent.
     Closing,
 }
@@ -131,6 +137,8 @@ pub struct Connection {
     pub authenticated: bool,
     pub transaction: Option<Box<Transaction>>,
     pub watched: Vec<Watched>,
+    /// What its last command waits for.
+    pub wait: Option<Arc<Wait>>,
     /// The driver was asked to stop receiving until input or output shrinks.
     pub receive_paused: bool,
     /// It is in the core's list of connections with something to send.
@@ -158,6 +166,7 @@ impl Connection {
                 no_touch: false,
                 atomic: false,
                 timeless: false,
+                serving: false,
             },
             card,
             state: State::Ready,
@@ -168,6 +177,7 @@ impl Connection {
             authenticated,
             transaction: None,
             watched: Vec::new(),
+            wait: None,
             receive_paused: false,
             dirty: false,
             unsent: 0,

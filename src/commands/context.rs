@@ -4,13 +4,14 @@
 //! Absent: sockets, other cores' connections, anything that could wait.
 
 use crate::base::rng::Rng;
-use crate::client::{Args, Card, Connection, ConnectionId, Session, Watched};
+use crate::client::{Answer, Args, Card, Connection, ConnectionId, Session, Wait, Watched};
 use crate::config::{Config, Events};
 use crate::resp::Out;
 use crate::shard::{Encoding, Entry, Moment, Removed, Report, Shard};
 use crate::shared::Shared;
 use crate::types::{Collection, Hash, Limits};
 use smallvec::SmallVec;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::command::Registry;
@@ -27,7 +28,11 @@ pub enum Signal {
     /// A key is no longer watched.
     Unwatch { shard: usize, db: u16, key: Box<[u8]> },
     /// A line for a MONITOR client: its place in the common order, then the text.
-    MonitorLine { to: ConnectionId, place: u64, line: std::sync::Arc<[u8]> },
+    MonitorLine { to: ConnectionId, place: u64, line: Arc<[u8]> },
+    /// A wait is over: its client's home is to know.
+    Served { wait: Arc<Wait>, answer: Answer },
+    /// A wait is over: this shard is to forget it.
+    Unwait { shard: usize, wait: Arc<Wait> },
     /// Every core: stop.
     Shutdown,
 }
@@ -36,6 +41,7 @@ pub enum Signal {
 #[derive(Debug)]
 pub enum Note {
     Watched(Watched),
+    Waits(Arc<Wait>),
 }
 
 /// Collections of several keys; None where there is no such key.
@@ -61,6 +67,8 @@ pub struct Context<'a> {
     pub notes: &'a mut Vec<Note>,
     pub signals: &'a mut Vec<Signal>,
     pub effects: &'a mut Effects,
+    /// The command found nothing and waits: see `wait`.
+    pub waiting: Option<Box<super::blocking::Waiting>>,
     /// What the fold gathered, for commands with `Route::Report`.
     pub report: Option<&'a Report>,
     /// The client's connection, for commands with `Route::Home`.
@@ -128,7 +136,7 @@ impl<'a> Context<'a> {
         self.connection.as_deref_mut().expect("a Home command runs at home")
     }
 
-    pub fn card(&mut self) -> std::sync::Arc<Card> {
+    pub fn card(&mut self) -> Arc<Card> {
         self.home().card.clone()
     }
 

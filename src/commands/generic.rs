@@ -8,11 +8,13 @@ pub mod scan;
 #[cfg(test)]
 mod tests;
 
+use super::blocking::{For, deadline_ms};
 use super::help::{container, help};
 use super::{Command, Context, Error, KeySpec, Route, flags};
-use crate::client::Args;
+use crate::base::number::parse_i64;
+use crate::client::{Args, Nothing};
 use crate::config::Events;
-use crate::shard::{Entry, Moment};
+use crate::shard::{Entry, Moment, Type};
 
 const KEY_ACCESS: &[KeySpec] = &[KeySpec::at(1, "RO access")];
 const KEY_LOOK: &[KeySpec] = &[KeySpec::at(1, "RO")];
@@ -92,6 +94,9 @@ pub const TABLE: &[Command] = &[
     Command::new("TYPE", "key", type_of).arity(2).read().fast().keys(KEY_LOOK).about("Names the type of a key's value."),
     Command::new("UNLINK", "key [key ...]", del).arity(-2).write().fast().keys(KEYS_DELETE).since("4.0.0").tips(DELETE_TIPS)
         .about("Deletes keys; as in DEL, the memory of large values is freed later.").complexity(PER_KEY),
+    Command::new("WAIT", "numreplicas timeout", wait).arity(3).flag(flags::BLOCKING).since("3.0.0").categories(&["connection"])
+        .tips(&["request_policy:all_shards", "response_policy:agg_min"])
+        .about("Waits until that many replicas have what this client wrote; returns how many do."),
 ];
 
 /// Looks a key up to read it, counting a hit or a miss, without refreshing its access clock.
@@ -132,6 +137,20 @@ fn touch(cx: &mut Context, args: Args) -> Result<(), Error> {
     cx.moment.touch = true;
     let found = count_keys(cx, args, |cx, key| cx.read(key).is_some());
     cx.out.integer(found as i64);
+    Ok(())
+}
+
+/// There are no replicas: none has anything, however long one waits.
+fn wait(cx: &mut Context, args: Args) -> Result<(), Error> {
+    let wanted = parse_i64(args.at(1)).ok_or(Error::NOT_AN_INTEGER)?;
+    let ms = parse_i64(args.at(2)).ok_or(Error::new("ERR timeout is not an integer or out of range"))?;
+    let deadline_ms = deadline_ms(cx, ms)?;
+    if wanted <= 0 {
+        cx.out.integer(0);
+        return Ok(());
+    }
+    let nothing = Nothing::Integer(0);
+    cx.wait(std::iter::empty(), For { kind: Type::String, target: None, deadline_ms, nothing });
     Ok(())
 }
 

@@ -1,12 +1,13 @@
 //! Lists: LPUSH, LRANGE and their family.
 //! Absent: waiting for elements; what the waiting commands do once there are some is `pop::pop_some` and `pop::move_one`.
 
+mod blocking;
 pub mod pop;
 mod search;
 #[cfg(test)]
 mod tests;
 
-use super::{Command, Context, Error, KeySpec};
+use super::{Command, Context, Error, KeySpec, flags};
 use crate::base::number::parse_i64;
 use crate::client::Args;
 use crate::config::Events;
@@ -24,7 +25,50 @@ const MOVE: &[KeySpec] = &[KeySpec::at(1, "RW access delete"), KeySpec::at(2, "R
 const EACH_PUSHED: &str = "O(1) for each element";
 const EACH_POPPED: &str = "O(N), N being the number of elements returned";
 
+const POP_ANY: &[KeySpec] = &[KeySpec::range(1, -2, 1, "RW access delete")];
+const MAY_WAIT: &str = "O(1), or O(N) for N keys looked at in vain";
+
 pub const TABLE: &[Command] = &[
+    Command::new("BLMOVE", "source destination LEFT | RIGHT LEFT | RIGHT timeout", blocking::blmove)
+        .arity(6)
+        .grow()
+        .flag(flags::BLOCKING)
+        .keys(MOVE)
+        .since("6.2.0")
+        .about("Moves an element from one list to another and returns it; waits for one if there is none."),
+    Command::new("BLMPOP", "timeout numkeys key [key ...] LEFT | RIGHT [COUNT count]", blocking::blmpop)
+        .arity(-5)
+        .write()
+        .flag(flags::BLOCKING)
+        .keys(&[KeySpec::count(2, 1, "RW access delete")])
+        .since("7.0.0")
+        .about("Takes elements from the first of several lists that has any; waits if none has.")
+        .complexity("O(N+M), N being the number of keys and M that of elements returned"),
+    Command::new("BLPOP", "key [key ...] timeout", blocking::blpop)
+        .arity(-3)
+        .write()
+        .flag(flags::BLOCKING)
+        .keys(POP_ANY)
+        .since("2.0.0")
+        .about("Takes the first element of the first of several lists that has one; waits if none has.")
+        .complexity(MAY_WAIT),
+    Command::new("BRPOP", "key [key ...] timeout", blocking::brpop)
+        .arity(-3)
+        .write()
+        .flag(flags::BLOCKING)
+        .keys(POP_ANY)
+        .since("2.0.0")
+        .about("Takes the last element of the first of several lists that has one; waits if none has.")
+        .complexity(MAY_WAIT),
+    Command::new("BRPOPLPUSH", "source destination timeout", blocking::brpoplpush)
+        .arity(4)
+        .grow()
+        .flag(flags::BLOCKING)
+        .keys(MOVE)
+        .since("2.2.0")
+        .about(
+            "Moves the last element of a list before all others of another; waits for one if there is none.",
+        ),
     Command::new("LINDEX", "key index", lindex)
         .arity(3)
         .read()

@@ -2,6 +2,7 @@
 //! Absent: what may run when and where (`server::dispatch`), how clients are read and answered.
 
 pub mod bitmap;
+pub mod blocking;
 pub mod categories;
 pub mod command;
 pub mod connection;

@@ -2,13 +2,14 @@
 
 pub(super) mod add;
 mod algebra;
+mod blocking;
 mod pick;
 mod range;
 mod scan;
 #[cfg(test)]
 mod tests;
 
-use super::{Command, Context, Error, KeySpec};
+use super::{Command, Context, Error, KeySpec, flags};
 use crate::base::number::{parse_f64, parse_i64};
 use crate::client::Args;
 use crate::config::Events;
@@ -30,6 +31,36 @@ const ALGEBRA: &str =
 const RANDOM: &[&str] = &["nondeterministic_output"];
 
 pub const TABLE: &[Command] = &[
+    Command::new("BZMPOP", "timeout numkeys key [key ...] <MIN | MAX> [COUNT count]", blocking::bzmpop)
+        .arity(-5)
+        .write()
+        .flag(flags::BLOCKING)
+        .keys(&[KeySpec::count(2, 1, "RW access delete")])
+        .since("7.0.0")
+        .about(
+            "Takes members from an end of the first of several sorted sets that has any; waits if none has.",
+        )
+        .complexity("O(K)+O(M*log(N)), K being the number of keys, M the members taken, N those of the set"),
+    Command::new("BZPOPMAX", "key [key ...] timeout", blocking::bzpopmax)
+        .arity(-3)
+        .write()
+        .fast()
+        .flag(flags::BLOCKING)
+        .keys(&[KeySpec::range(1, -2, 1, "RW access delete")])
+        .since("5.0.0")
+        .about(
+            "Takes the highest member of the first of several sorted sets that has one; waits if none has.",
+        )
+        .complexity("O(log(N)), N being the number of members"),
+    Command::new("BZPOPMIN", "key [key ...] timeout", blocking::bzpopmin)
+        .arity(-3)
+        .write()
+        .fast()
+        .flag(flags::BLOCKING)
+        .keys(&[KeySpec::range(1, -2, 1, "RW access delete")])
+        .since("5.0.0")
+        .about("Takes the lowest member of the first of several sorted sets that has one; waits if none has.")
+        .complexity("O(log(N)), N being the number of members"),
     Command::new("ZADD", "key [NX | XX] [GT | LT] [CH] [INCR] score member [score member ...]", add::zadd)
         .arity(-4)
         .grow()

@@ -14,6 +14,7 @@ use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
 
 use io_uring::types::{BufRingEntry, Fd, Fixed, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
@@ -47,6 +48,8 @@ pub enum Event {
     Woken,
     /// The timer ran out.
     Tick,
+    /// The time of `alarm_in` has come.
+    Alarm,
     /// A descriptor that was polled is readable.
     Readable,
 }
@@ -61,6 +64,7 @@ enum Op {
     Wake,
     Tick,
     Poll,
+    Alarm,
     Ignored,
 }
 
@@ -73,6 +77,7 @@ impl Op {
             4 => Op::Wake,
             5 => Op::Tick,
             6 => Op::Poll,
+            7 => Op::Alarm,
             _ => Op::Ignored,
         }
     }
@@ -113,6 +118,9 @@ pub struct Ring {
     closed: Vec<u32>,
     /// The tick's length, where the kernel reads it.
     tick: Box<Timespec>,
+    /// When the alarm goes off, if one is set.
+    alarm_at: Option<Instant>,
+    alarm: Box<Timespec>,
     ticking: bool,
 }
 
@@ -145,6 +153,8 @@ impl Ring {
             freed_bytes: 0,
             closed: Vec::new(),
             tick: Box::new(Timespec::new()),
+            alarm_at: None,
+            alarm: Box::new(Timespec::new()),
             ticking: false,
         })
     }
@@ -335,6 +345,24 @@ impl Ring {
         self.push(entry.user_data(Op::Tick.data(0)));
     }
 
+    /// Asks for one `Alarm` in so many milliseconds, or earlier if one is asked for already.
+    pub fn alarm_in(&mut self, ms: u64) {
+        let at = Instant::now() + Duration::from_millis(ms);
+        let pending = self.alarm_at;
+        if pending.is_some_and(|pending| pending <= at) {
+            return;
+        }
+        self.alarm_at = Some(at);
+        *self.alarm = Timespec::new().sec(ms / 1000).nsec((ms % 1000) as u32 * 1_000_000);
+        let data = Op::Alarm.data(0);
+        let entry = match pending {
+            // It may go off just now: then the update fails, and there is an alarm all the same.
+            Some(_) => opcode::TimeoutUpdate::new(data, &*self.alarm).build().user_data(Op::Ignored.data(0)),
+            None => opcode::Timeout::new(&*self.alarm).build().user_data(data),
+        };
+        self.push(entry);
+    }
+
     /// Asks for one `Readable` when `fd` has something to read.
     pub fn poll_readable(&mut self, fd: RawFd) {
         let entry = opcode::PollAdd::new(Fd(fd), libc::POLLIN as u32).build();
@@ -380,6 +408,10 @@ impl Ring {
             Op::Tick => {
                 self.ticking = false;
                 Some(Event::Tick)
+            }
+            Op::Alarm => {
+                self.alarm_at = None;
+                Some(Event::Alarm)
             }
             Op::Poll => Some(Event::Readable),
             Op::Ignored => None,

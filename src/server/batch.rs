@@ -47,6 +47,8 @@ pub struct Batch {
     /// The next command to run.
     pub next: usize,
     pub kind: Kind,
+    /// Shards that its next command needs besides its own, to serve the clients that wait for what it changes.
+    pub extra: ShardSet,
     /// Shards borrowed for its next command.
     pub held: SmallVec<[Box<Shard>; 2]>,
     pub replies: Vec<u8>,
@@ -88,8 +90,8 @@ impl Batch {
     /// The shards that must be at hand for what runs next.
     pub fn needs(&self) -> ShardSet {
         match &self.kind {
-            Kind::Plain => self.requests.list[self.next].shards,
-            Kind::Transaction { shards, .. } | Kind::Errand { shards, .. } => *shards,
+            Kind::Plain => self.requests.list[self.next].shards.union(self.extra),
+            Kind::Transaction { shards, .. } | Kind::Errand { shards, .. } => shards.union(self.extra),
             Kind::Report { .. } => ShardSet::EMPTY,
         }
     }
@@ -115,6 +117,7 @@ impl Batch {
         self.requests.clear();
         self.next = 0;
         self.kind = Kind::Plain;
+        self.extra = ShardSet::EMPTY;
         self.notes.clear();
         for buf in [&mut self.buf, &mut self.replies] {
             buf.clear();

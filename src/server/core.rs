@@ -4,13 +4,13 @@
 //! released it and no batch of it is away; K3, the home shard is at hand or lent, and what needs it waits in order.
 //! Absent: file descriptors, system calls, blocking of any kind.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
 
 use super::batch::{Batch, Message, NewConnection};
 use crate::base::rng::Rng;
-use crate::client::{Card, Connection, ConnectionId, Input, Requests, State, flag};
+use crate::client::{Answer, Card, Connection, ConnectionId, Input, Requests, State, Wait, flag};
 use crate::commands::{Effects, Note, Registry, Signal};
 use crate::config::Config;
 use crate::persist::aof::Chunk;
@@ -83,6 +83,14 @@ pub struct Core {
     pub(super) effects: Effects,
     /// What is to go to the log.
     pub log: Chunk,
+    /// When waits of this core's connections time out.
+    pub(super) deadlines: BTreeSet<(i64, ConnectionId)>,
+    /// Answers to commands that are not known to wait yet: their batch is on its way home.
+    pub(super) early_answers: Vec<(Arc<Wait>, Answer)>,
+    /// Waits to forget once the home shard is back.
+    pub(super) unwait_later: Vec<Arc<Wait>>,
+    /// Waits are being served.
+    pub(super) is_serving: bool,
     /// Bytes of buffers dropped since memory was last given back to the system.
     pub freed_bytes: usize,
     pub(super) rng: Rng,
@@ -127,6 +135,10 @@ impl Core {
             signals: Vec::new(),
             effects: Effects::default(),
             log: Chunk::default(),
+            deadlines: BTreeSet::new(),
+            early_answers: Vec::new(),
+            unwait_later: Vec::new(),
+            is_serving: false,
             freed_bytes: 0,
             rng,
             monitor: super::monitor::Reorder::default(),
@@ -343,6 +355,7 @@ impl Core {
         // K2: while the batch is away the slot stays taken, which `awaited` remembers.
         self.connection_mut(slot).awaited = away;
         self.unwatch_all(watched);
+        self.abandon_wait(slot);
         self.shared.clients.remove(card.id);
         self.shared.loads[self.id].fetch_sub(1, Relaxed);
         if card.has(flag::MONITOR) {
@@ -453,7 +466,7 @@ impl Core {
 
     /// The start of an event: looks at the clock, and at the configuration if it changed.
     #[inline]
-    fn begin_event(&mut self) {
+    pub(super) fn begin_event(&mut self) {
         self.now_ms = self.shared.clock.unix_ms();
         self.refresh_config();
     }
@@ -538,7 +551,10 @@ impl Core {
             match &signal {
                 Signal::Kill(id) => self.signal_core(id.core as usize, signal),
                 Signal::MonitorLine { to, .. } => self.signal_core(to.core as usize, signal),
-                Signal::Unwatch { shard, .. } => self.signal_core(*shard, signal),
+                Signal::Unwatch { shard, .. } | Signal::Unwait { shard, .. } => {
+                    self.signal_core(*shard, signal);
+                }
+                Signal::Served { wait, .. } => self.signal_core(wait.to.core as usize, signal),
                 Signal::Resume | Signal::Shutdown => {
                     for core in 0..self.shared.slots.shard_count() {
                         self.signal_core(core, signal.clone());
@@ -548,7 +564,7 @@ impl Core {
         }
     }
 
-    fn signal_core(&mut self, core: usize, signal: Signal) {
+    pub(super) fn signal_core(&mut self, core: usize, signal: Signal) {
         if core == self.id {
             self.signalled(signal);
         } else {
@@ -568,6 +584,8 @@ impl Core {
                 self.unwatch.push((db, key));
                 self.unwatch_waiting();
             }
+            Signal::Served { wait, answer } => self.end_wait(wait, answer),
+            Signal::Unwait { wait, .. } => self.unwait(wait),
             Signal::MonitorLine { to, place, line } => self.monitor_line(to, place, line),
             Signal::Shutdown => self.shared.set_gate(gate::SHUTDOWN, true),
         }
@@ -595,6 +613,9 @@ impl Core {
 
     /// Takes back the watches that were given up while the home shard was lent.
     pub(super) fn unwatch_waiting(&mut self) {
+        if !self.unwait_later.is_empty() {
+            self.unwait_waiting();
+        }
         if let Some(shard) = self.shards[self.id].as_mut() {
             for (db, key) in self.unwatch.drain(..) {
                 shard.watch.unwatch(db, &key);

@@ -122,6 +122,9 @@ impl Driver {
         if self.core.wants_tick() {
             self.ring.tick_in(self.core.tick_ms());
         }
+        if let Some(ms) = self.core.alarm_ms() {
+            self.ring.alarm_in(ms);
+        }
         // The turn's last event may have stopped the server: nothing else would wake it.
         if more || self.stopping() {
             return self.ring.enter(0);
@@ -201,6 +204,7 @@ impl Driver {
             }
             Event::Woken => {}
             Event::Tick => self.core.tick(),
+            Event::Alarm => self.core.alarm(),
             Event::Readable => self.core.stop(),
         }
     }

@@ -19,6 +19,9 @@ impl Core {
         if self.effects.wanted() {
             self.deliver_effects(atomic);
         }
+        if !atomic {
+            self.serve_waits();
+        }
     }
 
     fn deliver_effects(&mut self, atomic: bool) {

@@ -15,3 +15,4 @@ pub mod process;
 pub mod route;
 pub mod run;
 pub mod slow;
+mod waiting;

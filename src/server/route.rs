@@ -152,13 +152,18 @@ impl Core {
 
     /// Sees to it that the shards of the batch's next command are at hand.
     fn gather(&mut self, batch: &mut Batch) -> Gather {
-        let needs = batch.needs();
         let home = batch.home_core();
         loop {
+            let needs = batch.needs();
             let holds = batch.holds();
             let at_home = batch.runs_at_home();
             let usable = if at_home { holds } else { holds.union(ShardSet::one(self.id)) };
             if needs.is_subset(usable) {
+                let beyond = self.beyond_batch(batch, usable);
+                if !beyond.is_empty() {
+                    batch.extra = batch.extra.union(beyond);
+                    continue;
+                }
                 return match () {
                     () if at_home && self.id != home => Gather::GoTo(home),
                     () if needs.minus(holds).is_empty() || self.shards[self.id].is_some() => Gather::Ready,
@@ -232,8 +237,12 @@ impl Core {
             {
                 break;
             }
+            if !self.beyond(self.registry.row(request.command), at_hand).is_empty() {
+                break;
+            }
             self.run_one(batch, batch.next, None);
             batch.next += 1;
+            batch.extra = ShardSet::EMPTY;
         }
     }
 
@@ -253,6 +262,7 @@ impl Core {
             request,
             args,
             session,
+            from: batch.connection.expect("a batch belongs to a connection"),
             out: &mut batch.replies,
             notes: &mut batch.notes,
             moment,
@@ -387,7 +397,7 @@ impl Core {
         let connection = self.connection_mut(slot);
         connection.awaited = false;
         if connection.state == State::Away {
-            connection.state = State::Ready;
+            connection.state = super::waiting::state_at_home(connection);
             self.ready.push_back(id);
         } else {
             self.reuse(slot);

@@ -11,8 +11,9 @@ use crate::base::clock::{ticks, ticks_to_ns};
 use crate::base::rng::Rng;
 use crate::client::{
     Args, Connection, ConnectionId, ReplyMode, Request, Requests, Session, ShardSet, State, Transaction,
-    Watched, flag,
+    Wait, Watched, flag,
 };
+use crate::commands::blocking::Waiting;
 use crate::commands::{Command, Context, Effects, Error, Keyspace, Note, Registry, Route, Signal, flags};
 use crate::config::Config;
 use crate::resp::{Limits, Out, ProtocolError, Step};
@@ -44,10 +45,19 @@ pub struct Call<'a> {
     pub request: Request,
     pub args: Args<'a>,
     pub session: &'a mut Session,
+    /// Who waits, if the command does.
+    pub from: ConnectionId,
     pub out: &'a mut Vec<u8>,
     pub notes: &'a mut Vec<Note>,
     pub moment: Moment,
     pub report: Option<&'a Report>,
+}
+
+/// How a command ended.
+pub struct Outcome {
+    pub failed: bool,
+    /// It has no reply yet.
+    pub waits: bool,
 }
 
 /// Why a chunk stopped.
@@ -61,10 +71,10 @@ enum Stop {
 }
 
 impl Parts<'_> {
-    /// Runs one command: the only place that calls a handler. Returns whether it succeeded.
+    /// Runs one command: the only place that calls a handler.
     #[inline]
-    pub fn call(&mut self, call: Call) -> bool {
-        let Call { request, args, session, out, notes, moment, report } = call;
+    pub fn call(&mut self, call: Call) -> Outcome {
+        let Call { request, args, session, from: client, out, notes, moment, report } = call;
         let command = self.registry.row(request.command);
         let metrics = &self.shared.metrics[self.core];
         let from = out.len();
@@ -88,11 +98,16 @@ impl Parts<'_> {
             notes,
             signals: self.signals,
             effects: self.effects,
+            waiting: None,
             report,
             connection: self.connection.as_deref_mut(),
             core: self.core,
         };
         let result = (command.handler)(&mut context, args);
+        if let Some(waiting) = context.waiting.take() {
+            begin_wait(&mut context, *waiting, client, request, args);
+            return Outcome { failed: false, waits: true };
+        }
         let db = context.session.db;
         let ns = ticks_to_ns(ticks().wrapping_sub(start));
         metrics.commands_processed.add(1);
@@ -121,8 +136,20 @@ impl Parts<'_> {
             let event = if command.is(flags::FAST) { "fast-command" } else { "command" };
             self.shared.note_latency(event, ns / 1_000_000);
         }
-        !failed
+        Outcome { failed, waits: false }
     }
+}
+
+/// The command found nothing: it waits, or waits on.
+fn begin_wait(cx: &mut Context, waiting: Waiting, client: ConnectionId, request: Request, args: Args) {
+    if cx.session.serving {
+        return;
+    }
+    let Waiting { keys, kind, target, deadline_ms, nothing } = waiting;
+    let wait = Arc::new(Wait::new(client, *cx.session, request, args, keys, deadline_ms, nothing));
+    cx.register(&wait, kind, target);
+    cx.shared.waits.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    cx.notes.push(Note::Waits(wait));
 }
 
 /// How this client's commands look at the keyspace.
@@ -394,6 +421,9 @@ impl Core {
         if !request.shards.is_subset(here) || (reports && here.is_empty()) {
             return 0;
         }
+        if !self.beyond(command, here).is_empty() {
+            return 0;
+        }
         let request = *request;
         let report = reports.then(|| self.report_at_hand());
         if self.shared.gates() & gate::MONITORED != 0 {
@@ -414,24 +444,32 @@ impl Core {
         report: Option<&Report>,
     ) {
         let connection = self.connection_mut(slot);
-        let mut session = connection.session;
+        let (mut session, from) = (connection.session, connection.id);
         let mut out = std::mem::take(&mut connection.output);
         connection.card.commands.add(1);
         connection.card.last_command.set(request.command as u64 + 1);
         if out.capacity() == 0 {
             out = self.spare_buffer();
         }
-        let from = out.len();
+        let begin = out.len();
         let mut notes = std::mem::take(&mut self.notes);
         let moment = moment_of(&session, *moment);
-        let call =
-            Call { request, args, session: &mut session, out: &mut out, notes: &mut notes, moment, report };
+        let call = Call {
+            request,
+            args,
+            session: &mut session,
+            from,
+            out: &mut out,
+            notes: &mut notes,
+            moment,
+            report,
+        };
         self.parts(Some(slot)).call(call);
         self.after_command(false);
         let connection = self.connection_mut(slot);
         connection.session = session;
         if connection.reply_mode != ReplyMode::On {
-            mute(connection, &mut out, from);
+            mute(connection, &mut out, begin);
         }
         connection.output = out;
         let leaving = connection.leaving;
@@ -446,6 +484,7 @@ impl Core {
     pub(super) fn take_notes(&mut self, slot: u32, notes: &mut Vec<Note>) {
         for note in notes.drain(..) {
             match note {
+                Note::Waits(wait) => self.begin_wait(slot, wait),
                 Note::Watched(watched) => {
                     let connection = self.connection_mut(slot);
                     connection.watched.push(watched);
@@ -480,6 +519,9 @@ impl Core {
                 break;
             }
             batch.requests.adopt(&mut batch.buf, request, chunk, bytes);
+            if self.registry.row(request.command).is(flags::BLOCKING) {
+                break;
+            }
         }
         let taken = batch.requests.list.len();
         if gates & gate::MONITORED != 0 {
@@ -606,7 +648,7 @@ impl Core {
     }
 
     /// Writes a reply of the core itself.
-    fn reply(&mut self, slot: u32, write: impl FnOnce(&mut Out)) {
+    pub(super) fn reply(&mut self, slot: u32, write: impl FnOnce(&mut Out)) {
         let connection = self.connection_mut(slot);
         let mut output = std::mem::take(&mut connection.output);
         let from = output.len();

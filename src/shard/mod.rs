@@ -6,12 +6,14 @@ pub mod db;
 pub mod fields;
 pub mod incident;
 mod trash;
+pub mod waiting;
 pub mod watch;
 
 pub use crate::types::store::{self, Encoding, Entry, Removed, Store, Type, Value};
 pub use db::{Db, DbReport, Moment, Overdue, Report};
 pub use incident::{Incident, What, tell};
 
+use crate::shard::waiting::WaitTable;
 use crate::shard::watch::WatchTable;
 use crate::types::{Collection, Object};
 use store::Owned;
@@ -43,6 +45,7 @@ pub struct Shard {
     pub id: usize,
     pub dbs: Vec<Db>,
     pub watch: WatchTable,
+    pub waiting: WaitTable,
     pub counters: ShardCounters,
     /// Values and whole databases on their way out, freed in slices.
     trash: Trash,
@@ -71,6 +74,7 @@ impl Shard {
             id,
             dbs: (0..databases).map(|_| Db::new(Store::new(hasher.clone()))).collect(),
             watch: WatchTable::default(),
+            waiting: WaitTable::default(),
             counters: ShardCounters::default(),
             trash: Trash::default(),
             hasher,
@@ -143,6 +147,9 @@ impl Shard {
             self.lapses += 1;
             self.discard(removed);
             self.watch.expired(db, key);
+            if !self.waiting.is_empty() {
+                self.waiting.changed(db, key);
+            }
             self.tell(moment, tell::LAPSED, db, key, What::Expired);
         }
         was_there
@@ -336,6 +343,9 @@ impl Shard {
         if !self.watch.is_empty() {
             self.watch.changed(db, key);
         }
+        if !self.waiting.is_empty() {
+            self.waiting.changed(db, key);
+        }
     }
 
     /// Changes by commands, so far.
@@ -364,6 +374,7 @@ impl Shard {
                 self.watch.changed(db, &key);
             }
         }
+        self.waiting.changed_all(db);
         let fresh = Db::new(Store::new(self.hasher.clone()));
         let old = std::mem::replace(&mut self.dbs[db as usize], fresh);
         let keys = old.store.len();
@@ -384,6 +395,7 @@ impl Shard {
             }
         }
         self.dbs.swap(a as usize, b as usize);
+        [a, b].into_iter().for_each(|db| self.waiting.changed_all(db));
         self.counters.dirty += 1;
     }
 

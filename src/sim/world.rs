@@ -278,6 +278,18 @@ impl World {
 
     pub fn pass_ms(&mut self, ms: u64) {
         self.clock_us.fetch_add(ms * 1000, Relaxed);
+        for core in 0..self.cores.len() {
+            self.ring_alarm(core);
+        }
+        self.run_until_quiet();
+    }
+
+    /// What the driver's alarm does once its time has come.
+    fn ring_alarm(&mut self, core: usize) {
+        if self.cores[core].alarm_ms() == Some(1) {
+            self.cores[core].alarm();
+            self.in_turn[core] = true;
+        }
     }
 
     // ---- what happens ----
@@ -383,6 +395,9 @@ impl World {
             Event::TimePasses => {
                 let us = self.rng.below(self.pause_us_max);
                 self.clock_us.fetch_add(us, Relaxed);
+                for core in 0..self.cores.len() {
+                    self.ring_alarm(core);
+                }
             }
         }
     }

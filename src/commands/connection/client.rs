@@ -6,7 +6,7 @@ use super::super::error::shown;
 use super::super::{Context, Error, Signal};
 use super::filter::Filter;
 use crate::base::number::parse_i64;
-use crate::client::{Args, Card, ReplyMode, flag};
+use crate::client::{Answer, Args, Card, ReplyMode, flag};
 
 /// Names are printable ASCII without blanks, so that CLIENT LIST stays readable by machines.
 pub fn check_text(text: &[u8]) -> Result<(), ()> {
@@ -116,7 +116,7 @@ pub fn reply(cx: &mut Context, args: Args) -> Result<(), Error> {
     Ok(())
 }
 
-/// No command blocks, so there is nobody to release.
+/// Releases a client from what its last command waits for.
 pub fn unblock(cx: &mut Context, args: Args) -> Result<(), Error> {
     if args.len() > 4 {
         return Err(Error::subcommand_arity(args.at(1), "CLIENT"));
@@ -124,8 +124,16 @@ pub fn unblock(cx: &mut Context, args: Args) -> Result<(), Error> {
     if args.len() == 4 && !args.is(3, "timeout") && !args.is(3, "error") {
         return Err(Error::new("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
     }
-    parse_i64(args.at(2)).ok_or(Error::NOT_AN_INTEGER)?;
-    cx.out.integer(0);
+    let id = parse_i64(args.at(2)).ok_or(Error::NOT_AN_INTEGER)?;
+    let card = u64::try_from(id).ok().and_then(|id| cx.shared.clients.get(id));
+    let wait = card.and_then(|card| card.wait.lock().expect("nobody panics holding a wait").clone());
+    let claimed = wait.filter(|wait| wait.claim_patiently());
+    cx.out.integer(claimed.is_some() as i64);
+    if let Some(wait) = claimed {
+        wait.finish();
+        let answer = if args.len() == 4 && args.is(3, "error") { Answer::Unblocked } else { Answer::TimeOut };
+        cx.signals.push(Signal::Served { wait, answer });
+    }
     Ok(())
 }
 

@@ -26,7 +26,7 @@ fn pop(cx: &mut Context, args: Args, side: Side, name: &str) -> Result<(), Error
 
 /// Says that elements were taken from a list.
 #[inline]
-fn note_popped(cx: &mut Context, key: &[u8], side: Side) {
+pub fn note_popped(cx: &mut Context, key: &[u8], side: Side) {
     cx.notify_shrunk(Events::LIST, if side == Side::Left { "lpop" } else { "rpop" }, key);
 }
 
@@ -102,6 +102,10 @@ pub fn pop_some(cx: &mut Context, key: &[u8], side: Side, count: usize) -> Resul
     })?;
     if popped.is_some() {
         note_popped(cx, key, side);
+        if cx.is_logged() {
+            let word: &[u8] = if side == Side::Left { b"LPOP" } else { b"RPOP" };
+            cx.log_as(&[word, key, itoa::Buffer::new().format(count).as_bytes()]);
+        }
     }
     Ok(popped.is_some())
 }

@@ -50,14 +50,26 @@ fn pop(cx: &mut Context, args: Args, last: bool) -> Result<(), Error> {
 }
 
 /// Says that members were taken from a sorted set.
-fn note_popped(cx: &mut Context, key: &[u8], last: bool) {
+pub fn note_popped(cx: &mut Context, key: &[u8], last: bool) {
     cx.notify_shrunk(Events::ZSET, if last { "zpopmax" } else { "zpopmin" }, key);
 }
 
 pub fn zmpop(cx: &mut Context, args: Args) -> Result<(), Error> {
+    let (keys, last, count) = parse_zmpop(args, 1)?;
+    for key in keys.iter() {
+        if pop_some(cx, key, last, count)? {
+            return Ok(());
+        }
+    }
+    cx.out.null_array();
+    Ok(())
+}
+
+/// The arguments `numkeys key [key ...] MIN | MAX [COUNT count]`, which begin at `first`.
+pub fn parse_zmpop(args: Args, first: usize) -> Result<(Args, bool, usize), Error> {
     let positive = |text: &[u8]| parse_i64(text).and_then(|n| usize::try_from(n).ok()).filter(|&n| n > 0);
-    let keys = positive(args.at(1)).ok_or(Error::new("ERR numkeys should be greater than 0"))?;
-    let side = keys.checked_add(2).filter(|&side| side < args.len()).ok_or(Error::SYNTAX)?;
+    let numkeys = positive(args.at(first)).ok_or(Error::new("ERR numkeys should be greater than 0"))?;
+    let side = numkeys.checked_add(first + 1).filter(|&side| side < args.len()).ok_or(Error::SYNTAX)?;
     let last = match () {
         () if args.is(side, "min") => false,
         () if args.is(side, "max") => true,
@@ -75,26 +87,31 @@ pub fn zmpop(cx: &mut Context, args: Args) -> Result<(), Error> {
         }
         _ => return Err(Error::SYNTAX),
     };
-    for key in args.iter().take(side).skip(2) {
-        let popped = cx.change(key, false, |zset: &mut Zset, out| {
-            let n = count.min(zset.view().len());
+    Ok((args.from(first + 1).first(numkeys), last, count))
+}
+
+/// Takes up to `count` members from a sorted set and replies with key and members. False, and no reply: there is no such key.
+pub fn pop_some(cx: &mut Context, key: &[u8], last: bool, count: usize) -> Result<bool, Error> {
+    let popped = cx.change(key, false, |zset: &mut Zset, out| {
+        let n = count.min(zset.view().len());
+        out.array(2);
+        out.bulk(key);
+        out.array(n);
+        zset.pop(last, n, |member, score| {
             out.array(2);
-            out.bulk(key);
-            out.array(n);
-            zset.pop(last, n, |member, score| {
-                out.array(2);
-                write_element(out, member);
-                out.double(score);
-            });
-            ((), true)
-        })?;
-        if popped.is_some() {
-            note_popped(cx, key, last);
-            return Ok(());
+            write_element(out, member);
+            out.double(score);
+        });
+        ((), true)
+    })?;
+    if popped.is_some() {
+        note_popped(cx, key, last);
+        if cx.is_logged() {
+            let word: &[u8] = if last { b"ZPOPMAX" } else { b"ZPOPMIN" };
+            cx.log_as(&[word, key, itoa::Buffer::new().format(count).as_bytes()]);
         }
     }
-    cx.out.null_array();
-    Ok(())
+    Ok(popped.is_some())
 }
 
 pub fn zrandmember(cx: &mut Context, args: Args) -> Result<(), Error> {

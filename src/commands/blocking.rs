@@ -1,0 +1,102 @@
+//! What commands that wait have in common: their time-out, and how they say that they found nothing.
+//! Absent: the waiting itself (see `server::waiting`), what is popped (see the families).
+
+use super::{Context, Error};
+use crate::base::number::parse_f64;
+use crate::client::{Nothing, Wait};
+use crate::shard::Type;
+use crate::shard::waiting::Waiter;
+use std::sync::Arc;
+
+/// What a command waits for.
+#[derive(Clone, Copy)]
+pub struct For<'a> {
+    /// Keys of this type; a command that waits for time alone has no keys.
+    pub kind: Type,
+    /// The key that an element moves to.
+    pub target: Option<&'a [u8]>,
+    pub deadline_ms: Option<i64>,
+    /// The reply when the time is up.
+    pub nothing: Nothing,
+}
+
+impl For<'_> {
+    pub fn elements(kind: Type, deadline_ms: Option<i64>) -> Self {
+        For { kind, target: None, deadline_ms, nothing: Nothing::NullArray }
+    }
+}
+
+/// How a command waits; what `Context::wait` takes down and the core carries out.
+pub struct Waiting {
+    /// With the shard of each.
+    pub keys: Vec<(usize, Box<[u8]>)>,
+    pub kind: Type,
+    /// The shard that an element moves to.
+    pub target: Option<usize>,
+    pub deadline_ms: Option<i64>,
+    pub nothing: Nothing,
+}
+
+/// The time-out of a command in seconds, as unix ms when it ends; None: never.
+pub fn deadline_s(cx: &Context, text: &[u8]) -> Result<Option<i64>, Error> {
+    let seconds = parse_f64(text).ok_or(Error::new("ERR timeout is not a float or out of range"))?;
+    let ms = seconds * 1000.0;
+    if ms.is_nan() || ms > i64::MAX as f64 {
+        return Err(Error::new("ERR timeout is out of range"));
+    }
+    deadline_ms(cx, ms.ceil() as i64)
+}
+
+/// The same for a time-out in milliseconds.
+pub fn deadline_ms(cx: &Context, ms: i64) -> Result<Option<i64>, Error> {
+    match ms {
+        ..0 => Err(Error::new("ERR timeout is negative")),
+        0 => Ok(None),
+        _ => match ms.checked_add(cx.now_ms()) {
+            Some(at_ms) => Ok(Some(at_ms)),
+            None => Err(Error::new("ERR timeout is out of range")),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;
+
+impl Context<'_> {
+    /// Whether a key may be looked at: when a waiting command is run again, only some of its shards are at hand.
+    pub fn is_at_hand(&self, key: &[u8]) -> bool {
+        self.keyspace.shards[self.shard_number(key)].is_some()
+    }
+
+    /// The command found nothing in `keys`: it waits for them to change, unless it is part of a transaction or a script.
+    pub fn wait<'k>(&mut self, keys: impl Iterator<Item = &'k [u8]>, what: For) {
+        let For { kind, target, deadline_ms, nothing } = what;
+        if self.session.atomic {
+            return match nothing {
+                Nothing::Null => self.out.null(),
+                Nothing::NullArray => self.out.null_array(),
+                Nothing::Integer(value) => self.out.integer(value),
+            };
+        }
+        let mut known: Vec<(usize, Box<[u8]>)> = Vec::new();
+        if !self.session.serving {
+            for key in keys {
+                if known.iter().all(|(_, seen)| **seen != *key) {
+                    known.push((self.shard_number(key), key.into()));
+                }
+            }
+        }
+        let target = target.map(|key| self.shard_number(key));
+        self.waiting = Some(Box::new(Waiting { keys: known, kind, target, deadline_ms, nothing }));
+    }
+
+    /// Registers a wait with the shards of its keys, which are at hand.
+    pub fn register(&mut self, wait: &Arc<Wait>, kind: Type, target: Option<usize>) {
+        let db = self.session.db;
+        for (number, key) in &wait.keys {
+            let shard = self.keyspace.shards[*number].as_deref_mut().expect("C1: its shards are at hand");
+            let target = target.filter(|target| target != number);
+            shard.waiting.add(db, key, Waiter { wait: wait.clone(), kind, target });
+        }
+    }
+}

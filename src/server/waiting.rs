@@ -1,0 +1,290 @@
+//! Clients that wait: put to sleep by a command that found nothing, served where a key changes, woken by time.
+//! In: waits of commands that ran here, keys that changed, the clock. Out: replies on their way home.
+//!
+//! A waiting client's command is kept whole (`client::Wait`) and registered with each of its keys, in their shards. Right
+//! after the command, transaction or script that changed such a key, with the same shards still at hand and before
+//! anything else runs, the core runs the command again for whoever has waited longest. What needs a second shard (BLMOVE
+//! to another's key) is known beforehand: while somebody waits so, commands that write to the first shard lease the second
+//! one, too (`Core::beyond`). So nobody ever sees an element that was somebody's due.
+//!
+//! A wait may be registered with several shards, and its time may run out meanwhile: who answers claims it first.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::*;
+
+use super::batch::{Batch, Kind};
+use super::core::Core;
+use super::run::Call;
+use crate::client::{Answer, Connection, ConnectionId, Nothing, Session, ShardSet, State, Wait, flag};
+use crate::commands::{Command, Signal, flags};
+use crate::resp::Out;
+
+impl Core {
+    // ---- where keys change ----
+
+    /// Whether a command needs more shards than those at hand, since clients wait to be served by its changes.
+    pub(super) fn beyond(&self, command: &Command, at_hand: ShardSet) -> ShardSet {
+        if self.shared.waits.load(Relaxed) == 0 || command.is(flags::READONLY) {
+            return ShardSet::EMPTY;
+        }
+        let mut needed = ShardSet::EMPTY;
+        for shard in self.shards.iter().flatten().filter(|shard| at_hand.contains(shard.id)) {
+            shard.waiting.targets().for_each(|target| needed.insert(target));
+        }
+        needed.minus(at_hand)
+    }
+
+    /// The same for a batch's next command, or its transaction, with what the batch holds and this core's shard.
+    pub(super) fn beyond_batch(&self, batch: &Batch, usable: ShardSet) -> ShardSet {
+        let writes = match batch.kind {
+            Kind::Plain => {
+                let command = batch.requests.list[batch.next].command;
+                !self.registry.row(command).is(flags::READONLY)
+            }
+            Kind::Transaction { .. } => true,
+            Kind::Errand { .. } | Kind::Report { .. } => false,
+        };
+        if self.shared.waits.load(Relaxed) == 0 || !writes {
+            return ShardSet::EMPTY;
+        }
+        let mut needed = ShardSet::EMPTY;
+        for shard in batch.held.iter().chain(&self.shards[self.id]) {
+            if usable.contains(shard.id) && batch.needs().contains(shard.id) {
+                shard.waiting.targets().for_each(|target| needed.insert(target));
+            }
+        }
+        needed.minus(batch.needs())
+    }
+
+    /// Serves the clients that waited for what the command at hand changed.
+    #[inline]
+    pub(super) fn serve_waits(&mut self) {
+        if self.shared.waits.load(Relaxed) > 0 && !self.is_serving {
+            self.serve_ready_keys();
+        }
+    }
+
+    fn serve_ready_keys(&mut self) {
+        self.is_serving = true;
+        while let Some(number) = self.shards.iter().flatten().find(|s| s.waiting.has_ready()).map(|s| s.id) {
+            let shard = self.shards[number].as_mut().expect("it was just there");
+            let (db, key) = shard.waiting.take_ready().expect("it was just there");
+            self.serve_key(number, db, &key);
+        }
+        self.is_serving = false;
+    }
+
+    fn serve_key(&mut self, number: usize, db: u16, key: &[u8]) {
+        let mut at = 0;
+        loop {
+            let shard = self.shards[number].as_mut().expect("the caller saw it");
+            let Some(waiter) = shard.waiting.waiter(db, key, at) else { return };
+            let store = &shard.dbs[db as usize].store;
+            let kind = store.find(key).map(|entry| entry.kind());
+            // Who reads for a group has to know that the key is gone.
+            let by_group = self.registry.row(waiter.wait.request.command).name == "XREADGROUP";
+            let hopeful = kind == Some(waiter.kind) || by_group;
+            if !hopeful || !self.serve(&waiter.wait) {
+                at += 1;
+                continue;
+            }
+            let shard = self.shards[number].as_mut().expect("it was just there");
+            shard.waiting.remove(db, key, &waiter.wait);
+        }
+    }
+
+    /// Runs the command of a wait again. True: the wait is over.
+    fn serve(&mut self, wait: &Arc<Wait>) -> bool {
+        match wait.claim() {
+            None => return true,
+            Some(false) => return false,
+            Some(true) => {}
+        }
+        let mut reply = Vec::new();
+        let mut session = Session { serving: true, ..wait.session };
+        let moment = super::run::moment_of(&session, self.moment(true));
+        let mut notes = Vec::new();
+        let call = Call {
+            request: wait.request,
+            args: wait.args(),
+            session: &mut session,
+            from: wait.to,
+            out: &mut reply,
+            notes: &mut notes,
+            moment,
+            report: None,
+        };
+        let waits_on = self.parts(None).call(call).waits;
+        self.after_command(false);
+        if waits_on {
+            wait.give_back();
+            return false;
+        }
+        wait.finish();
+        self.signals.push(Signal::Served { wait: wait.clone(), answer: Answer::Reply(reply) });
+        true
+    }
+
+    // ---- at home ----
+
+    /// A command of this connection waits. Its batch, if it ran in one, is back or about to be.
+    pub(super) fn begin_wait(&mut self, slot: u32, wait: Arc<Wait>) {
+        let connection = self.connection_mut(slot);
+        if connection.state == State::Closing {
+            return self.abandon(wait);
+        }
+        connection.card.set_flag(flag::BLOCKED, true);
+        *connection.card.wait.lock().expect("nobody panics holding a wait") = Some(wait.clone());
+        if connection.state == State::Ready {
+            connection.state = State::Blocked;
+        }
+        let id = connection.id;
+        connection.wait = Some(wait.clone());
+        if let Some(deadline_ms) = wait.deadline_ms {
+            self.deadlines.insert((deadline_ms, id));
+        }
+        if let Some(at) = self.early_answers.iter().position(|(early, _)| Arc::ptr_eq(early, &wait)) {
+            let (wait, answer) = self.early_answers.swap_remove(at);
+            self.end_wait(wait, answer);
+        }
+    }
+
+    /// A wait of a connection of this core is over.
+    pub(super) fn end_wait(&mut self, wait: Arc<Wait>, answer: Answer) {
+        let id = wait.to;
+        let Some(connection) = self.connection(id) else { return };
+        let known = connection.wait.as_ref().is_some_and(|known| Arc::ptr_eq(known, &wait));
+        if !known {
+            // It was served before its batch came home with the news that it waits.
+            if connection.state == State::Away {
+                self.early_answers.push((wait, answer));
+            }
+            return;
+        }
+        let wait = self.take_wait(id.slot).expect("it was just there");
+        self.answer_wait(id.slot, &wait, answer);
+        let connection = self.connection_mut(id.slot);
+        if connection.state == State::Blocked {
+            connection.state = State::Ready;
+            self.ready.push_back(id);
+        }
+        self.output_grew(id.slot);
+    }
+
+    fn answer_wait(&mut self, slot: u32, wait: &Wait, answer: Answer) {
+        let unserved = !matches!(answer, Answer::Reply(_));
+        if unserved {
+            self.shared.metrics[self.id].commands[wait.request.command as usize].record(0, false);
+        }
+        self.reply(slot, |out| match answer {
+            Answer::Reply(bytes) => out.raw(&bytes),
+            Answer::TimeOut => reply_nothing(out, wait.nothing),
+            Answer::Unblocked => out.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
+        });
+    }
+
+    /// Takes the wait off a connection, and off the shards where it is registered.
+    fn take_wait(&mut self, slot: u32) -> Option<Arc<Wait>> {
+        let connection = self.connection_mut(slot);
+        let wait = connection.wait.take()?;
+        connection.card.set_flag(flag::BLOCKED, false);
+        *connection.card.wait.lock().expect("nobody panics holding a wait") = None;
+        let id = connection.id;
+        if let Some(deadline_ms) = wait.deadline_ms {
+            self.deadlines.remove(&(deadline_ms, id));
+        }
+        self.unregister(&wait);
+        Some(wait)
+    }
+
+    fn unregister(&mut self, wait: &Arc<Wait>) {
+        self.shared.waits.fetch_sub(1, Relaxed);
+        let mut told = ShardSet::EMPTY;
+        for &(shard, _) in &wait.keys {
+            if !told.contains(shard) {
+                told.insert(shard);
+                self.signal_core(shard, Signal::Unwait { shard, wait: wait.clone() });
+            }
+        }
+    }
+
+    /// The connection ends while it waits, or before it knew that it does.
+    fn abandon(&mut self, wait: Arc<Wait>) {
+        self.early_answers.retain(|(early, _)| !Arc::ptr_eq(early, &wait));
+        if wait.claim_patiently() {
+            wait.finish();
+        }
+        self.unregister(&wait);
+    }
+
+    /// The connection in `slot` closes.
+    pub(super) fn abandon_wait(&mut self, slot: u32) {
+        if let Some(wait) = self.take_wait(slot)
+            && wait.claim_patiently()
+        {
+            wait.finish();
+        }
+    }
+
+    /// Answers the waits whose time is up.
+    pub(super) fn end_overdue_waits(&mut self) {
+        let now_ms = self.now_ms;
+        let due = self.deadlines.range(..(now_ms + 1, ConnectionId::FIRST));
+        let due: Vec<ConnectionId> = due.map(|&(_, id)| id).collect();
+        for id in due {
+            let Some(wait) = self.connection(id).and_then(|connection| connection.wait.clone()) else {
+                continue;
+            };
+            // One that is being served just now stays until the answer comes, or the next look.
+            if wait.claim() == Some(true) {
+                wait.finish();
+                self.end_wait(wait, Answer::TimeOut);
+            }
+        }
+    }
+
+    /// The time of a wait may be up.
+    pub fn alarm(&mut self) {
+        self.begin_event();
+        self.end_overdue_waits();
+    }
+
+    /// In how many milliseconds the next wait times out, if any does.
+    pub fn alarm_ms(&self) -> Option<u64> {
+        let &(at_ms, _) = self.deadlines.first()?;
+        // One that is overdue is being served just now.
+        Some((at_ms - self.shared.clock.unix_ms()).max(1) as u64)
+    }
+
+    /// Forgets a wait that is over, in the home shard.
+    pub(super) fn unwait(&mut self, wait: Arc<Wait>) {
+        match self.shards[self.id].as_mut() {
+            Some(shard) => {
+                for (_, key) in wait.keys.iter().filter(|(shard, _)| *shard == self.id) {
+                    shard.waiting.remove(wait.session.db, key, &wait);
+                }
+            }
+            None => self.unwait_later.push(wait),
+        }
+    }
+
+    /// Takes back the waits that were over while the home shard was lent.
+    pub(super) fn unwait_waiting(&mut self) {
+        for wait in std::mem::take(&mut self.unwait_later) {
+            self.unwait(wait);
+        }
+    }
+}
+
+fn reply_nothing(out: &mut Out, nothing: Nothing) {
+    match nothing {
+        Nothing::Null => out.null(),
+        Nothing::NullArray => out.null_array(),
+        Nothing::Integer(value) => out.integer(value),
+    }
+}
+
+/// Whether a connection's batch that is back was the last of what it has to wait for.
+pub(super) fn state_at_home(connection: &Connection) -> State {
+    if connection.wait.is_some() { State::Blocked } else { State::Ready }
+}
