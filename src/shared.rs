@@ -11,6 +11,7 @@ use crate::base::clock::Clock;
 use crate::client::Clients;
 use crate::config::Config;
 use crate::metrics::CoreMetrics;
+use crate::pubsub::Exchange;
 
 /// Hash slots of the keyspace, as in a Redis cluster.
 pub const SLOTS: usize = 16384;
@@ -154,6 +155,8 @@ pub struct Shared {
     /// Clients under MONITOR, each with the place of its first line in their common order.
     pub monitors: Mutex<Vec<(crate::client::ConnectionId, u64)>>,
     pub monitor_next: AtomicU64,
+    /// Subscriptions, and what is published.
+    pub exchange: Exchange,
     /// What INFO saw when it last computed rates.
     sample: Mutex<Sample>,
     /// The most memory that INFO or MEMORY ever saw used.
@@ -211,6 +214,7 @@ impl Shared {
             errors: Mutex::default(),
             monitors: Mutex::default(),
             monitor_next: AtomicU64::new(0),
+            exchange: Exchange::new(cores, facts.hash_seed),
             sample: Mutex::new(sample),
             memory_peak: AtomicU64::new(0),
             run_id,

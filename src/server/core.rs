@@ -14,6 +14,7 @@ use crate::client::{Card, Connection, ConnectionId, Input, Requests, State, flag
 use crate::commands::{Effects, Note, Registry, Signal};
 use crate::config::Config;
 use crate::persist::aof::Chunk;
+use crate::pubsub::Parcel;
 use crate::shard::{Moment, Shard};
 use crate::shared::{Shared, gate};
 
@@ -49,6 +50,10 @@ const SPARE_BUFFERS: usize = 64;
 const SPARE_BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// Entries freed between two looks at the rings.
 const FREE_SLICE_ENTRIES: usize = 256;
+
+/// Classes of `client-output-buffer-limit`.
+const NORMAL_CLASS: usize = 0;
+const PUBSUB_CLASS: usize = 2;
 
 pub struct Core {
     pub id: usize,
@@ -88,12 +93,17 @@ pub struct Core {
     pub(super) rng: Rng,
     /// Lines for MONITOR clients of this core that came before their turn.
     pub(super) monitor: super::monitor::Reorder,
+    /// What was published for this core's clients, while it is delivered; and its text.
+    pub(super) parcels: Vec<Parcel>,
+    pub(super) bundle: super::mail::Bundle,
     /// The home shard came back in the middle of a step: look at `waiting` again.
     pub(super) revisit: bool,
     /// Unix ms at the last event: the time of all that follows from it.
     pub(super) now_ms: i64,
     #[cfg(test)]
     pub trace: Vec<super::inspect::Executed>,
+    #[cfg(test)]
+    pub neglect: Option<super::inspect::Neglect>,
 }
 
 impl Core {
@@ -130,10 +140,14 @@ impl Core {
             freed_bytes: 0,
             rng,
             monitor: super::monitor::Reorder::default(),
+            parcels: Vec::new(),
+            bundle: super::mail::Bundle::default(),
             revisit: false,
             now_ms: 0,
             #[cfg(test)]
             trace: Vec::new(),
+            #[cfg(test)]
+            neglect: None,
         };
         core.refresh_listeners();
         core
@@ -300,7 +314,7 @@ impl Core {
     /// There is output: tells the driver once, and enforces the limits on unsent replies.
     pub(super) fn output_grew(&mut self, slot: u32) {
         let now_ms = self.now_ms;
-        let limit = self.config.client_output_buffer_limits[0];
+        let limits = self.config.client_output_buffer_limits;
         let connection = self.connection_mut(slot);
         if connection.output.is_empty() {
             return;
@@ -310,6 +324,7 @@ impl Core {
             self.actions.send.push(slot);
         }
         let connection = self.connection_mut(slot);
+        let limit = limits[if connection.session.subscribed { PUBSUB_CLASS } else { NORMAL_CLASS }];
         let bytes = (connection.output.len() + connection.unsent) as u64;
         connection.card.output_bytes.set(bytes);
         if limit.soft_bytes == 0 || bytes <= limit.soft_bytes {
@@ -347,6 +362,11 @@ impl Core {
         self.shared.loads[self.id].fetch_sub(1, Relaxed);
         if card.has(flag::MONITOR) {
             self.shared.stop_monitoring(id);
+        }
+        #[cfg(test)]
+        self.trace.push(super::inspect::Executed::closed(card.id, self.now_ms));
+        if card.has(flag::PUBSUB) {
+            self.shared.exchange.lock().leave(card.id);
         }
         self.actions.close.push((slot, flush));
     }
@@ -451,11 +471,13 @@ impl Core {
         &self.config
     }
 
-    /// The start of an event: looks at the clock, and at the configuration if it changed.
+    /// The start of an event: looks at the clock, at the configuration if it changed, and into the box (P4): what happens
+    /// in this event comes after what was published before.
     #[inline]
     fn begin_event(&mut self) {
         self.now_ms = self.shared.clock.unix_ms();
         self.refresh_config();
+        self.look_for_mail();
     }
 
     /// What runs next sees the configuration in force, also behind a CONFIG SET of its own pipeline.
@@ -539,6 +561,7 @@ impl Core {
                 Signal::Kill(id) => self.signal_core(id.core as usize, signal),
                 Signal::MonitorLine { to, .. } => self.signal_core(to.core as usize, signal),
                 Signal::Unwatch { shard, .. } => self.signal_core(*shard, signal),
+                Signal::Mail { core } => self.signal_core(*core, signal),
                 Signal::Resume | Signal::Shutdown => {
                     for core in 0..self.shared.slots.shard_count() {
                         self.signal_core(core, signal.clone());
@@ -568,6 +591,7 @@ impl Core {
                 self.unwatch.push((db, key));
                 self.unwatch_waiting();
             }
+            Signal::Mail { .. } => self.take_mail(),
             Signal::MonitorLine { to, place, line } => self.monitor_line(to, place, line),
             Signal::Shutdown => self.shared.set_gate(gate::SHUTDOWN, true),
         }
@@ -631,7 +655,7 @@ impl Core {
         let limit_ms = self.config.timeout_s as i64 * 1000;
         for slot in 0..self.slots.len() as u32 {
             let Some(connection) = &self.slots[slot as usize].connection else { continue };
-            let exempt = connection.state != State::Ready || connection.card.has(flag::MONITOR);
+            let exempt = connection.state != State::Ready || connection.card.has(flag::MONITOR | flag::PUBSUB);
             if !exempt && now_ms - connection.card.last_ms.load(Relaxed) > limit_ms {
                 self.close(slot, false);
             }
