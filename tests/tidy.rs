@@ -25,7 +25,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("shared", &["base", "client", "config", "log", "metrics", "pubsub", "types"]),
     (
         "commands",
-        &["base", "client", "config", "log", "metrics", "persist", "pubsub", "resp", "shard", "shared", "types"],
+        &[
+            "base", "client", "config", "log", "metrics", "persist", "pubsub", "resp", "shard", "shared",
+            "types",
+        ],
     ),
     (
         "server",

@@ -162,9 +162,9 @@ impl Books {
 
     /// What a client is subscribed to.
     pub fn names_of(&self, id: u64, kind: Kind) -> Vec<Arc<[u8]>> {
-        self.members.get(&id).map_or_else(Vec::new, |member| {
-            member.names[kind as usize].iter().cloned().collect()
-        })
+        self.members
+            .get(&id)
+            .map_or_else(Vec::new, |member| member.names[kind as usize].iter().cloned().collect())
     }
 
     fn audiences(&self, kind: Kind) -> &Audiences {

@@ -103,8 +103,7 @@ impl Exchange {
         let place = self.place.load(Relaxed) + 1;
         let (mut receivers, mut shared) = (0, None);
         let mut send = |audience: &Audience, pattern: Option<&Name>| {
-            let message =
-                shared.get_or_insert_with(|| Arc::new(Message::new(kind, place, channel, message)));
+            let message = shared.get_or_insert_with(|| Arc::new(Message::new(kind, place, channel, message)));
             for group in audience.groups() {
                 let core = group.core as usize;
                 receivers += group.seats.len();

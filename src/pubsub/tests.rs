@@ -141,7 +141,10 @@ fn all_boxes_have_one_order() {
     };
     let publish = |channel: &str| {
         for n in 0..EACH {
-            assert_eq!(exchange.publish(Kind::Channel, channel.as_bytes(), n.to_string().as_bytes(), |_| ()), 2);
+            assert_eq!(
+                exchange.publish(Kind::Channel, channel.as_bytes(), n.to_string().as_bytes(), |_| ()),
+                2
+            );
         }
     };
     std::thread::scope(|scope| {

@@ -445,6 +445,7 @@ impl Core {
         if !self.held_back.is_empty() && self.shared.pause.until_ms.load(Acquire) <= now_ms {
             self.resume();
         }
+        self.send_signals();
     }
 
     /// Whether there is periodic work at all: an idle server sleeps.
@@ -655,7 +656,8 @@ impl Core {
         let limit_ms = self.config.timeout_s as i64 * 1000;
         for slot in 0..self.slots.len() as u32 {
             let Some(connection) = &self.slots[slot as usize].connection else { continue };
-            let exempt = connection.state != State::Ready || connection.card.has(flag::MONITOR | flag::PUBSUB);
+            let exempt =
+                connection.state != State::Ready || connection.card.has(flag::MONITOR | flag::PUBSUB);
             if !exempt && now_ms - connection.card.last_ms.load(Relaxed) > limit_ms {
                 self.close(slot, false);
             }

@@ -333,6 +333,7 @@ impl Core {
         let slot = batch.home().slot;
         self.stamp(&mut batch);
         self.run_one(&mut batch, 0, Some(slot));
+        self.send_signals();
         batch.next = 1;
         batch.kind = Kind::Plain;
         Ok(batch)

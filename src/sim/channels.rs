@@ -145,8 +145,7 @@ impl Naive {
 
     fn publish_to_shard(&mut self, me: u64, channel: &str, text: &str) -> i64 {
         let listens = |listener: &Listener| listener.names[2].contains(channel);
-        let to: Vec<u64> =
-            self.clients.iter().filter(|(_, one)| listens(one)).map(|(id, _)| *id).collect();
+        let to: Vec<u64> = self.clients.iter().filter(|(_, one)| listens(one)).map(|(id, _)| *id).collect();
         to.iter().for_each(|&to| self.send(me, to, vec![bulk("smessage"), bulk(channel), bulk(text)]));
         to.len() as i64
     }

@@ -35,7 +35,9 @@ fn confirmations_count() {
     check3(
         "SUBSCRIBE a => >[\"subscribe\" \"a\" 1] | PSUBSCRIBE p* => >[\"psubscribe\" \"p*\" 2] | SSUBSCRIBE s => >[\"ssubscribe\" \"s\" 1] | UNSUBSCRIBE => >[\"unsubscribe\" \"a\" 1] | UNSUBSCRIBE => >[\"unsubscribe\" nil 1] | PUNSUBSCRIBE y => >[\"punsubscribe\" \"y\" 1]",
     );
-    check("UNSUBSCRIBE => [\"unsubscribe\" nil 0] | SUNSUBSCRIBE x => [\"sunsubscribe\" \"x\" 0] | GET x => nil");
+    check(
+        "UNSUBSCRIBE => [\"unsubscribe\" nil 0] | SUNSUBSCRIBE x => [\"sunsubscribe\" \"x\" 0] | GET x => nil",
+    );
 }
 
 #[test]
@@ -136,5 +138,133 @@ fn subscribers_are_not_idle() {
     check_configured(
         &config,
         "b> SUBSCRIBE a => * | c> PING => PONG | +2000ms | a> PING => PONG | tick | a> PUBLISH a m => 1 | b> => [\"message\" \"a\" \"m\"]",
+    );
+}
+
+// ---- keyspace events ----
+
+/// b listens to the events of all keys, with `flags`; a says the lines in turn; then b reads on: events by their channel and text.
+fn check_events(flags: &str, lines: &[&str], events: &[(&str, &str)]) {
+    let mut config = Config::default();
+    config.notify_keyspace_events = crate::config::Events::parse(flags.as_bytes()).expect("flags");
+    let said: String = lines.iter().map(|line| format!(" | {line} => *")).collect();
+    let heard: String = (events.iter())
+        .map(|(channel, text)| format!(" | b> => [\"pmessage\" \"__key*\" \"{channel}\" \"{text}\"]"))
+        .collect();
+    check_configured(&config, &format!("b> PSUBSCRIBE __key* => *{said}{heard}"));
+}
+
+/// The same, with the event channels only: event and key.
+fn check_key_events(flags: &str, lines: &[&str], events: &[(&str, &str)]) {
+    let named: Vec<String> = events.iter().map(|(event, _)| format!("__keyevent@0__:{event}")).collect();
+    let events: Vec<(&str, &str)> =
+        named.iter().zip(events).map(|(channel, (_, key))| (channel.as_str(), *key)).collect();
+    check_events(flags, lines, &events);
+}
+
+#[test]
+fn events_have_two_channels() {
+    check_events(
+        "KEA",
+        &["SET k v", "SELECT 3", "LPUSH l 1"],
+        &[
+            ("__keyspace@0__:k", "set"),
+            ("__keyevent@0__:set", "k"),
+            ("__keyspace@3__:l", "lpush"),
+            ("__keyevent@3__:lpush", "l"),
+        ],
+    );
+    check_events("KA", &["SET k v"], &[("__keyspace@0__:k", "set")]);
+    check_events("EA", &["SET k v"], &[("__keyevent@0__:set", "k")]);
+    check_events("A", &["SET k v"], &[]);
+    check_events("KE", &["SET k v"], &[]);
+    check_events("", &["SET k v"], &[]);
+}
+
+#[test]
+fn events_of_chosen_families() {
+    let lines = &["SET k v", "RPUSH l 1", "SADD s 1", "ZADD z 1 m", "HSET h f v", "DEL k l"];
+    check_key_events("E$", lines, &[("set", "k")]);
+    check_key_events("El", lines, &[("rpush", "l")]);
+    check_key_events("Es", lines, &[("sadd", "s")]);
+    check_key_events("Ez", lines, &[("zadd", "z")]);
+    check_key_events("Eh", lines, &[("hset", "h")]);
+    check_key_events("Eg", lines, &[("del", "k"), ("del", "l")]);
+    check_key_events("Em", &["GET none", "SET k v", "GET k"], &[("keymiss", "none")]);
+    check_key_events("En", &["SET k v", "SET k w", "HSET h f v"], &[("new", "k"), ("new", "h")]);
+}
+
+#[test]
+fn events_of_several_kinds() {
+    check_key_events(
+        "EA",
+        &[
+            "SET a 1",
+            "INCR a",
+            "APPEND a x",
+            "SETRANGE a 1 y",
+            "EXPIRE a 100",
+            "PERSIST a",
+            "RENAME a b",
+            "DEL b",
+        ],
+        &[
+            ("set", "a"),
+            ("incrby", "a"),
+            ("append", "a"),
+            ("setrange", "a"),
+            ("expire", "a"),
+            ("persist", "a"),
+            ("rename_from", "a"),
+            ("rename_to", "b"),
+            ("del", "b"),
+        ],
+    );
+    check_key_events(
+        "EA",
+        &[
+            "RPUSH l 1 2",
+            "LPOP l",
+            "RPOP l",
+            "SADD s a",
+            "SREM s a",
+            "ZADD z 1 a",
+            "ZINCRBY z 1 a",
+            "ZREM z a",
+        ],
+        &[
+            ("rpush", "l"),
+            ("lpop", "l"),
+            ("rpop", "l"),
+            ("del", "l"),
+            ("sadd", "s"),
+            ("srem", "s"),
+            ("del", "s"),
+            ("zadd", "z"),
+            ("zincr", "z"),
+            ("zrem", "z"),
+            ("del", "z"),
+        ],
+    );
+    check_key_events(
+        "EA",
+        &["MSET a 1 b 2 c 3", "MULTI", "SET a 2", "LPUSH l x", "EXEC"],
+        &[("set", "a"), ("set", "b"), ("set", "c"), ("set", "a"), ("lpush", "l")],
+    );
+}
+
+#[test]
+fn keys_that_expire_are_heard_of() {
+    let mut config = Config::default();
+    config.notify_keyspace_events = crate::config::Events::parse(b"Ex").expect("flags");
+    let text = "b> SUBSCRIBE __keyevent@0__:expired => * | SET a 1 PX 10 => OK | SET b 1 PX 10 => OK | +20ms | GET a => nil | b> => [\"message\" \"__keyevent@0__:expired\" \"a\"] | tick | b> => [\"message\" \"__keyevent@0__:expired\" \"b\"]";
+    check_configured(&config, text);
+}
+
+/// One's own events come behind the reply of the command, as one's own messages do.
+#[test]
+fn ones_own_events() {
+    check3(
+        "CONFIG SET notify-keyspace-events EA => OK | SUBSCRIBE __keyevent@0__:set => * | MSET a 1 b 2 => OK | a> => >[\"message\" \"__keyevent@0__:set\" \"a\"] | a> => >[\"message\" \"__keyevent@0__:set\" \"b\"] | CONFIG SET notify-keyspace-events \"\" => OK | SET a 2 => OK",
     );
 }
