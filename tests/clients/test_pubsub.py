@@ -162,3 +162,33 @@ def test_shard_channels(server):
     text = read_until(s, b"smessage\r\n$3\r\ntwo\r\n$1\r\nm\r\n")
     assert text.startswith(b"*3\r\n$8\r\nsmessage\r\n$3\r\none\r\n$1\r\nm\r\n")
     s.close()
+
+
+def test_keyspace_events_reach_listeners_on_all_cores(server):
+    r = server.client(decode_responses=True)
+    r.config_set("notify-keyspace-events", "EA")
+    heard = [listener(server.client(decode_responses=True), patterns=["__keyevent@0__:*"]) for _ in range(4)]
+    writers = [server.client() for _ in range(3)]
+
+    def write(number):
+        with writers[number].pipeline(transaction=False) as p:
+            for n in range(500):
+                p.set(f"{number}:{n}", n)
+                p.lpush(f"list:{number}:{n}", n)
+            p.execute()
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    streams = [messages(pubsub, 3 * 1000) for pubsub in heard]
+    for thread in threads:
+        thread.join()
+    assert all(stream == streams[0] for stream in streams)
+    for number in range(3):
+        wanted = [("__keyevent@0__:" + event, prefix + f"{number}:{n}") for n in range(500) for event, prefix in (("set", ""), ("lpush", "list:"))]
+        assert [one for one in streams[0] if f"{number}:" in one[1].removeprefix("list:")[:2]] == wanted
+    r.psetex("brief", 30, "v")
+    assert messages(heard[0], 3)[1:] == [("__keyevent@0__:expire", "brief"), ("__keyevent@0__:expired", "brief")]
+    r.config_set("notify-keyspace-events", "")
+    for pubsub in heard:
+        pubsub.close()
