@@ -289,7 +289,9 @@ impl Talk {
         let busy = self.world.step();
         for talker in &mut self.talkers {
             let inbox = self.world.inbox(talker.number);
-            while let Some((reply, used)) = (if inbox.is_empty() { None } else { Reply::parse(inbox) }) {
+            while !inbox.is_empty()
+                && let Some((reply, used)) = Reply::parse(inbox)
+            {
                 talker.heard.push(reply);
                 inbox.drain(..used);
             }
