@@ -273,7 +273,7 @@ impl Talk {
         let count = 2 + rng.below(7) as usize;
         let new = |world: &mut World, at: usize| {
             let number = world.connect();
-            Talker { number, only_listens: at % 3 == 0, gone: false, heard: Vec::new() }
+            Talker { number, only_listens: at.is_multiple_of(3), gone: false, heard: Vec::new() }
         };
         let talkers: Vec<Talker> = (0..count).map(|at| new(&mut world, at)).collect();
         world.run_until_quiet();
