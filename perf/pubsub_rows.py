@@ -57,9 +57,9 @@ def fan_out(options, pipeline):
         return Load(count, cpu * 1e6 / count, wall, count / wall, {})
 
     def measure():
-        os.sched_setaffinity(0, {int(LOAD_CPU)})
         servers = {kind.name: Server(kind, SERVER_CPU) for kind in options.kinds}
-        audiences = {}
+        # This process is the load; the servers, which would inherit it, have begun.
+        os.sched_setaffinity(0, {int(LOAD_CPU)})
         try:
             audiences = {name: Audience(server) for name, server in servers.items()}
             rounds = interleaved(options, servers, lambda server, ops: run(audiences[server.kind.name], server, ops))
