@@ -13,6 +13,7 @@ pub mod types;
 
 pub mod client;
 pub mod persist;
+pub mod pubsub;
 pub mod shard;
 pub mod shared;
 

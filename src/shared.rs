@@ -11,6 +11,7 @@ use crate::base::clock::Clock;
 use crate::client::Clients;
 use crate::config::Config;
 use crate::metrics::CoreMetrics;
+use crate::pubsub::Exchange;
 
 /// Hash slots of the keyspace, as in a Redis cluster.
 pub const SLOTS: usize = 16384;
@@ -156,6 +157,8 @@ pub struct Shared {
     pub monitor_next: AtomicU64,
     /// Commands that wait for a key or for time.
     pub waits: AtomicUsize,
+    /// Subscriptions, and what is published.
+    pub exchange: Exchange,
     /// What INFO saw when it last computed rates.
     sample: Mutex<Sample>,
     /// The most memory that INFO or MEMORY ever saw used.
@@ -214,6 +217,7 @@ impl Shared {
             monitors: Mutex::default(),
             monitor_next: AtomicU64::new(0),
             waits: AtomicUsize::new(0),
+            exchange: Exchange::new(cores, facts.hash_seed),
             sample: Mutex::new(sample),
             memory_peak: AtomicU64::new(0),
             run_id,

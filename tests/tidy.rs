@@ -20,17 +20,21 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("types", &["base"]),
     ("client", &["base", "config", "metrics", "resp", "types"]),
     ("persist", &["base", "resp", "types"]),
+    ("pubsub", &["base", "client", "resp"]),
     ("shard", &["base", "client", "config", "metrics", "types"]),
-    ("shared", &["base", "client", "config", "log", "metrics", "types"]),
+    ("shared", &["base", "client", "config", "log", "metrics", "pubsub", "types"]),
     (
         "commands",
-        &["base", "client", "config", "log", "metrics", "persist", "resp", "shard", "shared", "types"],
+        &[
+            "base", "client", "config", "log", "metrics", "persist", "pubsub", "resp", "shard", "shared",
+            "types",
+        ],
     ),
     (
         "server",
         &[
-            "base", "client", "commands", "config", "log", "mesh", "metrics", "net", "persist", "resp",
-            "shard", "shared", "types",
+            "base", "client", "commands", "config", "log", "mesh", "metrics", "net", "persist", "pubsub",
+            "resp", "shard", "shared", "types",
         ],
     ),
 ];

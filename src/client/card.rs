@@ -66,6 +66,10 @@ pub struct Card {
     pub multi: Counter,
     pub multi_bytes: Counter,
     pub watched: Counter,
+    /// Subscriptions to channels, patterns and shard channels.
+    pub channels: Counter,
+    pub patterns: Counter,
+    pub shard_channels: Counter,
     /// Row of the last command, plus one; 0 before the first.
     pub last_command: Counter,
     pub input_bytes: Counter,
@@ -96,6 +100,9 @@ impl Card {
             multi: zero(),
             multi_bytes: zero(),
             watched: zero(),
+            channels: zero(),
+            patterns: zero(),
+            shard_channels: zero(),
             last_command: zero(),
             input_bytes: zero(),
             input_capacity: zero(),

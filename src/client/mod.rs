@@ -21,6 +21,8 @@ pub struct Session {
     pub resp3: bool,
     /// CLIENT NO-TOUCH: reads do not refresh the access clock.
     pub no_touch: bool,
+    /// It is subscribed to something.
+    pub subscribed: bool,
     /// A command of a transaction or a script: it may not block, and it sees one clock.
     pub atomic: bool,
     /// Nothing expires by itself for its commands: they come from a log, which says what expired.
@@ -122,6 +124,20 @@ pub struct Transaction {
     pub aborted: bool,
 }
 
+/// Published messages that wait until it is known which replies come before them.
+#[derive(Default)]
+pub struct Pending {
+    pub bytes: Vec<u8>,
+    /// The place of each message in the order of all, and where it ends in `bytes`.
+    pub ends: Vec<(u64, usize)>,
+}
+
+impl Pending {
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+}
+
 /// One client on its home core.
 pub struct Connection {
     pub id: ConnectionId,
@@ -151,6 +167,8 @@ pub struct Connection {
     pub awaited: bool,
     /// QUIT, or a kill of oneself: the connection ends once what was written is sent.
     pub leaving: bool,
+    /// Messages that came while its batch is away.
+    pub pending: Pending,
     /// When output passed the soft limit of its class, unix ms.
     pub over_soft_limit_since_ms: Option<i64>,
 }
@@ -164,6 +182,7 @@ impl Connection {
                 db: 0,
                 resp3: false,
                 no_touch: false,
+                subscribed: false,
                 atomic: false,
                 timeless: false,
                 serving: false,
@@ -184,6 +203,7 @@ impl Connection {
             clogged: false,
             awaited: false,
             leaving: false,
+            pending: Pending::default(),
             over_soft_limit_since_ms: None,
         }
     }

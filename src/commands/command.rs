@@ -222,6 +222,8 @@ pub struct Command {
     pub container: bool,
     /// Handled by the core itself, around transactions: MULTI, EXEC, DISCARD, WATCH, QUIT, RESET.
     pub unqueued: bool,
+    /// Changes what its client is subscribed to: it runs with the books of the exchange at hand.
+    pub subscribes: bool,
 }
 
 impl Command {
@@ -241,6 +243,7 @@ impl Command {
             tips: &[],
             container: false,
             unqueued: false,
+            subscribes: false,
         }
     }
 
@@ -330,6 +333,12 @@ impl Command {
     pub const fn unqueued(mut self) -> Self {
         self.unqueued = true;
         self
+    }
+
+    /// Changes what its client is subscribed to.
+    pub const fn subscribes(mut self) -> Self {
+        self.subscribes = true;
+        self.home()
     }
 
     pub const fn is(&self, bits: u32) -> bool {

@@ -62,7 +62,7 @@ pub const TABLE: &[Command] = &[
         .about("Answers PONG, or with the message."),
     Command::new("QUIT", "", quit).arity(-1).flag(GREETING).always().fast().home().unqueued()
         .about("Closes the connection once this is answered."),
-    Command::new("RESET", "", hello::reset).arity(1).flag(GREETING).always().fast().home().unqueued().since("6.2.0")
+    Command::new("RESET", "", hello::reset).arity(1).flag(GREETING).always().fast().subscribes().unqueued().since("6.2.0")
         .about("Puts the connection into the state of a new one."),
     Command::new("SELECT", "index", select).arity(2).flag(flags::ALLOW_BUSY).always().fast()
         .about("Changes the connection's database."),
@@ -70,6 +70,11 @@ pub const TABLE: &[Command] = &[
 
 fn ping(cx: &mut Context, args: Args) -> Result<(), Error> {
     match args.len() {
+        1 | 2 if cx.session.subscribed && !cx.session.resp3 => {
+            cx.out.array(2);
+            cx.out.bulk(b"pong");
+            cx.out.bulk(args.get(1).unwrap_or_default());
+        }
         1 => cx.out.simple("PONG"),
         2 => cx.out.bulk(args.at(1)),
         _ => return Err(Error::arity("ping")),

@@ -6,6 +6,7 @@
 use crate::base::rng::Rng;
 use crate::client::{Answer, Args, Card, Connection, ConnectionId, Session, Wait, Watched};
 use crate::config::{Config, Events};
+use crate::pubsub::{Books, Kind};
 use crate::resp::Out;
 use crate::shard::{Encoding, Entry, Moment, Removed, Report, Shard};
 use crate::shared::Shared;
@@ -33,6 +34,8 @@ pub enum Signal {
     Served { wait: Arc<Wait>, answer: Answer },
     /// A wait is over: this shard is to forget it.
     Unwait { shard: usize, wait: Arc<Wait> },
+    /// Something was published for clients of this core: it should look into its box soon.
+    Mail { core: usize },
     /// Every core: stop.
     Shutdown,
 }
@@ -71,6 +74,8 @@ pub struct Context<'a> {
     pub waiting: Option<Box<super::blocking::Waiting>>,
     /// What the fold gathered, for commands with `Route::Report`.
     pub report: Option<&'a Report>,
+    /// All subscriptions, for commands that change them.
+    pub books: Option<&'a mut Books>,
     /// The client's connection, for commands with `Route::Home`.
     pub connection: Option<&'a mut Connection>,
     pub core: usize,
@@ -134,6 +139,21 @@ impl<'a> Context<'a> {
     /// The connection of this command's client.
     pub fn home(&mut self) -> &mut Connection {
         self.connection.as_deref_mut().expect("a Home command runs at home")
+    }
+
+    /// Publishes to a channel, or to a shard channel, for the clients of all cores: this is the one way to do so from inside
+    /// the server, be it for a client or of the server's own accord (notifications). The message has its place among
+    /// all others when this returns. While nobody is subscribed to anything it costs one load; ask
+    /// `shared.exchange.is_silent()` first where making the message costs more. Returns how many clients receive it.
+    pub fn publish(&mut self, kind: Kind, channel: &[u8], message: &[u8]) -> usize {
+        debug_assert!(self.books.is_none(), "a command that holds the books cannot publish");
+        let signals = &mut *self.signals;
+        self.shared.exchange.publish(kind, channel, message, |core| signals.push(Signal::Mail { core }))
+    }
+
+    /// All subscriptions.
+    pub fn books(&mut self) -> &mut Books {
+        self.books.as_deref_mut().expect("a command that subscribes has the books at hand")
     }
 
     pub fn card(&mut self) -> Arc<Card> {

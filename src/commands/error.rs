@@ -67,6 +67,13 @@ impl Error {
         Error::new(format!("ERR wrong number of arguments for '{name}' command"))
     }
 
+    /// A RESP2 client with subscriptions may not run this command.
+    pub fn subscribed(name: &str) -> Self {
+        Error::new(format!(
+            "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+        ))
+    }
+
     pub fn invalid_expire(name: &str) -> Self {
         Error::new(format!("ERR invalid expire time in '{name}' command"))
     }

@@ -94,7 +94,7 @@ pub const TABLE: &[Command] = &[
     Command::new("TYPE", "key", type_of).arity(2).read().fast().keys(KEY_LOOK).about("Names the type of a key's value."),
     Command::new("UNLINK", "key [key ...]", del).arity(-2).write().fast().keys(KEYS_DELETE).since("4.0.0").tips(DELETE_TIPS)
         .about("Deletes keys; as in DEL, the memory of large values is freed later.").complexity(PER_KEY),
-    Command::new("WAIT", "numreplicas timeout", wait).arity(3).flag(flags::BLOCKING).since("3.0.0").categories(&["connection"])
+    Command::new("WAIT", "numreplicas timeout", wait).arity(3).flag(flags::BLOCKING).since("3.0.0").categories(&["connection", "-keyspace"])
         .tips(&["request_policy:all_shards", "response_policy:agg_min"])
         .about("Waits until that many replicas have what this client wrote; returns how many do."),
 ];

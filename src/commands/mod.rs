@@ -15,6 +15,7 @@ pub mod hash;
 pub mod help;
 pub mod hyperloglog;
 pub mod list;
+pub mod pubsub;
 pub mod server;
 pub mod set;
 pub mod sort;
@@ -44,6 +45,7 @@ pub const FAMILIES: &[Family] = &[
     Family { group: "server", table: server::TABLE },
     Family { group: "set", table: set::TABLE },
     Family { group: "list", table: list::TABLE },
+    Family { group: "pubsub", table: pubsub::TABLE },
     Family { group: "transactions", table: transaction::TABLE },
 ];
 

@@ -38,6 +38,13 @@ pub enum Kind {
     Report { report: Box<Report>, next: usize },
 }
 
+/// What follows from here in a batch's replies was answered when the latest message had this place.
+#[derive(Clone, Copy, Debug)]
+pub struct Stamp {
+    pub at: usize,
+    pub place: u64,
+}
+
 #[derive(Default)]
 pub struct Batch {
     pub connection: Option<ConnectionId>,
@@ -52,6 +59,10 @@ pub struct Batch {
     /// Shards borrowed for its next command.
     pub held: SmallVec<[Box<Shard>; 2]>,
     pub replies: Vec<u8>,
+    /// For a client with subscriptions: which messages come before which replies.
+    pub stamps: Vec<Stamp>,
+    /// Replies that CLIENT REPLY does not silence: confirmations of subscriptions.
+    pub confirmations: Vec<std::ops::Range<usize>>,
     pub notes: Vec<Note>,
 }
 
@@ -119,6 +130,8 @@ impl Batch {
         self.kind = Kind::Plain;
         self.extra = ShardSet::EMPTY;
         self.notes.clear();
+        self.stamps.clear();
+        self.confirmations.clear();
         for buf in [&mut self.buf, &mut self.replies] {
             buf.clear();
             if buf.capacity() > BATCH_BYTES_MAX {

@@ -41,7 +41,12 @@ impl Server {
         let registry = Arc::new(Registry::new(FAMILIES, &renames));
         let mut rng = Rng::from_os();
         let features = Ring::new(1).map_err(|RingError(text)| text)?.features();
-        let facts = Facts { multiplexing_api: "io_uring", ring_features: features, ..Facts::default() };
+        let facts = Facts {
+            multiplexing_api: "io_uring",
+            ring_features: features,
+            hash_seed: rng.next_u64(),
+            ..Facts::default()
+        };
         let shared = Shared::new(Clock::Real, config, cpus.len(), registry.len(), rng.run_id(), facts);
         Ok(Self { shared: Arc::new(shared), registry, cpus, listeners, hash_seed: rng.next_u64() })
     }

@@ -14,6 +14,7 @@ use crate::client::{Answer, Card, Connection, ConnectionId, Input, Requests, Sta
 use crate::commands::{Effects, Note, Registry, Signal};
 use crate::config::Config;
 use crate::persist::aof::Chunk;
+use crate::pubsub::Parcel;
 use crate::shard::{Moment, Shard};
 use crate::shared::{Shared, gate};
 
@@ -49,6 +50,10 @@ const SPARE_BUFFERS: usize = 64;
 const SPARE_BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// Entries freed between two looks at the rings.
 const FREE_SLICE_ENTRIES: usize = 256;
+
+/// Classes of `client-output-buffer-limit`.
+const NORMAL_CLASS: usize = 0;
+const PUBSUB_CLASS: usize = 2;
 
 pub struct Core {
     pub id: usize,
@@ -96,12 +101,17 @@ pub struct Core {
     pub(super) rng: Rng,
     /// Lines for MONITOR clients of this core that came before their turn.
     pub(super) monitor: super::monitor::Reorder,
+    /// What was published for this core's clients, while it is delivered; and its text.
+    pub(super) parcels: Vec<Parcel>,
+    pub(super) bundle: super::mail::Bundle,
     /// The home shard came back in the middle of a step: look at `waiting` again.
     pub(super) revisit: bool,
     /// Unix ms at the last event: the time of all that follows from it.
     pub(super) now_ms: i64,
     #[cfg(test)]
     pub trace: Vec<super::inspect::Executed>,
+    #[cfg(test)]
+    pub neglect: Option<super::inspect::Neglect>,
 }
 
 impl Core {
@@ -142,10 +152,14 @@ impl Core {
             freed_bytes: 0,
             rng,
             monitor: super::monitor::Reorder::default(),
+            parcels: Vec::new(),
+            bundle: super::mail::Bundle::default(),
             revisit: false,
             now_ms: 0,
             #[cfg(test)]
             trace: Vec::new(),
+            #[cfg(test)]
+            neglect: None,
         };
         core.refresh_listeners();
         core
@@ -312,7 +326,7 @@ impl Core {
     /// There is output: tells the driver once, and enforces the limits on unsent replies.
     pub(super) fn output_grew(&mut self, slot: u32) {
         let now_ms = self.now_ms;
-        let limit = self.config.client_output_buffer_limits[0];
+        let limits = self.config.client_output_buffer_limits;
         let connection = self.connection_mut(slot);
         if connection.output.is_empty() {
             return;
@@ -322,6 +336,7 @@ impl Core {
             self.actions.send.push(slot);
         }
         let connection = self.connection_mut(slot);
+        let limit = limits[if connection.session.subscribed { PUBSUB_CLASS } else { NORMAL_CLASS }];
         let bytes = (connection.output.len() + connection.unsent) as u64;
         connection.card.output_bytes.set(bytes);
         if limit.soft_bytes == 0 || bytes <= limit.soft_bytes {
@@ -360,6 +375,11 @@ impl Core {
         self.shared.loads[self.id].fetch_sub(1, Relaxed);
         if card.has(flag::MONITOR) {
             self.shared.stop_monitoring(id);
+        }
+        #[cfg(test)]
+        self.trace.push(super::inspect::Executed::closed(card.id, self.now_ms));
+        if card.has(flag::PUBSUB) {
+            self.shared.exchange.lock().leave(card.id);
         }
         self.actions.close.push((slot, flush));
     }
@@ -438,6 +458,7 @@ impl Core {
         if !self.held_back.is_empty() && self.shared.pause.until_ms.load(Acquire) <= now_ms {
             self.resume();
         }
+        self.send_signals();
     }
 
     /// Whether there is periodic work at all: an idle server sleeps.
@@ -464,11 +485,13 @@ impl Core {
         &self.config
     }
 
-    /// The start of an event: looks at the clock, and at the configuration if it changed.
+    /// The start of an event: looks at the clock, at the configuration if it changed, and into the box (P4): what happens
+    /// in this event comes after what was published before.
     #[inline]
     pub(super) fn begin_event(&mut self) {
         self.now_ms = self.shared.clock.unix_ms();
         self.refresh_config();
+        self.look_for_mail();
     }
 
     /// What runs next sees the configuration in force, also behind a CONFIG SET of its own pipeline.
@@ -555,6 +578,7 @@ impl Core {
                     self.signal_core(*shard, signal);
                 }
                 Signal::Served { wait, .. } => self.signal_core(wait.to.core as usize, signal),
+                Signal::Mail { core } => self.signal_core(*core, signal),
                 Signal::Resume | Signal::Shutdown => {
                     for core in 0..self.shared.slots.shard_count() {
                         self.signal_core(core, signal.clone());
@@ -586,6 +610,7 @@ impl Core {
             }
             Signal::Served { wait, answer } => self.end_wait(wait, answer),
             Signal::Unwait { wait, .. } => self.unwait(wait),
+            Signal::Mail { .. } => self.take_mail(),
             Signal::MonitorLine { to, place, line } => self.monitor_line(to, place, line),
             Signal::Shutdown => self.shared.set_gate(gate::SHUTDOWN, true),
         }
@@ -652,7 +677,8 @@ impl Core {
         let limit_ms = self.config.timeout_s as i64 * 1000;
         for slot in 0..self.slots.len() as u32 {
             let Some(connection) = &self.slots[slot as usize].connection else { continue };
-            let exempt = connection.state != State::Ready || connection.card.has(flag::MONITOR);
+            let exempt =
+                connection.state != State::Ready || connection.card.has(flag::MONITOR | flag::PUBSUB);
             if !exempt && now_ms - connection.card.last_ms.load(Relaxed) > limit_ms {
                 self.close(slot, false);
             }

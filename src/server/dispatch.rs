@@ -35,7 +35,8 @@ impl Gates<'_> {
         if !command.arity_fits(args.len()) {
             return Verdict::Refuse(Error::arity(&command.full_name()));
         }
-        if connection.authenticated && connection.transaction.is_none() && self.gates == 0 {
+        let quiet = connection.transaction.is_none() && !connection.session.subscribed;
+        if connection.authenticated && quiet && self.gates == 0 {
             return Verdict::Run;
         }
         self.judge_closely(connection, command)
@@ -47,6 +48,9 @@ impl Gates<'_> {
 
     fn judge_closely(&self, connection: &Connection, command: &Command) -> Verdict {
         if let Some(refused) = authentication(connection, command) {
+            return refused;
+        }
+        if let Some(refused) = subscribed(connection, command) {
             return refused;
         }
         if let Some(refused) = inside_multi(connection, command) {
@@ -84,6 +88,13 @@ impl Gates<'_> {
 
 fn authentication(connection: &Connection, command: &Command) -> Option<Verdict> {
     (!connection.authenticated && !command.is(flags::NO_AUTH)).then_some(Verdict::Refuse(Error::NOAUTH))
+}
+
+/// In RESP2 messages cannot be told from replies, so a client that is subscribed may do little else.
+fn subscribed(connection: &Connection, command: &Command) -> Option<Verdict> {
+    let allowed = command.subscribes || matches!(command.name, "PING" | "QUIT");
+    let refused = connection.session.subscribed && !connection.session.resp3 && !allowed;
+    refused.then(|| Verdict::Refuse(Error::subscribed(&command.full_name())))
 }
 
 fn inside_multi(connection: &Connection, command: &Command) -> Option<Verdict> {

@@ -5,6 +5,9 @@
 use std::sync::atomic::Ordering::AcqRel;
 
 use super::core::Core;
+use crate::commands::{Event, Signal};
+use crate::config::Events;
+use crate::pubsub::Kind;
 
 impl Core {
     /// Somebody began or ceased to listen.
@@ -24,12 +27,42 @@ impl Core {
         }
     }
 
+    /// Keyspace events are messages of two channels: that of the key and that of the event.
+    fn publish_events(&mut self) {
+        let mut events = std::mem::take(&mut self.effects.events);
+        if !self.shared.exchange.is_silent() {
+            let heard = self.config.notify_keyspace_events;
+            for Event { name, db, key, .. } in &events {
+                if heard.contains(Events::KEYSPACE) {
+                    self.publish_event(&keyspace_channel(*db, key), name.as_bytes());
+                }
+                if heard.contains(Events::KEYEVENT) {
+                    self.publish_event(format!("__keyevent@{db}__:{name}").as_bytes(), key);
+                }
+            }
+        }
+        events.clear();
+        self.effects.events = events;
+    }
+
+    fn publish_event(&mut self, channel: &[u8], message: &[u8]) {
+        let signals = &mut self.signals;
+        let wake = |core| signals.push(Signal::Mail { core });
+        self.shared.exchange.publish(Kind::Channel, channel, message, wake);
+    }
+
     fn deliver_effects(&mut self, atomic: bool) {
-        self.effects.events.clear();
+        self.publish_events();
         if !atomic && !self.effects.unit.is_empty() {
             let stamp = self.shared.log_next.fetch_add(1, AcqRel);
             self.log.push(stamp, &self.effects.unit);
             self.effects.unit.clear();
         }
     }
+}
+
+fn keyspace_channel(db: u16, key: &[u8]) -> Vec<u8> {
+    let mut channel = format!("__keyspace@{db}__:").into_bytes();
+    channel.extend_from_slice(key);
+    channel
 }

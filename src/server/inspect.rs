@@ -5,6 +5,9 @@ use super::core::Core;
 use crate::client::{Args, State};
 use crate::shard::{Encoding, Shard};
 
+/// Stands for a command where a connection was closed.
+pub const CLOSED: &[u8] = b"(closed)";
+
 /// One line of a core's trace: what ran, in the order in which it ran.
 #[derive(Clone, Debug)]
 pub struct Executed {
@@ -20,10 +23,24 @@ impl Executed {
         Self { client, now_ms, inside, args: args.iter().map(<[u8]>::to_vec).collect() }
     }
 
+    /// The client's connection was closed.
+    pub fn closed(client: u64, now_ms: i64) -> Self {
+        Self { client, now_ms, inside: false, args: vec![CLOSED.to_vec()] }
+    }
+
     /// EXEC with a transaction open: its commands follow, unless a watched key was changed.
     pub fn exec(client: u64, now_ms: i64) -> Self {
         Self { client, now_ms, inside: false, args: vec![b"EXEC".to_vec()] }
     }
+}
+
+/// What a core forgets on purpose, to show that the checks see it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Neglect {
+    /// To look into its box before it does anything else.
+    Box,
+    /// To note which messages come before the replies of a batch.
+    Stamps,
 }
 
 impl std::fmt::Display for Executed {
@@ -67,6 +84,9 @@ impl Core {
         }
         if let Some(stray) = (0..self.shards.len()).find(|&n| n != self.id && self.shards[n].is_some()) {
             return Some(format!("it keeps shard {stray}"));
+        }
+        if self.shared.exchange.has_mail(self.id) {
+            return Some("its box is not empty".into());
         }
         if !self.waiting.is_empty() || !self.ready.is_empty() || !self.signals.is_empty() {
             let (batches, ready) = (self.waiting.len(), self.ready.len());

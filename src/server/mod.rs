@@ -10,6 +10,7 @@ pub mod driver;
 mod effects;
 #[cfg(test)]
 pub mod inspect;
+mod mail;
 pub mod monitor;
 pub mod process;
 pub mod route;

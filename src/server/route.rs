@@ -12,7 +12,7 @@
 use super::batch::{BATCH_REPLIES_MAX, Batch, Kind, Message};
 use super::core::Core;
 use super::run::Call;
-use crate::client::{Session, ShardSet, State};
+use crate::client::{ReplyMode, Session, ShardSet, State, flag};
 use crate::commands::Route;
 use crate::resp::Out;
 use crate::shard::Shard;
@@ -240,6 +240,7 @@ impl Core {
             if !self.beyond(self.registry.row(request.command), at_hand).is_empty() {
                 break;
             }
+            self.stamp(batch);
             self.run_one(batch, batch.next, None);
             batch.next += 1;
             batch.extra = ShardSet::EMPTY;
@@ -254,10 +255,13 @@ impl Core {
             Kind::Report { report, .. } => (**report).clone(),
             _ => self.report_at_hand(),
         });
+        let shared = self.registry.row(request.command).subscribes.then(|| self.shared.clone());
+        let mut books = shared.as_ref().map(|shared| self.settle_mail(&shared.exchange));
         let moment = self.moment(true);
         let session: &mut Session = batch.session.as_mut().expect("a batch has a session");
         let moment = super::run::moment_of(session, moment);
         let args = batch.requests.args(&request, &batch.buf);
+        let from = batch.replies.len();
         let call = Call {
             request,
             args,
@@ -267,8 +271,13 @@ impl Core {
             notes: &mut batch.notes,
             moment,
             report: report.as_ref(),
+            books: books.as_deref_mut(),
         };
         self.parts(home).call(call);
+        drop(books);
+        if shared.is_some() {
+            batch.confirmations.push(from..batch.replies.len());
+        }
         let atomic = batch.session.is_some_and(|session| session.atomic);
         self.after_command(atomic);
     }
@@ -290,6 +299,7 @@ impl Core {
             unchanged &= key.overdue || !expired_since();
             shard.watch.unwatch(key.db, &key.key);
         }
+        self.stamp(batch);
         #[cfg(test)]
         self.note_exec(batch);
         let resp3 = batch.session.is_some_and(|session| session.resp3);
@@ -331,7 +341,9 @@ impl Core {
             return Ok(batch);
         }
         let slot = batch.home().slot;
+        self.stamp(&mut batch);
         self.run_one(&mut batch, 0, Some(slot));
+        self.send_signals();
         batch.next = 1;
         batch.kind = Kind::Plain;
         Ok(batch)
@@ -356,18 +368,22 @@ impl Core {
         if open {
             connection.card.db.set(connection.session.db as u64);
             let mut output = std::mem::take(&mut connection.output);
-            let from = output.len();
-            if output.is_empty() && output.capacity() == 0 {
+            if connection.reply_mode != ReplyMode::On || !connection.pending.is_empty() {
+                super::mail::interleave(connection, &mut output, &batch);
+            } else if output.is_empty() && output.capacity() == 0 {
                 std::mem::swap(&mut output, &mut batch.replies);
             } else {
                 output.extend_from_slice(&batch.replies);
             }
-            if connection.reply_mode != crate::client::ReplyMode::On {
-                super::run::mute(connection, &mut output, from);
-            }
             connection.output = output;
+        } else if connection.card.has(flag::PUBSUB) {
+            // It subscribed to something after it was closed.
+            let id = connection.card.id;
+            self.shared.exchange.lock().leave(id);
         }
         batch.replies.clear();
+        batch.stamps.clear();
+        batch.confirmations.clear();
         let mut notes = std::mem::take(&mut batch.notes);
         self.take_notes(slot, &mut notes);
         self.output_grew(slot);

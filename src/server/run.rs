@@ -16,6 +16,7 @@ use crate::client::{
 use crate::commands::blocking::Waiting;
 use crate::commands::{Command, Context, Effects, Error, Keyspace, Note, Registry, Route, Signal, flags};
 use crate::config::Config;
+use crate::pubsub::Books;
 use crate::resp::{Limits, Out, ProtocolError, Step};
 use crate::shard::{Moment, Report, Shard};
 use crate::shared::{Shared, gate};
@@ -51,6 +52,7 @@ pub struct Call<'a> {
     pub notes: &'a mut Vec<Note>,
     pub moment: Moment,
     pub report: Option<&'a Report>,
+    pub books: Option<&'a mut Books>,
 }
 
 /// How a command ended.
@@ -74,7 +76,7 @@ impl Parts<'_> {
     /// Runs one command: the only place that calls a handler.
     #[inline]
     pub fn call(&mut self, call: Call) -> Outcome {
-        let Call { request, args, session, from: client, out, notes, moment, report } = call;
+        let Call { request, args, session, from: client, out, notes, moment, report, books } = call;
         let command = self.registry.row(request.command);
         let metrics = &self.shared.metrics[self.core];
         let from = out.len();
@@ -100,6 +102,7 @@ impl Parts<'_> {
             effects: self.effects,
             waiting: None,
             report,
+            books,
             connection: self.connection.as_deref_mut(),
             core: self.core,
         };
@@ -343,6 +346,9 @@ impl Core {
         let mut index = 0;
         while index < chunk.list.len() {
             let request = chunk.list[index];
+            if self.connection_at(slot).session.subscribed {
+                self.look_for_mail();
+            }
             let connection = self.connection_mut(slot);
             if connection.state != State::Ready {
                 return Some(request.begin as usize);
@@ -443,7 +449,14 @@ impl Core {
         moment: &Moment,
         report: Option<&Report>,
     ) {
+        let subscribes = self.registry.row(request.command).subscribes;
+        let shared = subscribes.then(|| self.shared.clone());
+        let mut books = shared.as_ref().map(|shared| self.settle_mail(&shared.exchange));
         let connection = self.connection_mut(slot);
+        if connection.state != State::Ready {
+            // What was delivered last was too much for it.
+            return;
+        }
         let (mut session, from) = (connection.session, connection.id);
         let mut out = std::mem::take(&mut connection.output);
         connection.card.commands.add(1);
@@ -463,13 +476,15 @@ impl Core {
             notes: &mut notes,
             moment,
             report,
+            books: books.as_deref_mut(),
         };
         self.parts(Some(slot)).call(call);
+        drop(books);
         self.after_command(false);
         let connection = self.connection_mut(slot);
         connection.session = session;
         if connection.reply_mode != ReplyMode::On {
-            mute(connection, &mut out, begin);
+            mute(connection, &mut out, begin, subscribes);
         }
         connection.output = out;
         let leaving = connection.leaving;
@@ -654,7 +669,7 @@ impl Core {
         let from = output.len();
         write(&mut Out { buf: &mut output, resp3: connection.session.resp3 });
         if connection.reply_mode != ReplyMode::On {
-            mute(connection, &mut output, from);
+            mute(connection, &mut output, from, false);
         }
         connection.output = output;
     }
@@ -681,18 +696,14 @@ enum Parsed {
     Broken(ProtocolError),
 }
 
-/// CLIENT REPLY OFF and SKIP: drops the reply that was just written.
-pub(super) fn mute(connection: &mut Connection, output: &mut Vec<u8>, from: usize) {
-    match connection.reply_mode {
-        ReplyMode::On => {}
-        ReplyMode::Off => output.truncate(from),
-        ReplyMode::SkipNext => {
-            output.truncate(from);
-            connection.reply_mode = ReplyMode::Skip;
-        }
-        ReplyMode::Skip => {
-            output.truncate(from);
-            connection.reply_mode = ReplyMode::On;
-        }
+/// CLIENT REPLY OFF and SKIP: drops the reply that was just written, unless it is one that is never silenced (`kept`).
+pub(super) fn mute(connection: &mut Connection, output: &mut Vec<u8>, from: usize, kept: bool) {
+    if !kept && connection.reply_mode != ReplyMode::On {
+        output.truncate(from);
     }
+    connection.reply_mode = match connection.reply_mode {
+        ReplyMode::SkipNext => ReplyMode::Skip,
+        ReplyMode::Skip => ReplyMode::On,
+        lasting => lasting,
+    };
 }

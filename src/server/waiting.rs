@@ -113,6 +113,7 @@ impl Core {
             notes: &mut notes,
             moment,
             report: None,
+            books: None,
         };
         let waits_on = self.parts(None).call(call).waits;
         self.after_command(false);

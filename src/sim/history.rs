@@ -22,7 +22,7 @@ use super::conversation::request;
 use super::model::{Client, Fate, Model};
 use super::reply::Reply;
 use super::world::{ClientNumber, World};
-use crate::server::inspect::Executed;
+use crate::server::inspect::{CLOSED, Executed};
 
 /// A command as its client knows it.
 struct Sent {
@@ -241,6 +241,9 @@ impl Replay<'_> {
     /// Replays what stands at `at`; returns how many lines that took.
     fn event(&mut self, trace: &[Executed], at: usize) -> Result<usize, String> {
         let line = &trace[at];
+        if line.args[0] == CLOSED {
+            return Ok(1);
+        }
         let Some(&who) = self.who.get(&line.client) else {
             return Err(format!("an unknown client ran {}", shown(&line.args)));
         };

@@ -192,6 +192,7 @@ fn close(cx: &mut Context, card: &Card) {
         return cx.home().close_after_reply();
     }
     card.killed.store(true, Release);
+    cx.shared.exchange.lock().withdraw(card.id);
     cx.shared.clients.remove(card.id);
     cx.signals.push(Signal::Kill(card.connection));
 }

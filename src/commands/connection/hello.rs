@@ -1,7 +1,7 @@
 //! How a connection begins: HELLO, AUTH; and begins anew: RESET.
 
 use super::super::error::shown;
-use super::super::{Context, Error, transaction};
+use super::super::{Context, Error, pubsub, transaction};
 use super::client::check_text;
 use crate::base::number::parse_i64;
 use crate::client::{Args, ReplyMode, flag};
@@ -118,6 +118,7 @@ fn introduce(cx: &mut Context) {
 /// Everything is as in a new connection, but for its number and the library's name.
 pub fn reset(cx: &mut Context, _args: Args) -> Result<(), Error> {
     transaction::end(cx);
+    pubsub::leave(cx);
     set_protocol(cx, false);
     cx.session.db = 0;
     cx.session.no_touch = false;

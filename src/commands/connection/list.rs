@@ -66,11 +66,14 @@ fn describe(into: &mut Vec<u8>, card: &Card, registry: &Registry, now_ms: i64) {
     text.clear();
     let _ = write!(
         text,
-        " age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={multi} watch={}",
+        " age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={multi} watch={}",
         seconds_since(card.created_ms),
         seconds_since(card.last_ms.load(Relaxed)),
         flag_letters(card),
         card.db.get(),
+        card.channels.get(),
+        card.patterns.get(),
+        card.shard_channels.get(),
         card.watched.get(),
     );
     let _ = write!(

@@ -122,7 +122,7 @@ fn called<'a>(cx: &Context, args: Args<'a>) -> Result<(&'static Command, Args<'a
 /// The indexes of the keys, each with the spec that found it.
 fn keys_of(cx: &Context, args: Args) -> Result<Vec<(usize, &'static KeySpec)>, Error> {
     let (row, call) = called(cx, args)?;
-    if row.keys.is_empty() {
+    if row.keys.iter().all(KeySpec::is_no_key) {
         return Err(Error::new("ERR The command has no key arguments"));
     }
     if !row.arity_fits(call.len()) {

@@ -78,6 +78,28 @@ const tests = {
     for await (const keys of r.scanStream({ match: "scan:*", count: 200 })) keys.forEach((key) => seen.add(key));
     assert.equal(seen.size, want.length);
   },
+  async subscribers(r) {
+    const count = 2000;
+    const listeners = Array.from({ length: 4 }, () => connect());
+    const heard = listeners.map(() => []);
+    const done = listeners.map((listener, i) => new Promise((all) => {
+      const note = (channel, message) => heard[i].push(`${channel} ${message}`) === 2 * count && all();
+      listener.on("message", note);
+      listener.on("pmessage", (_, channel, message) => note(channel, message));
+    }));
+    await Promise.all(listeners.map((l, i) => (i % 2 ? l.psubscribe("news:*") : l.subscribe("news:a", "news:b"))));
+    const other = connect();
+    const publish = (from, channel) => Promise.all(Array.from({ length: count }, (_, n) => from.publish(channel, n)));
+    const counts = await Promise.all([publish(r, "news:a"), publish(other, "news:b")]);
+    assert.ok(counts.flat().every((reached) => reached === 4));
+    await Promise.all(done);
+    for (const stream of heard) assert.deepEqual(stream, heard[0]);
+    await assert.rejects(listeners[0].get("k"), /subscriber mode/);
+    assert.equal(await listeners[0].unsubscribe(), 0);
+    assert.equal(await listeners[0].get("k"), null);
+    assert.deepEqual(await r.pubsub("NUMSUB", "news:a"), ["news:a", 1]);
+    [other, ...listeners].forEach((client) => client.disconnect());
+  },
   async "info and client"(r) {
     assert.match(await r.info("server"), /redis_version:/);
     await r.client("SETNAME", "tester");

@@ -5,6 +5,7 @@ use crate::base::usage::{Who, cpu_time};
 use crate::commands::Context;
 use crate::commands::server::latency::bucket_end_ns;
 use crate::metrics::{CommandMetrics, CoreMetrics, Counter, LATENCY_BUCKETS};
+use crate::pubsub::Kind;
 use crate::shared::Totals;
 
 /// The sum of a counter over all cores.
@@ -41,7 +42,13 @@ pub fn stats(cx: &mut Context, text: &mut Text) {
     text.field("current_eviction_exceeded_time", 0);
     text.field("keyspace_hits", counters.hits);
     text.field("keyspace_misses", counters.misses);
-    text.same(&["pubsub_channels", "pubsub_patterns", "pubsubshard_channels"], 0);
+    let (channels, patterns, shard_channels) = {
+        let books = cx.shared.exchange.lock();
+        (books.channels(Kind::Channel).len(), books.patterns(), books.channels(Kind::ShardChannel).len())
+    };
+    text.field("pubsub_channels", channels);
+    text.field("pubsub_patterns", patterns);
+    text.field("pubsubshard_channels", shard_channels);
     text.same(
         &["latest_fork_usec", "total_forks", "migrate_cached_sockets", "slave_expires_tracked_keys"],
         0,
