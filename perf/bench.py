@@ -4,7 +4,6 @@ Standard library only. Every server listens on a free loopback port and is stopp
 """
 
 import json
-import mmap
 import os
 import platform
 import re
@@ -209,11 +208,17 @@ class Load:
         return {"ops": self.ops, "cpu_us_per_op": self.cpu_us, "ops_per_s": self.rate, **self.percentiles}
 
 
-def touch_memory(size):
-    """Writes to every page of so much fresh memory, and gives it back."""
-    with mmap.mmap(-1, size) as memory:
-        for at in range(0, size, mmap.PAGESIZE):
-            memory[at] = 1
+def stalls(server, cpus, *args):
+    """What examples/stalls.rs measures on a server that nobody else uses: a dictionary for each pass."""
+    program, source = REPO / "target/perf-stalls", REPO / "examples/stalls.rs"
+    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
+        program.parent.mkdir(exist_ok=True)
+        subprocess.run(["rustc", "-O", "--edition", "2024", source, "-o", program], check=True)
+    command = ["taskset", "-c", cpus, program, f"127.0.0.1:{server.port}", server.pid, *args]
+    out = subprocess.run(list(map(str, command)), capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if out.returncode:
+        die(f"the probe for stalls failed against {server.kind.name}: {out.stderr[-500:]}")
+    return [json.loads(line) for line in out.stdout.splitlines()]
 
 
 def redis_benchmark(server, test, ops, clients, pipeline, cpus, keys=1_000_000, value_bytes=64, threads=0):

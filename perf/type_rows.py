@@ -8,6 +8,7 @@ from measure import LOAD_CPU, SERVER_CPU, Result, Row, interleaved, summed_up
 
 CLIENTS, PIPELINE = 50, 16
 LEADERBOARD = 5_000_000
+TEN = 10_000_000
 
 
 def compared(options, test, prepare=None, before_round=None, pipeline=PIPELINE, clients=CLIENTS, keys=1_000_000, warm_ops=None):
@@ -94,31 +95,17 @@ def bytes_per_item(options, items, commands, count):
     return measure
 
 
-def deletion(options, members=10_000_000):
-    """The worst PING, in ms, while a set of ten million is deleted and overwritten: no more than the server worked meanwhile."""
+def stall(options, way, kind, elements):
+    """The worst PING, in ms, while a large value or database goes: what of it was the server's work (see examples/stalls.rs)."""
 
     def measure():
-        def worst(kind):
-            with Server(kind, SERVER_CPU) as server:
-                stall = 0
-                for command in (["DEL", "big"], ["SET", "big", "1"]):
-                    add = lambda start: ["SADD", "big", *range(start, start + 1000)]
-                    bench.send(server, [["DEL", "big"], *map(add, range(0, members, 1000))], at_once=20)
-                    with server.connect() as writer, server.connect() as probe:
-                        writer.sendall(bench.encode(command))
-                        until = time.monotonic() + 3
-                        while time.monotonic() < until:
-                            worked, began = server.cpu_seconds(), time.monotonic()
-                            probe.sendall(b"PING\r\n")
-                            probe.recv(16)
-                            took = time.monotonic() - began
-                            stall = max(stall, min(took, server.cpu_seconds() - worked))
-                            time.sleep(0.001)
-                return stall * 1000
-
-        found = {kind.name: worst(kind) for kind in options.kinds}
+        found, detail = {}, {}
+        for theirs in options.kinds:
+            with Server(theirs, SERVER_CPU) as server:
+                (detail[theirs.name],) = bench.stalls(server, LOAD_CPU, way, kind, elements)
+            found[theirs.name] = detail[theirs.name]["probes"]["max_us"] / 1000
         text = {name: f"{v:.2f} ms" for name, v in found.items()}
-        return Result(found["ringfort"], "ms", text.pop("ringfort"), text)
+        return Result(found["ringfort"], "ms", text.pop("ringfort"), text, {"elements": elements, "passes": detail})
 
     return measure
 
@@ -165,7 +152,11 @@ def all_rows(o):
         Row("board-zrange", "ZRANGE of 10 among 5 million", compared(o, ["ZRANGE", "board", "2500000", "2500009"], leaderboard, keys=LEADERBOARD), 0.7, 0.4),
         Row("sinter", "SINTER of 100,000 and 100,000", compared(o, ["SINTER", "a", "b"], two_sets, pipeline=1, clients=1, warm_ops=20), 1.0, 0.5),
         Row("sunion", "SUNION of 100,000 and 100,000", compared(o, ["SUNION", "a", "b"], two_sets, pipeline=1, clients=1, warm_ops=20), 1.0, 0.5),
-        Row("deletion", "worst PING while a set of 10 million goes", deletion(o), 1.0),
+        *(Row(f"del-{kind}", f"worst PING while a {kind} of 10 million goes", stall(o, "del", kind, TEN), 1.0) for kind in ("set", "hash", "zset", "list")),
+        Row("overwrite-set", "worst PING while a set of 10 million is overwritten", stall(o, "overwrite", "set", TEN), 1.0),
+        Row("flush", "worst PING while FLUSHALL drops 10 million keys", stall(o, "flush", "strings", TEN), 1.0),
+        Row("expire-set", "worst PING while a set of 10 million expires", stall(o, "expire", "set", TEN), 1.0),
+        Row("expire-keys", "worst PING while a million keys expire", stall(o, "expire", "strings", 1_000_000), 1.0),
         Row("mem-hash5", "bytes per hash of 5 fields", bytes_per_item(o, 500_000, small(hash5), 10_000), 0.9, 0.7),
         Row("mem-list8", "bytes per list of 8 items", bytes_per_item(o, 500_000, small(list8), 10_000), 0.9, 0.7),
         Row("mem-set8", "bytes per set of 8 members", bytes_per_item(o, 500_000, small(set8), 10_000), 0.9, 0.7),

@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         }
         cli::Action::Run(start) => start,
     };
-    memory::give_back_in_portions();
+    memory::give_back_at_once();
     let no_options = start.file.is_none() && start.options.is_empty();
     match load(&start) {
         Ok(config) => serve(config, &program, no_options),
@@ -73,6 +73,11 @@ fn serve(mut config: Config, program: &str, no_options: bool) -> ExitCode {
         return ExitCode::FAILURE;
     }
     log::log_panics();
+    if config.disable_thp && !memory::decline_huge_pages() {
+        log::warning(
+            "Huge pages could not be declined: large values may grow by stalls of some milliseconds",
+        );
+    }
     if config.set_proc_title {
         process::set_title(&process::title(&config, program));
     }

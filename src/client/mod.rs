@@ -79,6 +79,11 @@ impl Input {
         self.bytes.capacity()
     }
 
+    /// The buffer itself.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     pub fn unread(&self) -> &[u8] {
         &self.bytes[self.used..]
     }

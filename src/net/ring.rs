@@ -112,8 +112,8 @@ pub struct Ring {
     deaf_listeners: Vec<u32>,
     /// Slots whose receive ended for want of buffers: armed again once buffers are back.
     starved: Vec<u32>,
-    /// Bytes of send buffers that went with their sockets, since somebody last looked.
-    pub freed_bytes: usize,
+    /// Send buffers of sockets that closed.
+    pub unsent: Vec<Vec<u8>>,
     /// Slots closed while nothing was in flight.
     closed: Vec<u32>,
     /// The tick's length, where the kernel reads it.
@@ -150,7 +150,7 @@ impl Ring {
             listeners: Vec::new(),
             deaf_listeners: Vec::new(),
             starved: Vec::new(),
-            freed_bytes: 0,
+            unsent: Vec::new(),
             closed: Vec::new(),
             tick: Box::new(Timespec::new()),
             alarm_at: None,
@@ -320,8 +320,8 @@ impl Ring {
         if socket.registered {
             let _ = self.uring.submitter().register_files_update(slot, &[-1]);
         }
-        self.freed_bytes += self.socket(slot).sending.capacity();
-        self.sockets[slot as usize] = None;
+        let socket = self.sockets[slot as usize].take().expect("R3: it was just there");
+        self.unsent.push(socket.sending);
         self.closed.push(slot);
         for listener in std::mem::take(&mut self.deaf_listeners) {
             self.arm_accept(listener);

@@ -16,8 +16,6 @@ use crate::shared::gate;
 
 /// Messages taken from the mesh before the ring is looked at again.
 const MESSAGES_A_TURN: usize = 256;
-/// Bytes of freed buffers from which on an idle core gives memory back to the system.
-const FREED_BYTES_MAX: usize = 64 << 20;
 /// Messages whose memory is fetched together.
 const MESSAGES_A_GROUP: usize = 16;
 /// Completions handled before the replies so far are sent.
@@ -134,11 +132,6 @@ impl Driver {
 
     /// Nothing is left to do: looks a little longer, then sleeps until something happens (D1).
     fn rest(&mut self) {
-        self.core.freed_bytes += std::mem::take(&mut self.ring.freed_bytes);
-        if self.core.freed_bytes > FREED_BYTES_MAX {
-            self.core.freed_bytes = 0;
-            crate::base::memory::give_back();
-        }
         if self.poll.us > 0 && self.look_around() {
             return;
         }
@@ -199,6 +192,9 @@ impl Driver {
             Event::Accepted { listener, fd } => self.accepted(listener, fd),
             Event::HungUp { slot } => self.core.hung_up(slot),
             Event::Closed { slot } => {
+                std::mem::take(&mut self.ring.unsent)
+                    .into_iter()
+                    .for_each(|buffer| self.core.keep_buffer(buffer));
                 self.closing.retain(|&closing| closing != slot);
                 self.core.released(slot);
             }

@@ -4,6 +4,7 @@
 
 use super::db::Db;
 use super::fields::FieldExpiries;
+use crate::base::memory::SpentBuffers;
 use crate::types::store::Store;
 use crate::types::{Encoding, Object};
 
@@ -12,6 +13,7 @@ pub struct Trash {
     stores: Vec<Store>,
     fields: Vec<FieldExpiries>,
     objects: Vec<Box<Object>>,
+    strings: SpentBuffers,
 }
 
 impl Trash {
@@ -23,21 +25,29 @@ impl Trash {
     }
 
     pub fn throw_object(&mut self, object: Box<Object>) {
-        self.objects.push(object);
+        match *object {
+            Object::Bytes(string) => {
+                self.strings.throw(string);
+            }
+            _ => self.objects.push(object),
+        }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.objects.is_empty() && self.stores.is_empty() && self.fields.is_empty()
+        self.objects.is_empty() && self.strings.is_empty() && self.stores.is_empty() && self.fields.is_empty()
     }
 
     /// Values waiting to be freed.
     pub fn len(&self) -> usize {
-        self.objects.len() + self.stores.iter().map(Store::len).sum::<usize>()
+        self.objects.len() + self.strings.len() + self.stores.iter().map(Store::len).sum::<usize>()
     }
 
     /// Frees about so many entries and elements. Returns how many values are gone for good.
     pub fn free_slice(&mut self, entries_max: usize) -> u64 {
         let (mut freed, mut budget) = (0, entries_max);
+        if !self.strings.is_empty() {
+            return self.strings.free_portion() as u64;
+        }
         while let Some(object) = self.objects.last_mut() {
             let cost = cost_of(object);
             if budget == 0 || !object.free_slice(budget) {
@@ -57,13 +67,15 @@ impl Trash {
             return freed;
         }
         let Some(store) = self.stores.last_mut() else { return freed };
-        let (before, waiting) = (store.len(), self.objects.len());
-        let objects = &mut self.objects;
+        let (before, waiting) = (store.len(), self.objects.len() + self.strings.len());
+        let (objects, strings) = (&mut self.objects, &mut self.strings);
         let done = store.free_slice(budget, &mut |object| match *object {
-            Object::Bytes(_) => drop(object),
+            Object::Bytes(string) => {
+                strings.throw(string);
+            }
             _ => objects.push(object),
         });
-        let passed_on = self.objects.len() - waiting;
+        let passed_on = self.objects.len() + self.strings.len() - waiting;
         freed += (before - store.len() - passed_on) as u64;
         if done {
             self.stores.pop();

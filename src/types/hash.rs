@@ -30,8 +30,9 @@ pub struct Fields {
     sweep_position: u64,
     /// What `next_ms` will be after that sweep.
     sweep_next_ms: i64,
-    /// Entries that it has seen.
+    /// Entries that it has seen, and those of them that it left.
     swept: usize,
+    sweep_left: usize,
 }
 
 const NEVER: i64 = i64::MAX;
@@ -73,7 +74,7 @@ fn value_of(entry: &Entry) -> &[u8] {
 
 impl Fields {
     fn new(store: Store) -> Self {
-        Fields { store, next_ms: NEVER, sweep_position: 0, sweep_next_ms: NEVER, swept: 0 }
+        Fields { store, next_ms: NEVER, sweep_position: 0, sweep_next_ms: NEVER, swept: 0, sweep_left: 0 }
     }
 
     /// Whether some field may be overdue.
@@ -327,7 +328,7 @@ impl Hash {
     pub fn sweep(&mut self, now_ms: i64, budget: usize) -> Sweep {
         let Hash::Table(fields) = self else { return Sweep { expired: Vec::new(), done: true } };
         if fields.sweep_position == 0 {
-            (fields.sweep_next_ms, fields.swept) = (NEVER, 0);
+            (fields.sweep_next_ms, fields.swept, fields.sweep_left) = (NEVER, 0, 0);
         }
         let mut overdue: Vec<Box<[u8]>> = Vec::new();
         let (mut next_ms, mut seen) = (NEVER, 0);
@@ -342,9 +343,12 @@ impl Hash {
         overdue.iter().for_each(|field| drop(fields.store.remove(field)));
         fields.swept += seen;
         fields.sweep_next_ms = fields.sweep_next_ms.min(next_ms);
+        fields.sweep_left += seen - overdue.len();
         let done = fields.sweep_position == 0;
         if done {
-            fields.next_ms = fields.sweep_next_ms;
+            // Fields that were removed made others change places, and some of those were passed over.
+            let missed = fields.store.expires() > fields.sweep_left;
+            fields.next_ms = if missed { now_ms.min(fields.sweep_next_ms) } else { fields.sweep_next_ms };
         }
         Sweep { expired: overdue, done }
     }
