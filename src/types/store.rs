@@ -20,8 +20,9 @@ pub use super::entry::{ACCESS_MAX, Encoding, Entry, KEY_BYTES_MAX, Object, Type,
 use super::entry::{Draft, Packed, Payload, fits_inline};
 use super::slab::Slab;
 pub use super::table::CURSOR_BITS;
-use super::table::{Place, Table, hash_key};
+use super::table::{Awaited, Place, Table, hash_key};
 use ahash::RandomState;
+use smallvec::SmallVec;
 use std::ptr::NonNull;
 
 /// What unmapping one region of the slab costs, in entries.
@@ -58,6 +59,16 @@ impl Handle {
     pub fn prefetch(self) {
         Packed(self.0).prefetch_key();
     }
+}
+
+/// Fetches what lookups of these hashes will touch. Each stage is a short loop, so that the processor waits for many
+/// lines and translations of addresses at once: first it asks for all buckets, then for the entries they name.
+pub fn prefetch<'a>(wanted: impl Iterator<Item = (&'a Store, u64)>) {
+    const AT_ONCE: usize = 64;
+    let wanted: SmallVec<[_; AT_ONCE]> = wanted.collect();
+    let ask = |(store, hash): &(&'a Store, u64)| store.table.prefetch_bucket(*hash);
+    let awaited: SmallVec<[Awaited; AT_ONCE]> = wanted.iter().filter_map(ask).collect();
+    awaited.iter().for_each(Awaited::prefetch_entry);
 }
 
 /// A hash table from keys to values.
@@ -101,18 +112,6 @@ impl Store {
     #[inline]
     pub fn hash(&self, key: &[u8]) -> u64 {
         hash_key(&self.hasher, key)
-    }
-
-    /// First stage of a lookup to come: fetches the bucket.
-    #[inline]
-    pub fn prefetch_bucket(&self, hash: u64) {
-        self.table.prefetch_bucket(hash);
-    }
-
-    /// Second stage, a few dozen nanoseconds later: reads the bucket, fetches the entry.
-    #[inline]
-    pub fn prefetch_entry(&self, hash: u64) {
-        self.table.prefetch_entry(hash);
     }
 
     pub fn find(&self, key: &[u8]) -> Option<&Entry> {
