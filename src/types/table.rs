@@ -491,6 +491,16 @@ impl Table {
         None
     }
 
+    /// The address in a place. Some entry's, however old the place is; that of the entry it was got for, until the table changes.
+    #[inline]
+    pub fn at_place(&self, place: Place) -> Packed {
+        let segment = self.at(place.segment as usize);
+        assert!(place.bucket < segment.count && (place.slot as usize) < SLOTS, "the table is as it was");
+        let bucket = segment.bucket(place.bucket as usize);
+        assert!(bucket.line[place.slot as usize] != 0, "the table is as it was");
+        bucket.get(place.slot as usize)
+    }
+
     /// The address for an entry with this hash.
     pub fn pack(slot: NonNull<u8>, hash: u64, expires: bool, loose: bool) -> Packed {
         Packed::new(slot, expires, loose, fingerprint(hash).1 != 0)
