@@ -210,8 +210,14 @@ class Load:
 
 
 def touch_memory(size):
-    """Writes to every page of so much fresh memory, and gives it back."""
+    """Writes to every page of so much fresh memory, in huge pages where there are any, and gives it back.
+
+    A hypervisor may back memory when it is first touched, at the cost of whoever does it: 11 µs for 4 KiB on the machine
+    of the README's figures.
+    """
     with mmap.mmap(-1, size) as memory:
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            memory.madvise(mmap.MADV_HUGEPAGE)
         for at in range(0, size, mmap.PAGESIZE):
             memory[at] = 1
 
