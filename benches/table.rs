@@ -8,6 +8,7 @@ use ahash::RandomState;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use ringfort::shard::Encoding;
 use ringfort::shard::Store;
+use ringfort::shard::store::prefetch;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -79,8 +80,7 @@ fn operations(c: &mut Criterion) {
             pipeline,
             |keys| {
                 let hashes = keys.map(|key| store.hash(&key));
-                hashes.iter().for_each(|&hash| store.prefetch_bucket(hash));
-                hashes.iter().for_each(|&hash| store.prefetch_entry(hash));
+                prefetch(hashes.iter().map(|&hash| (&store, hash)));
                 let found = keys.iter().zip(hashes).map(|(key, hash)| store.find_hashed(hash, key));
                 found.map(|entry| entry.unwrap().access()).sum::<u32>()
             },

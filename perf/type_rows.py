@@ -15,6 +15,7 @@ def compared(options, test, prepare=None, before_round=None, pipeline=PIPELINE, 
     """CPU per command on one core. `prepare(server)` fills the server once, `before_round(server, ops)` before each run."""
 
     def measure():
+        bench.touch_memory(4 << 30)  # what is measured may grow
         servers = {kind.name: Server(kind, SERVER_CPU) for kind in options.kinds}
 
         def run(server, ops):

@@ -8,7 +8,7 @@ use crate::client::{Answer, Args, Card, Connection, ConnectionId, Session, Wait,
 use crate::config::{Config, Events};
 use crate::pubsub::{Books, Kind};
 use crate::resp::Out;
-use crate::shard::{Encoding, Entry, Moment, Removed, Report, Shard};
+use crate::shard::{Encoding, Entry, Moment, Removed, Report, Shard, store};
 use crate::shared::Shared;
 use crate::types::{Collection, Hash, Limits};
 use smallvec::SmallVec;
@@ -115,20 +115,13 @@ impl<'a> Context<'a> {
     }
 
     fn prefetch_window(&self, keys: Args, at: usize, step: usize, window: usize) {
-        let places = || (at..keys.len()).step_by(step).take(window);
+        let places = (at..keys.len()).step_by(step).take(window);
         let store_of = |key: &[u8]| {
             let shard = self.keyspace.shards[self.shard_number(key)].as_deref()?;
             Some(&shard.dbs[self.session.db as usize].store)
         };
-        let found: SmallVec<[_; 16]> = places()
-            .filter_map(|at| {
-                let store = store_of(keys.at(at))?;
-                let hash = store.hash(keys.at(at));
-                store.prefetch_bucket(hash);
-                Some((store, hash))
-            })
-            .collect();
-        found.iter().for_each(|(store, hash)| store.prefetch_entry(*hash));
+        let wanted = |at| store_of(keys.at(at)).map(|store| (store, store.hash(keys.at(at))));
+        store::prefetch(places.filter_map(wanted));
     }
 
     /// The shards at hand, in order.

@@ -18,7 +18,7 @@ use crate::commands::{Command, Context, Effects, Error, Keyspace, Note, Registry
 use crate::config::Config;
 use crate::pubsub::Books;
 use crate::resp::{Limits, Out, ProtocolError, Step};
-use crate::shard::{Moment, Report, Shard};
+use crate::shard::{Moment, Report, Shard, store};
 use crate::shared::{Shared, gate};
 
 /// Commands parsed before the first of them runs.
@@ -326,18 +326,10 @@ impl Core {
             let shard = self.shards[request.shards.sole()?].as_ref()?;
             Some(&shard.dbs[db as usize].store).filter(|store| request.argc > 1 && store.len() > SMALL)
         };
-        let mut hashes = [0u64; CHUNK_COMMANDS];
-        for (request, hash) in commands.iter().zip(&mut hashes) {
-            if let Some(store) = store_of(request) {
-                *hash = store.hash(requests.args(request, bytes).at(1));
-                store.prefetch_bucket(*hash);
-            }
-        }
-        for (request, hash) in commands.iter().zip(&hashes) {
-            if let Some(store) = store_of(request) {
-                store.prefetch_entry(*hash);
-            }
-        }
+        store::prefetch(commands.iter().filter_map(|request| {
+            let store = store_of(request)?;
+            Some((store, store.hash(requests.args(request, bytes).at(1))))
+        }));
     }
 
     /// Runs parsed commands in order. Some(bytes used): the connection has to wait before it goes on.

@@ -94,7 +94,7 @@ impl Shard {
             (hash.sweep(now_ms, budget), hash.is_empty(), hash.next_expiry(), hash.rest_ms())
         };
         let swept = match self.find_live(db, key, moment) {
-            Some(hash) => self.dbs[db as usize].store.change(hash, key, &mut self.scratch, |_| (), sweep),
+            Some(spot) => self.dbs[db as usize].store.change(spot, key, &mut self.scratch, |_| (), sweep),
             None => None,
         };
         let fields = &mut self.dbs[db as usize].fields;

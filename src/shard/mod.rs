@@ -16,7 +16,7 @@ pub use incident::{Incident, What, tell};
 use crate::shard::waiting::WaitTable;
 use crate::shard::watch::WatchTable;
 use crate::types::{Collection, Object};
-use store::Owned;
+use store::{Owned, Spot};
 use trash::Trash;
 
 /// Counts of a shard for INFO stats.
@@ -90,50 +90,49 @@ impl Shard {
     /// the access clock is refreshed. Counts a hit or a miss.
     #[inline]
     pub fn read(&mut self, db: u16, key: &[u8], moment: &Moment) -> Option<&mut Entry> {
-        let Some(hash) = self.find_live(db, key, moment) else {
+        let Some(spot) = self.find_live(db, key, moment) else {
             self.counters.misses += 1;
             self.tell(moment, tell::MISSED, db, key, What::Missed);
             return None;
         };
         self.counters.hits += 1;
-        self.touched(db, hash, key, moment)
+        Some(self.touched(db, spot, moment))
     }
 
     /// A look at a key that refreshes and counts nothing (OBJECT, TTL, DEBUG).
     pub fn peek(&mut self, db: u16, key: &[u8], moment: &Moment) -> Option<&mut Entry> {
-        let hash = self.find_live(db, key, moment)?;
-        self.dbs[db as usize].store.find_hashed_mut(hash, key)
+        let spot = self.find_live(db, key, moment)?;
+        Some(self.dbs[db as usize].store.at_mut(spot))
     }
 
     /// The one place where a key is looked up to be changed in place. Whoever changes it says so with `changed`.
     #[inline]
     pub fn edit(&mut self, db: u16, key: &[u8], moment: &Moment) -> Option<&mut Entry> {
-        let hash = self.find_live(db, key, moment)?;
-        self.touched(db, hash, key, moment)
+        let spot = self.find_live(db, key, moment)?;
+        Some(self.touched(db, spot, moment))
     }
 
-    /// The hash of a key that is there and has not expired; an expired one is deleted.
-    /// The entry itself is looked up again by the caller: the second look finds everything in the cache.
+    /// Where the entry of a key lies that is there and has not expired; an expired one is deleted.
     #[inline]
-    fn find_live(&mut self, db: u16, key: &[u8], moment: &Moment) -> Option<u64> {
+    fn find_live(&mut self, db: u16, key: &[u8], moment: &Moment) -> Option<Spot> {
         let store = &self.dbs[db as usize].store;
-        let hash = store.hash(key);
-        match store.find_hashed(hash, key)?.expiry() {
+        let (spot, entry) = store.spot(store.hash(key), key)?;
+        match entry.expiry() {
             Some(at_ms) if at_ms <= moment.now_ms => {
                 if !moment.keep_overdue {
                     self.expire_key(db, key, moment);
                 }
                 None
             }
-            _ => Some(hash),
+            _ => Some(spot),
         }
     }
 
     #[inline]
-    fn touched(&mut self, db: u16, hash: u64, key: &[u8], moment: &Moment) -> Option<&mut Entry> {
-        let entry = self.dbs[db as usize].store.find_hashed_mut(hash, key)?;
+    fn touched(&mut self, db: u16, spot: Spot, moment: &Moment) -> &mut Entry {
+        let entry = self.dbs[db as usize].store.at_mut(spot);
         moment.touch(entry);
-        Some(entry)
+        entry
     }
 
     /// Deletes a key whose time has come.
@@ -222,12 +221,12 @@ impl Shard {
             sooner = collection.next_expiry().filter(|_| collection.next_expiry() != before);
             outcome
         };
-        let hash = self.find_live(db, key, moment);
+        let spot = self.find_live(db, key, moment);
         self.emptied = false;
         let store = &mut self.dbs[db as usize].store;
-        let (result, changed) = if let Some(hash) = hash {
+        let (result, changed) = if let Some(spot) = spot {
             let touch = |entry: &mut Entry| moment.touch(entry);
-            store.change(hash, key, &mut self.scratch, touch, change).ok_or(WrongType)?
+            store.change(spot, key, &mut self.scratch, touch, change).ok_or(WrongType)?
         } else if make {
             let mut collection = T::new(std::mem::take(&mut self.scratch));
             let outcome = change(&mut collection);
@@ -239,8 +238,8 @@ impl Shard {
             return Ok(None);
         };
         self.schedule_fields(db, key, sooner.filter(|_| !empty));
-        self.tell_if_made(moment, hash.is_none() && !empty, db, key);
-        self.emptied = empty && hash.is_some();
+        self.tell_if_made(moment, spot.is_none() && !empty, db, key);
+        self.emptied = empty && spot.is_some();
         if self.emptied {
             self.remove(db, key);
         } else if changed {

@@ -15,7 +15,7 @@ use std::ops::ControlFlow;
 use super::collection::{Collection, object_variant};
 use super::intset;
 use super::listpack::{self, Element};
-use super::store::Store;
+use super::store::{self, Store};
 use super::{Encoding, Limits};
 use crate::base::number::parse_i64;
 
@@ -156,10 +156,9 @@ impl Set {
     }
 
     /// Fetches what is needed to add or remove members soon. Of use for many of them only.
-    pub fn prefetch<'a>(&self, members: impl Iterator<Item = &'a [u8]> + Clone) {
+    pub fn prefetch<'a>(&self, members: impl Iterator<Item = &'a [u8]>) {
         if let Set::Table(table) = self {
-            members.clone().for_each(|member| table.prefetch_bucket(table.hash(member)));
-            members.for_each(|member| table.prefetch_entry(table.hash(member)));
+            store::prefetch(members.map(|member| (&**table, table.hash(member))));
         }
     }
 

@@ -20,8 +20,9 @@ pub use super::entry::{ACCESS_MAX, Encoding, Entry, KEY_BYTES_MAX, Object, Type,
 use super::entry::{Draft, Packed, Payload, fits_inline};
 use super::slab::Slab;
 pub use super::table::CURSOR_BITS;
-use super::table::{Place, Table, hash_key};
+use super::table::{Awaited, Place, Table, hash_key};
 use ahash::RandomState;
+use smallvec::SmallVec;
 use std::ptr::NonNull;
 
 /// What unmapping one region of the slab costs, in entries.
@@ -58,6 +59,23 @@ impl Handle {
     pub fn prefetch(self) {
         Packed(self.0).prefetch_key();
     }
+}
+
+/// Where an entry lies, until its store changes: spares a second lookup.
+#[derive(Clone, Copy, Debug)]
+pub struct Spot {
+    hash: u64,
+    place: Place,
+}
+
+/// Fetches what lookups of these hashes will touch. Each stage is a short loop, so that the processor waits for many
+/// lines and translations of addresses at once: first it asks for all buckets, then for the entries they name.
+pub fn prefetch<'a>(wanted: impl Iterator<Item = (&'a Store, u64)>) {
+    const AT_ONCE: usize = 64;
+    let wanted: SmallVec<[_; AT_ONCE]> = wanted.collect();
+    let ask = |(store, hash): &(&'a Store, u64)| store.table.prefetch_bucket(*hash);
+    let awaited: SmallVec<[Awaited; AT_ONCE]> = wanted.iter().filter_map(ask).collect();
+    awaited.iter().for_each(Awaited::prefetch_entry);
 }
 
 /// A hash table from keys to values.
@@ -103,18 +121,6 @@ impl Store {
         hash_key(&self.hasher, key)
     }
 
-    /// First stage of a lookup to come: fetches the bucket.
-    #[inline]
-    pub fn prefetch_bucket(&self, hash: u64) {
-        self.table.prefetch_bucket(hash);
-    }
-
-    /// Second stage, a few dozen nanoseconds later: reads the bucket, fetches the entry.
-    #[inline]
-    pub fn prefetch_entry(&self, hash: u64) {
-        self.table.prefetch_entry(hash);
-    }
-
     pub fn find(&self, key: &[u8]) -> Option<&Entry> {
         self.find_hashed(self.hash(key), key)
     }
@@ -136,6 +142,21 @@ impl Store {
         let (_, packed) = self.table.locate(hash, key)?;
         // SAFETY: I1, I2.
         Some(unsafe { packed.get_mut() })
+    }
+
+    /// Where a key's entry is, and the entry.
+    #[inline]
+    pub fn spot(&self, hash: u64, key: &[u8]) -> Option<(Spot, &Entry)> {
+        let (place, packed) = self.table.locate(hash, key)?;
+        // SAFETY: I1, I2.
+        Some((Spot { hash, place }, unsafe { packed.get() }))
+    }
+
+    /// The entry at a spot; nothing was added or removed since `spot`.
+    #[inline]
+    pub fn at_mut(&mut self, spot: Spot) -> &mut Entry {
+        // SAFETY: I1, I2: whatever the place holds is an entry of this store.
+        unsafe { self.table.at_place(spot.place).get_mut() }
     }
 
     /// Lets `change` have the entry, and counts its memory afterwards.
@@ -195,18 +216,18 @@ impl Store {
         true
     }
 
-    /// Lets `change` have the collection of a key, and notes its size, form and encoding afterwards; `scratch` lends memory.
-    /// `touch` sees the entry first.
-    /// None if there is no such key or it holds another type. A collection that became empty stays: the caller removes it.
+    /// Lets `change` have the collection at a spot, and notes its size, form and encoding afterwards; `scratch` lends memory.
+    /// `touch` sees the entry first; `key` is its key.
+    /// None if it holds another type. A collection that became empty stays: the caller removes it.
     pub fn change<T: Collection, R>(
         &mut self,
-        hash: u64,
+        spot: Spot,
         key: &[u8],
         scratch: &mut Vec<u8>,
         touch: impl FnOnce(&mut Entry),
         change: impl FnOnce(&mut T) -> R,
     ) -> Option<R> {
-        let found = self.table.locate(hash, key)?;
+        let found = (spot.place, self.table.at_place(spot.place));
         // SAFETY: I1, I2.
         let entry = unsafe { found.1.get_mut() };
         if entry.kind() != T::TYPE {
@@ -228,7 +249,7 @@ impl Store {
         let mut collection = T::from_packed(entry.encoding(), std::mem::take(scratch));
         let result = change(&mut collection);
         let (expiry, access) = (entry.expiry(), entry.access());
-        *scratch = self.write_collection(hash, key, Some(found), collection, expiry, access);
+        *scratch = self.write_collection(spot.hash, key, Some(found), collection, expiry, access);
         Some(result)
     }
 

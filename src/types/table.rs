@@ -343,6 +343,24 @@ pub(super) struct Place {
     slot: u8,
 }
 
+/// A bucket that was asked for, and what will be looked for in it.
+pub(super) struct Awaited<'a> {
+    bucket: &'a Bucket,
+    tag: u8,
+    bit: u64,
+}
+
+impl Awaited<'_> {
+    /// Second stage, when the bucket has arrived: asks for the entry that it names.
+    #[inline]
+    pub fn prefetch_entry(&self) {
+        let matching = |&slot: &usize| self.bucket.get(slot).0 & Packed::HASH_BIT == self.bit;
+        if let Some(slot) = self.bucket.matches(self.tag).find(matching) {
+            self.bucket.get(slot).prefetch();
+        }
+    }
+}
+
 /// A hash table of packed entries.
 #[derive(Default)]
 pub(super) struct Table {
@@ -437,24 +455,14 @@ impl Table {
         Some(unsafe { owner.as_ref() })
     }
 
-    /// First stage: asks for the home bucket.
+    /// First stage of fetching what a lookup will need: asks for the home bucket.
     #[inline]
-    pub fn prefetch_bucket(&self, hash: u64) {
-        if let Some(segment) = self.segment(hash) {
-            prefetch(segment.bucket_ptr(segment.home(hash)));
-        }
-    }
-
-    /// Second stage, when the bucket has arrived: asks for the entry that it names.
-    #[inline]
-    pub fn prefetch_entry(&self, hash: u64) {
-        let Some(segment) = self.segment(hash) else { return };
+    pub fn prefetch_bucket(&self, hash: u64) -> Option<Awaited<'_>> {
+        let segment = self.segment(hash)?;
         let bucket = segment.bucket(segment.home(hash));
+        prefetch(bucket);
         let (tag, bit) = fingerprint(hash);
-        let matching = |&slot: &usize| bucket.get(slot).0 & Packed::HASH_BIT == bit;
-        if let Some(slot) = bucket.matches(tag).find(matching) {
-            bucket.get(slot).prefetch();
-        }
+        Some(Awaited { bucket, tag, bit })
     }
 
     /// Finds a key.
@@ -481,6 +489,16 @@ impl Table {
             at = segment.after(at);
         }
         None
+    }
+
+    /// The address in a place. Some entry's, however old the place is; that of the entry it was got for, until the table changes.
+    #[inline]
+    pub fn at_place(&self, place: Place) -> Packed {
+        let segment = self.at(place.segment as usize);
+        assert!(place.bucket < segment.count && (place.slot as usize) < SLOTS, "the table is as it was");
+        let bucket = segment.bucket(place.bucket as usize);
+        assert!(bucket.line[place.slot as usize] != 0, "the table is as it was");
+        bucket.get(place.slot as usize)
     }
 
     /// The address for an entry with this hash.

@@ -10,6 +10,7 @@ use std::ops::ControlFlow;
 
 use smallvec::SmallVec;
 
+use super::super::store;
 use super::{Set, SetView};
 use crate::types::listpack::Element;
 use crate::types::{Collection, Limits, intset};
@@ -58,8 +59,7 @@ fn pass_through(window: &mut Window, others: &[SetView], wanted: bool) {
     for other in others {
         match other {
             SetView::Table(table) => {
-                window.iter().for_each(|(_, hash)| table.prefetch_bucket(*hash));
-                window.iter().for_each(|(_, hash)| table.prefetch_entry(*hash));
+                store::prefetch(window.iter().map(|(_, hash)| (*table, *hash)));
                 window.retain(|(member, hash)| {
                     member.with(|text| table.find_hashed(*hash, text).is_some()) == wanted
                 });
