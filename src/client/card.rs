@@ -97,6 +97,14 @@ impl Card {
         }
     }
 
+    /// Memory that the client takes.
+    pub fn memory_bytes(&self) -> u64 {
+        (size_of::<super::Connection>() + size_of::<Card>()) as u64
+            + self.input_capacity.get()
+            + self.output_bytes.get()
+            + self.multi_bytes.get()
+    }
+
     pub fn names(&self) -> MutexGuard<'_, Names> {
         self.names.lock().expect("nobody panics holding a name")
     }

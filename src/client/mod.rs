@@ -143,6 +143,8 @@ pub struct Connection {
     pub awaited: bool,
     /// QUIT, or a kill of oneself: the connection ends once what was written is sent.
     pub leaving: bool,
+    /// Memory that was counted for it.
+    pub counted_bytes: u64,
     /// When output passed the soft limit of its class, unix ms.
     pub over_soft_limit_since_ms: Option<i64>,
 }
@@ -174,6 +176,7 @@ impl Connection {
             clogged: false,
             awaited: false,
             leaving: false,
+            counted_bytes: 0,
             over_soft_limit_since_ms: None,
         }
     }

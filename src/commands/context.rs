@@ -28,6 +28,8 @@ pub enum Signal {
     Unwatch { shard: usize, db: u16, key: Box<[u8]> },
     /// A line for a MONITOR client: its place in the common order, then the text.
     MonitorLine { to: ConnectionId, place: u64, line: std::sync::Arc<[u8]> },
+    /// This core: memory is full, evict keys of its shard.
+    Evict { core: usize },
     /// Every core: stop.
     Shutdown,
 }

@@ -88,6 +88,8 @@ pub struct Core {
     pub(super) rng: Rng,
     /// Lines for MONITOR clients of this core that came before their turn.
     pub(super) monitor: super::monitor::Reorder,
+    /// Memory is full: keys of the home shard have to go.
+    pub(super) evicting: bool,
     /// The home shard came back in the middle of a step: look at `waiting` again.
     pub(super) revisit: bool,
     /// Unix ms at the last event: the time of all that follows from it.
@@ -130,6 +132,7 @@ impl Core {
             freed_bytes: 0,
             rng,
             monitor: super::monitor::Reorder::default(),
+            evicting: false,
             revisit: false,
             now_ms: 0,
             #[cfg(test)]
@@ -171,6 +174,7 @@ impl Core {
         let authenticated = self.config.requirepass.is_none();
         place.connection = Some(Box::new(Connection::new(card.clone(), authenticated)));
         self.actions.adopt.push((slot, new.fd));
+        self.recount(slot);
         let metrics = &self.shared.metrics[self.id];
         match new.refusal {
             None => {
@@ -236,6 +240,8 @@ impl Core {
         let connection = self.connection_mut(slot);
         connection.card.input_bytes.set(connection.input.len() as u64);
         connection.card.input_capacity.set(connection.input.capacity() as u64);
+        self.recount(slot);
+        let connection = self.connection_mut(slot);
         if connection.state == State::Closing {
             return;
         }
@@ -269,6 +275,15 @@ impl Core {
             let id = connection.id;
             self.ready.push_back(id);
         }
+        self.recount(slot);
+    }
+
+    /// Counts anew what the connection takes of the memory in use.
+    fn recount(&mut self, slot: u32) {
+        let connection = self.connection_mut(slot);
+        let bytes = connection.card.memory_bytes();
+        let old = std::mem::replace(&mut connection.counted_bytes, bytes);
+        self.shared.metrics[self.id].client_bytes.add(bytes.wrapping_sub(old));
     }
 
     /// Hands the connection's output to the driver, in exchange for an empty buffer.
@@ -312,6 +327,8 @@ impl Core {
         let connection = self.connection_mut(slot);
         let bytes = (connection.output.len() + connection.unsent) as u64;
         connection.card.output_bytes.set(bytes);
+        self.recount(slot);
+        let connection = self.connection_mut(slot);
         if limit.soft_bytes == 0 || bytes <= limit.soft_bytes {
             connection.over_soft_limit_since_ms = None;
         }
@@ -368,6 +385,7 @@ impl Core {
             && !awaited
             && let Some(connection) = place.connection.take()
         {
+            self.shared.metrics[self.id].client_bytes.sub(connection.counted_bytes);
             self.freed_bytes += connection.output.capacity() + connection.input.capacity();
             self.free.push(slot);
             // What was still wanted for the old socket must not meet the next one.
@@ -410,6 +428,7 @@ impl Core {
                 break;
             }
         }
+        self.publish_home();
     }
 
     /// Periodic work: expiry, freeing, time-outs, the end of a pause. Call every `tick_ms` while `wants_tick`.
@@ -436,9 +455,10 @@ impl Core {
 
     /// Work that is never urgent, a slice at a time: true while there is more.
     pub fn idle_work(&mut self) -> bool {
+        let evicts = self.evict_slice();
         match self.shards[self.id].as_mut() {
-            Some(shard) if shard.has_trash() => !shard.free_slice(FREE_SLICE_ENTRIES),
-            _ => false,
+            Some(shard) if shard.has_trash() => !shard.free_slice(FREE_SLICE_ENTRIES) || evicts,
+            _ => evicts,
         }
     }
 
@@ -465,6 +485,7 @@ impl Core {
             self.config_epoch = self.shared.config_epoch();
             self.config = self.shared.config();
             self.refresh_listeners();
+            self.publish_home();
         }
     }
 
@@ -539,6 +560,7 @@ impl Core {
                 Signal::Kill(id) => self.signal_core(id.core as usize, signal),
                 Signal::MonitorLine { to, .. } => self.signal_core(to.core as usize, signal),
                 Signal::Unwatch { shard, .. } => self.signal_core(*shard, signal),
+                Signal::Evict { core } => self.signal_core(*core, signal),
                 Signal::Resume | Signal::Shutdown => {
                     for core in 0..self.shared.slots.shard_count() {
                         self.signal_core(core, signal.clone());
@@ -564,6 +586,7 @@ impl Core {
                 }
             }
             Signal::Resume => self.resume(),
+            Signal::Evict { .. } => self.asked_to_evict(),
             Signal::Unwatch { db, key, .. } => {
                 self.unwatch.push((db, key));
                 self.unwatch_waiting();

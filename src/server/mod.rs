@@ -12,6 +12,7 @@ mod effects;
 pub mod inspect;
 pub mod monitor;
 pub mod process;
+pub mod room;
 pub mod route;
 pub mod run;
 pub mod slow;

@@ -143,7 +143,8 @@ impl Shape {
             Shape::Circle { radius } => Some(centre.distance(point)).filter(|distance| distance <= radius),
             Shape::Rectangle { width, height } => {
                 let east = Point { longitude: centre.longitude, latitude: point.latitude };
-                let within = point.distance_north(centre) <= height / 2.0 && point.distance(east) <= width / 2.0;
+                let within =
+                    point.distance_north(centre) <= height / 2.0 && point.distance(east) <= width / 2.0;
                 within.then(|| centre.distance(point))
             }
             Shape::Polygon { corners } => encloses(corners, point).then(|| centre.distance(point)),

@@ -78,7 +78,7 @@ fn describe(into: &mut Vec<u8>, card: &Card, registry: &Registry, now_ms: i64) {
         " qbuf={input} qbuf-free={} argv-mem=0 multi-mem={} rbs=0 rbp=0 obl=0 oll=0 omem={output} tot-mem={}",
         input_capacity.saturating_sub(input),
         card.multi_bytes.get(),
-        input_capacity + output + card.multi_bytes.get() + size_of::<crate::client::Connection>() as u64,
+        card.memory_bytes(),
     );
     let _ = write!(
         text,

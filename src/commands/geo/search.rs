@@ -92,7 +92,8 @@ impl<'a> Query<'a> {
         let count = parse_i64(args.at(at)).filter(|count| i32::try_from(*count).is_ok());
         let count = count.ok_or(Error::new("ERR invalid number of vertices"))?;
         // As many as there are arguments for.
-        let count = usize::try_from(count).ok().filter(|count| (3..=(args.len() - at - 1) / 2).contains(count));
+        let count =
+            usize::try_from(count).ok().filter(|count| (3..=(args.len() - at - 1) / 2).contains(count));
         let count = count.ok_or(Error::new("ERR GEOSEARCH BYPOLYGON must have at least 3 vertices"))?;
         let corners: Vec<Point> =
             (0..count).map(|corner| point(args, at + 1 + 2 * corner)).collect::<Result<_, Error>>()?;
