@@ -167,6 +167,8 @@ pub struct Shared {
     pub start_ms: i64,
     /// Set by DEBUG SET-ACTIVE-EXPIRE 0.
     pub active_expire_off: AtomicBool,
+    /// Set by DEBUG SET-SKIP-CHECKSUM-VALIDATION 1.
+    pub skip_checksums: AtomicBool,
     /// Set by DEBUG QUICKLIST-PACKED-THRESHOLD; 0: as list-max-listpack-size says.
     pub list_large_bytes_min: AtomicU32,
     /// Whether there is a log or a replica that wants to know what commands do: see `set_logged`.
@@ -222,6 +224,7 @@ impl Shared {
             run_id,
             start_ms,
             active_expire_off: AtomicBool::new(false),
+            skip_checksums: AtomicBool::new(false),
             list_large_bytes_min: AtomicU32::new(0),
             logged: AtomicBool::new(false),
             log_next: AtomicU64::new(0),

@@ -269,7 +269,6 @@ impl Core {
         let connection = self.connection_mut(slot);
         connection.card.net_out.add(bytes as u64);
         connection.unsent -= bytes;
-        connection.card.output_bytes.set((connection.output.len() + connection.unsent) as u64);
         if connection.clogged && connection.output.len() + connection.unsent <= OUTPUT_PAUSE_BYTES / 2 {
             connection.clogged = false;
             let id = connection.id;
@@ -278,10 +277,15 @@ impl Core {
         self.recount(slot);
     }
 
-    /// Counts anew what the connection takes of the memory in use.
+    /// Counts anew what the connection's buffers hold, and what it takes of the memory in use.
     fn recount(&mut self, slot: u32) {
         let connection = self.connection_mut(slot);
-        let bytes = connection.card.memory_bytes();
+        let (card, output) = (&connection.card, &connection.output);
+        card.output_bytes.set((output.len() + connection.unsent) as u64);
+        card.reply_bytes.set(output.len() as u64);
+        card.reply_capacity.set(output.capacity() as u64);
+        card.reply_peak.set(card.reply_peak.get().max(output.len() as u64));
+        let bytes = card.memory_bytes();
         let old = std::mem::replace(&mut connection.counted_bytes, bytes);
         self.shared.metrics[self.id].client_bytes.add(bytes.wrapping_sub(old));
     }
@@ -294,6 +298,7 @@ impl Core {
         std::mem::swap(&mut connection.output, buffer);
         connection.unsent += buffer.len();
         let old = std::mem::take(&mut connection.output);
+        self.recount(slot);
         self.keep_buffer(old);
     }
 
@@ -326,7 +331,6 @@ impl Core {
         }
         let connection = self.connection_mut(slot);
         let bytes = (connection.output.len() + connection.unsent) as u64;
-        connection.card.output_bytes.set(bytes);
         self.recount(slot);
         let connection = self.connection_mut(slot);
         if limit.soft_bytes == 0 || bytes <= limit.soft_bytes {
