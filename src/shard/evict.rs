@@ -137,9 +137,7 @@ impl Shard {
     fn sample(&self, db: usize, eviction: &Eviction, rng: &mut Rng, mut visit: impl FnMut(&Entry)) {
         let store = &self.dbs[db].store;
         if !eviction.policy.is_volatile() {
-            (0..eviction.samples)
-                .filter_map(|_| store.random(&mut || rng.next_u64()))
-                .for_each(|entry| visit(entry));
+            (0..eviction.samples).filter_map(|_| store.random(&mut || rng.next_u64())).for_each(visit);
             return;
         }
         let mut left = eviction.samples.min(store.expires());
