@@ -12,7 +12,7 @@ mod tests;
 use super::core::Core;
 use super::dispatch::Gates;
 use super::run::Parts;
-use crate::client::{Connection, ShardSet};
+use crate::client::{Connection, Session, ShardSet};
 use crate::commands::{Command, Error, Signal, flags};
 use crate::config::{Config, MaxmemoryPolicy};
 use crate::shard::evict::Eviction;
@@ -70,7 +70,7 @@ impl Gates<'_> {
             }
             _ => !command.unqueued,
         };
-        may_need && is_out_of_memory(self.shared, self.config)
+        may_need && !connection.session.timeless && is_out_of_memory(self.shared, self.config)
     }
 }
 
@@ -122,6 +122,7 @@ impl Parts<'_> {
                     && shard.evict(&eviction, moment, self.rng)
                 {
                     any = true;
+                    self.effects.take_incidents(shard);
                     publish(self.shared, shard);
                 }
             }
@@ -159,15 +160,23 @@ impl Core {
         let moment = self.moment(false);
         self.evicting =
             self.config.maxmemory > 0 && self.parts(None).evict_at_hand(&moment) == Evicted::InPart;
+        self.after_command(false);
         self.evicting
     }
 }
 
 impl Parts<'_> {
-    /// Whether a command may run: makes room for it, if it can.
+    /// Whether a command may run: makes room for it, if it can. A transaction was asked before it began, and what a log says
+    /// has happened already.
     #[inline]
-    pub(super) fn admits(&mut self, command: &Command, atomic: bool, moment: &Moment) -> Result<(), Error> {
-        if self.config.maxmemory == 0 || atomic || self.make_room(moment) || !command.is(flags::DENYOOM) {
+    pub(super) fn admits(
+        &mut self,
+        command: &Command,
+        session: &Session,
+        moment: &Moment,
+    ) -> Result<(), Error> {
+        let exempt = self.config.maxmemory == 0 || session.atomic || session.timeless;
+        if exempt || self.make_room(moment) || !command.is(flags::DENYOOM) {
             return Ok(());
         }
         Err(Error::OOM)

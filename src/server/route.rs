@@ -282,7 +282,8 @@ impl Core {
         }
         #[cfg(test)]
         self.note_exec(batch);
-        if unchanged && self.config.maxmemory > 0 {
+        let timeless = batch.session.is_some_and(|session| session.timeless);
+        if unchanged && !timeless && self.config.maxmemory > 0 {
             // Whether what is queued needs more was asked before.
             let moment = self.moment(false);
             self.parts(None).make_room(&moment);

@@ -69,7 +69,7 @@ impl Parts<'_> {
         let metrics = &self.shared.metrics[self.core];
         let from = out.len();
         let resp3 = session.resp3;
-        if let Err(error) = self.admits(command, session.atomic, &moment) {
+        if let Err(error) = self.admits(command, session, &moment) {
             Out { buf: out, resp3 }.error(&error.0);
             metrics.commands[request.command as usize].rejected.add(1);
             count_error_reply(self.shared, self.core, &out[from..]);

@@ -9,7 +9,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::{Entry, Moment, Shard};
+use super::{Entry, Moment, Shard, What, tell};
 use crate::base::rng::Rng;
 use crate::config::MaxmemoryPolicy;
 
@@ -82,6 +82,7 @@ impl Shard {
         };
         let Some((db, key)) = picked else { return false };
         self.counters.evicted += 1;
+        self.tell(moment, tell::LAPSED, db, &key, What::Evicted);
         self.remove(db, &key)
     }
 

@@ -17,6 +17,8 @@ fn moment(now_s: i64, lfu: bool) -> Moment {
     let now_ms = now_s * 1000;
     Moment {
         now_ms,
+        access_ms: now_ms,
+        tell: 0,
         touch: true,
         keep_overdue: false,
         lfu,
