@@ -135,9 +135,6 @@ fn warn_of_no_persistence(config: &Config) {
             "This version keeps data in memory only: save points are kept and shown, and have no effect",
         );
     }
-    if config.maxmemory > 0 {
-        log::warning("WARNING maxmemory is set, but this version neither evicts keys nor refuses writes");
-    }
     if config.replicaof.is_some() {
         log::warning("WARNING replicaof is set, but this version does not replicate");
     }

@@ -84,6 +84,8 @@ pub struct CoreMetrics {
     pub query_buffer_limit_disconnections: Counter,
     pub output_buffer_limit_disconnections: Counter,
     pub error_replies: Counter,
+    /// Buffers of the core's connections.
+    pub client_bytes: Counter,
     /// One for each row of the command table, in its order.
     pub commands: Vec<CommandMetrics>,
 }

@@ -2,6 +2,10 @@
 //! In: rare updates under a lock, counters by their one writer. Out: the same to any core.
 //! Invariant: a change is visible to every core before the reply that acknowledges it leaves.
 
+mod memory;
+
+pub use memory::{Held, MemoryGauges};
+
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
@@ -10,7 +14,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use crate::base::clock::Clock;
 use crate::client::Clients;
 use crate::config::Config;
-use crate::metrics::CoreMetrics;
+use crate::metrics::{CommandMetrics, CoreMetrics};
 use crate::pubsub::Exchange;
 
 /// Hash slots of the keyspace, as in a Redis cluster.
@@ -145,6 +149,7 @@ pub struct Shared {
     pub metrics: Vec<CoreMetrics>,
     /// Connections on each core, kept by whoever assigns and by the core that closes.
     pub loads: Vec<AtomicUsize>,
+    pub memory: MemoryGauges,
     pub clients: Clients,
     pub next_client_id: AtomicU64,
     pub pause: Pause,
@@ -167,6 +172,8 @@ pub struct Shared {
     pub start_ms: i64,
     /// Set by DEBUG SET-ACTIVE-EXPIRE 0.
     pub active_expire_off: AtomicBool,
+    /// Set by DEBUG SET-SKIP-CHECKSUM-VALIDATION 1.
+    pub skip_checksums: AtomicBool,
     /// Set by DEBUG QUICKLIST-PACKED-THRESHOLD; 0: as list-max-listpack-size says.
     pub list_large_bytes_min: AtomicU32,
     /// Whether there is a log or a replica that wants to know what commands do: see `set_logged`.
@@ -208,6 +215,7 @@ impl Shared {
             slots: SlotTable::even(cores),
             metrics: (0..cores).map(|_| CoreMetrics::new(commands)).collect(),
             loads: (0..cores).map(|_| AtomicUsize::new(0)).collect(),
+            memory: MemoryGauges::new(cores),
             clients: Clients::default(),
             next_client_id: AtomicU64::new(1),
             pause: Pause::default(),
@@ -223,6 +231,7 @@ impl Shared {
             run_id,
             start_ms,
             active_expire_off: AtomicBool::new(false),
+            skip_checksums: AtomicBool::new(false),
             list_large_bytes_min: AtomicU32::new(0),
             logged: AtomicBool::new(false),
             log_next: AtomicU64::new(0),
@@ -250,6 +259,22 @@ impl Shared {
         *place = Arc::new(next);
         self.config_epoch.fetch_add(1, Release);
         Ok(())
+    }
+
+    /// What an empty server takes.
+    pub fn startup_bytes(&self) -> u64 {
+        let bytes = |core: &CoreMetrics| size_of_val(core) + size_of_val::<[CommandMetrics]>(&core.commands);
+        self.metrics.iter().map(|core| bytes(core) as u64).sum()
+    }
+
+    /// Buffers of connections.
+    pub fn client_bytes(&self) -> u64 {
+        self.metrics.iter().fold(0, |sum: u64, core| sum.wrapping_add(core.client_bytes.get()))
+    }
+
+    /// Memory in use, as INFO shows it: what a core publishes of its shard only while `maxmemory` is set.
+    pub fn used_memory(&self) -> u64 {
+        self.startup_bytes() + self.client_bytes() + self.memory.bytes()
     }
 
     #[inline]

@@ -74,7 +74,13 @@ pub struct Card {
     pub last_command: Counter,
     pub input_bytes: Counter,
     pub input_capacity: Counter,
+    /// Replies that are not sent yet.
     pub output_bytes: Counter,
+    /// The part of them that the driver was not handed.
+    pub reply_bytes: Counter,
+    /// What the buffer of these can hold, and the most that was ever in it.
+    pub reply_capacity: Counter,
+    pub reply_peak: Counter,
     pub net_in: Counter,
     pub net_out: Counter,
     pub commands: Counter,
@@ -107,10 +113,21 @@ impl Card {
             input_bytes: zero(),
             input_capacity: zero(),
             output_bytes: zero(),
+            reply_bytes: zero(),
+            reply_capacity: zero(),
+            reply_peak: zero(),
             net_in: zero(),
             net_out: zero(),
             commands: zero(),
         }
+    }
+
+    /// Memory that the client takes.
+    pub fn memory_bytes(&self) -> u64 {
+        (size_of::<super::Connection>() + size_of::<Card>()) as u64
+            + self.input_capacity.get()
+            + self.output_bytes.get()
+            + self.multi_bytes.get()
     }
 
     pub fn names(&self) -> MutexGuard<'_, Names> {

@@ -174,6 +174,8 @@ pub struct Connection {
     pub leaving: bool,
     /// Messages that came while its batch is away.
     pub pending: Pending,
+    /// Memory that was counted for it.
+    pub counted_bytes: u64,
     /// When output passed the soft limit of its class, unix ms.
     pub over_soft_limit_since_ms: Option<i64>,
 }
@@ -209,6 +211,7 @@ impl Connection {
             awaited: false,
             leaving: false,
             pending: Pending::default(),
+            counted_bytes: 0,
             over_soft_limit_since_ms: None,
         }
     }

@@ -36,6 +36,8 @@ pub enum Signal {
     Unwait { shard: usize, wait: Arc<Wait> },
     /// Something was published for clients of this core: it should look into its box soon.
     Mail { core: usize },
+    /// This core: memory is full, evict keys of its shard.
+    Evict { core: usize },
     /// Every core: stop.
     Shutdown,
 }

@@ -57,7 +57,8 @@ impl Effects {
     /// What the shards have to tell.
     pub fn tell(&self) -> u8 {
         let bit = |asked: bool, bit: u8| if asked { bit } else { 0 };
-        bit(self.logged || self.hears(Events::EXPIRED) || self.hears(Events::HASH), tell::LAPSED)
+        let lapsed = [Events::EXPIRED, Events::EVICTED, Events::HASH];
+        bit(self.logged || lapsed.into_iter().any(|class| self.hears(class)), tell::LAPSED)
             | bit(self.hears(Events::NEW), tell::NEW)
             | bit(self.hears(Events::KEY_MISS), tell::MISSED)
     }

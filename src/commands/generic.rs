@@ -1,6 +1,6 @@
 //! Keys whatever they hold: DEL, EXISTS, EXPIRE, RENAME, SCAN, DUMP and their family.
 
-mod dump;
+pub mod dump;
 pub mod expire;
 mod move_key;
 mod object;

@@ -37,11 +37,11 @@ pub const TABLE: &[Command] = &[
         .arity(-5).read().keys(KEY_READ).since("3.2.10").about("Finds the places around another one.").complexity(FOUND),
     Command::new("GEORADIUS_RO", "key longitude latitude radius <M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] [ASC | DESC]", search::georadius_ro)
         .arity(-6).read().keys(KEY_READ).since("3.2.10").about("Finds the places around a point.").complexity(FOUND),
-    Command::new("GEOSEARCH", "key <FROMMEMBER member | FROMLONLAT longitude latitude> <BYRADIUS radius <M | KM | FT | MI> | BYBOX width height <M | KM | FT | MI>> [ASC | DESC] [COUNT count [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]", search::geosearch)
-        .arity(-7).read().keys(KEY_READ).since("6.2.0").about("Finds the places in a circle or a box.").complexity(FOUND),
-    Command::new("GEOSEARCHSTORE", "destination source <FROMMEMBER member | FROMLONLAT longitude latitude> <BYRADIUS radius <M | KM | FT | MI> | BYBOX width height <M | KM | FT | MI>> [ASC | DESC] [COUNT count [ANY]] [STOREDIST]", search::geosearchstore)
+    Command::new("GEOSEARCH", "key [FROMMEMBER member | FROMLONLAT longitude latitude] <BYRADIUS radius <M | KM | FT | MI> | BYBOX width height <M | KM | FT | MI> | BYPOLYGON num-vertices longitude latitude [longitude latitude ...]> [ASC | DESC] [COUNT count [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]", search::geosearch)
+        .arity(-7).read().keys(KEY_READ).since("6.2.0").about("Finds the places in a circle, a box or a polygon.").complexity(FOUND),
+    Command::new("GEOSEARCHSTORE", "destination source [FROMMEMBER member | FROMLONLAT longitude latitude] <BYRADIUS radius <M | KM | FT | MI> | BYBOX width height <M | KM | FT | MI> | BYPOLYGON num-vertices longitude latitude [longitude latitude ...]> [ASC | DESC] [COUNT count [ANY]] [STOREDIST]", search::geosearchstore)
         .arity(-8).grow().keys(&[KeySpec::at(1, "OW update"), KeySpec::at(2, READ)]).since("6.2.0")
-        .about("Stores the places in a circle or a box.").complexity(FOUND),
+        .about("Stores the places in a circle, a box or a polygon.").complexity(FOUND),
 ];
 
 fn number(text: &[u8]) -> Result<f64, Error> {

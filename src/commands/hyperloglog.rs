@@ -91,13 +91,17 @@ fn pfadd(cx: &mut Context, args: Args) -> Result<(), Error> {
         sparse => {
             let mut changed = sparse.is_none();
             let mut bytes = sparse.flatten().unwrap_or_else(hll::empty);
-            for (index, value) in elements.iter().map(hll::place) {
-                changed |= hll::raise(&mut bytes, index, value, cx.config.hll_sparse_max_bytes)?;
-            }
+            let bytes_max = cx.config.hll_sparse_max_bytes;
+            let outcome = elements.iter().map(hll::place).try_for_each(|(index, value)| {
+                changed |= hll::raise(&mut bytes, index, value, bytes_max)?;
+                Ok::<_, hll::Corrupted>(())
+            });
             if changed {
                 hll::outdate(&mut bytes);
                 store(cx, key, &bytes);
             }
+            // What was added before the damage was met stays.
+            outcome?;
             changed
         }
     };

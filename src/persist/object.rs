@@ -107,7 +107,15 @@ fn write_hash(hash: HashView, writer: Writer) -> u16 {
 
 /// Reads what DUMP returned, here or on another server. As with Redis, there may be more behind the value.
 pub fn restore(payload: &[u8], limits: &Limits) -> Result<Removed> {
-    let (dialect, body) = rdb::open(payload)?;
+    restore_opened(rdb::open(payload)?, limits)
+}
+
+/// The same, whatever the checksum is.
+pub fn restore_unchecked(payload: &[u8], limits: &Limits) -> Result<Removed> {
+    restore_opened(rdb::open_unchecked(payload)?.0, limits)
+}
+
+fn restore_opened((dialect, body): (Dialect, &[u8]), limits: &Limits) -> Result<Removed> {
     let mut reader = Reader::new(body);
     let form = reader.u8()?;
     Ok(match rdb::decode(form, dialect, &mut reader)? {

@@ -113,6 +113,8 @@ pub struct Core {
     /// What was published for this core's clients, while it is delivered; and its text.
     pub(super) parcels: Vec<Parcel>,
     pub(super) bundle: super::mail::Bundle,
+    /// Memory is full: keys of the home shard have to go.
+    pub(super) evicting: bool,
     /// The home shard came back in the middle of a step: look at `waiting` again.
     pub(super) revisit: bool,
     /// Unix ms at the last event: the time of all that follows from it.
@@ -164,6 +166,7 @@ impl Core {
             monitor: super::monitor::Reorder::default(),
             parcels: Vec::new(),
             bundle: super::mail::Bundle::default(),
+            evicting: false,
             revisit: false,
             now_ms: 0,
             #[cfg(test)]
@@ -207,6 +210,7 @@ impl Core {
         let authenticated = self.config.requirepass.is_none();
         place.connection = Some(Box::new(Connection::new(card.clone(), authenticated)));
         self.actions.adopt.push((slot, new.fd));
+        self.recount(slot);
         let metrics = &self.shared.metrics[self.id];
         match new.refusal {
             None => {
@@ -272,6 +276,8 @@ impl Core {
         let connection = self.connection_mut(slot);
         connection.card.input_bytes.set(connection.input.len() as u64);
         connection.card.input_capacity.set(connection.input.capacity() as u64);
+        self.recount(slot);
+        let connection = self.connection_mut(slot);
         if connection.state == State::Closing {
             return;
         }
@@ -299,12 +305,25 @@ impl Core {
         let connection = self.connection_mut(slot);
         connection.card.net_out.add(bytes as u64);
         connection.unsent -= bytes;
-        connection.card.output_bytes.set((connection.output.len() + connection.unsent) as u64);
         if connection.clogged && connection.output.len() + connection.unsent <= OUTPUT_PAUSE_BYTES / 2 {
             connection.clogged = false;
             let id = connection.id;
             self.ready.push_back(id);
         }
+        self.recount(slot);
+    }
+
+    /// Counts anew what the connection's buffers hold, and what it takes of the memory in use.
+    fn recount(&mut self, slot: u32) {
+        let connection = self.connection_mut(slot);
+        let (card, output) = (&connection.card, &connection.output);
+        card.output_bytes.set((output.len() + connection.unsent) as u64);
+        card.reply_bytes.set(output.len() as u64);
+        card.reply_capacity.set(output.capacity() as u64);
+        card.reply_peak.set(card.reply_peak.get().max(output.len() as u64));
+        let bytes = card.memory_bytes();
+        let old = std::mem::replace(&mut connection.counted_bytes, bytes);
+        self.shared.metrics[self.id].client_bytes.add(bytes.wrapping_sub(old));
     }
 
     /// Hands the connection's output to the driver, in exchange for an empty buffer.
@@ -315,6 +334,7 @@ impl Core {
         std::mem::swap(&mut connection.output, buffer);
         connection.unsent += buffer.len();
         let old = std::mem::take(&mut connection.output);
+        self.recount(slot);
         self.keep_buffer(old);
     }
 
@@ -348,7 +368,8 @@ impl Core {
         let connection = self.connection_mut(slot);
         let limit = limits[if connection.session.subscribed { PUBSUB_CLASS } else { NORMAL_CLASS }];
         let bytes = (connection.output.len() + connection.unsent) as u64;
-        connection.card.output_bytes.set(bytes);
+        self.recount(slot);
+        let connection = self.connection_mut(slot);
         if limit.soft_bytes == 0 || bytes <= limit.soft_bytes {
             connection.over_soft_limit_since_ms = None;
         }
@@ -412,6 +433,7 @@ impl Core {
             && let Some(connection) = place.connection.take()
         {
             let connection = *connection;
+            self.shared.metrics[self.id].client_bytes.sub(connection.counted_bytes);
             self.spent_buffers.throw(connection.output);
             self.spent_buffers.throw(connection.input.into_bytes());
             self.free.push(slot);
@@ -455,6 +477,7 @@ impl Core {
                 break;
             }
         }
+        self.publish_home();
     }
 
     /// Periodic work: expiry, freeing, time-outs, the end of a pause. Call every `tick_ms` while `wants_tick`.
@@ -482,10 +505,11 @@ impl Core {
 
     /// Work that is never urgent, a slice at a time: true while there is more.
     pub fn idle_work(&mut self) -> bool {
+        let evicts = self.evict_slice();
         let mut start_us = None;
         for _ in 0..FREE_PORTIONS {
             if !self.has_garbage() {
-                return false;
+                return evicts;
             }
             let now_us = self.shared.clock.mono_us();
             if now_us - *start_us.get_or_insert(now_us) >= FREE_SLICE_US {
@@ -496,7 +520,7 @@ impl Core {
                 shard.free_slice(FREE_PORTION_ENTRIES);
             }
         }
-        self.has_garbage()
+        evicts || self.has_garbage()
     }
 
     fn has_garbage(&self) -> bool {
@@ -531,6 +555,7 @@ impl Core {
             self.config_epoch = self.shared.config_epoch();
             self.config = self.shared.config();
             self.refresh_listeners();
+            self.publish_home();
         }
     }
 
@@ -608,7 +633,7 @@ impl Core {
                     self.signal_core(*shard, signal);
                 }
                 Signal::Served { wait, .. } => self.signal_core(wait.to.core as usize, signal),
-                Signal::Mail { core } => self.signal_core(*core, signal),
+                Signal::Mail { core } | Signal::Evict { core } => self.signal_core(*core, signal),
                 Signal::Resume | Signal::Shutdown => {
                     for core in 0..self.shared.slots.shard_count() {
                         self.signal_core(core, signal.clone());
@@ -634,6 +659,7 @@ impl Core {
                 }
             }
             Signal::Resume => self.resume(),
+            Signal::Evict { .. } => self.asked_to_evict(),
             Signal::Unwatch { db, key, .. } => {
                 self.unwatch.push((db, key));
                 self.unwatch_waiting();

@@ -4,6 +4,7 @@
 use super::core::Core;
 use crate::client::{Args, Connection, Request, ShardSet};
 use crate::commands::{Command, Error, Registry, Route, flags};
+use crate::config::Config;
 use crate::shared::{Shared, SlotTable, gate};
 
 /// What the gates say.
@@ -20,6 +21,7 @@ pub enum Verdict {
 pub struct Gates<'a> {
     pub shared: &'a Shared,
     pub registry: &'a Registry,
+    pub config: &'a Config,
     pub now_ms: i64,
     pub gates: u32,
 }
@@ -55,6 +57,9 @@ impl Gates<'_> {
         }
         if let Some(refused) = inside_multi(connection, command) {
             return refused;
+        }
+        if self.lacks_memory(connection, command) {
+            return Verdict::Refuse(Error::OOM);
         }
         if self.held_back(connection, command) {
             return Verdict::Hold;

@@ -13,6 +13,7 @@ pub mod inspect;
 mod mail;
 pub mod monitor;
 pub mod process;
+pub mod room;
 pub mod route;
 pub mod run;
 pub mod slow;

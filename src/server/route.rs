@@ -302,6 +302,12 @@ impl Core {
         self.stamp(batch);
         #[cfg(test)]
         self.note_exec(batch);
+        let timeless = batch.session.is_some_and(|session| session.timeless);
+        if unchanged && !timeless && self.config.maxmemory > 0 {
+            // Whether what is queued needs more was asked before.
+            let moment = self.moment(false);
+            self.parts(None).make_room(&moment);
+        }
         let resp3 = batch.session.is_some_and(|session| session.resp3);
         let mut out = Out { buf: &mut batch.replies, resp3 };
         let count = batch.requests.list.len();

@@ -81,6 +81,12 @@ impl Parts<'_> {
         let metrics = &self.shared.metrics[self.core];
         let from = out.len();
         let resp3 = session.resp3;
+        if let Err(error) = self.admits(command, session, &moment) {
+            Out { buf: out, resp3 }.error(&error.0);
+            metrics.commands[request.command as usize].rejected.add(1);
+            count_error_reply(self.shared, self.core, &out[from..]);
+            return Outcome { failed: true, waits: false };
+        }
         #[cfg(test)]
         self.trace.push(super::inspect::Executed::command(session.id, moment.now_ms, session.atomic, args));
         let wanted = self.effects.wanted();
@@ -130,6 +136,9 @@ impl Parts<'_> {
         if failed {
             counts.failed.add(1);
             count_error_reply(self.shared, self.core, &out[from..]);
+        }
+        if self.config.maxmemory > 0 && !command.is(flags::READONLY) {
+            self.publish(request.shards);
         }
         let slower_than = self.config.slowlog_log_slower_than_us;
         if slower_than >= 0 && ns / 1000 >= slower_than as u64 && !command.is(flags::SKIP_SLOWLOG) {
@@ -392,7 +401,13 @@ impl Core {
 
     #[inline]
     fn judge(&self, slot: u32, request: &Request, args: Args, gates: u32) -> Verdict {
-        let gates = Gates { shared: &self.shared, registry: &self.registry, now_ms: self.now_ms, gates };
+        let gates = Gates {
+            shared: &self.shared,
+            registry: &self.registry,
+            config: &self.config,
+            now_ms: self.now_ms,
+            gates,
+        };
         gates.judge(self.connection_at(slot), request, args)
     }
 

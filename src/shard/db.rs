@@ -116,6 +116,7 @@ pub struct DbReport {
     pub expires: usize,
     /// Sum of the average times to live of the shards, weighted by their keys with expiry, ms.
     pub ttl_ms_sum: f64,
+    /// Allocated for keys, values and table.
     pub bytes: usize,
 }
 
@@ -136,7 +137,7 @@ impl Report {
         for (index, (sum, db)) in self.dbs.iter_mut().zip(&shard.dbs).enumerate() {
             sum.keys += db.store.len();
             sum.expires += db.store.expires();
-            sum.bytes += db.store.bytes();
+            sum.bytes += db.store.live_bytes();
             let average = shard.expire.average_ttl_ms.get(index).copied().unwrap_or(0.0);
             sum.ttl_ms_sum += average * db.store.expires() as f64;
         }

@@ -3,6 +3,7 @@
 //! Absent: which shard a key belongs to (`shared::SlotTable`), replies, sockets, other shards.
 
 pub mod db;
+pub mod evict;
 pub mod fields;
 pub mod incident;
 mod trash;
@@ -51,6 +52,7 @@ pub struct Shard {
     trash: Trash,
     hasher: ahash::RandomState,
     expire: db::ExpireCycle,
+    evicting: evict::Pool,
     /// Lent to packed collections while they are changed.
     scratch: Vec<u8>,
     /// What happened to keys by themselves, where the moment asks for it.
@@ -79,6 +81,7 @@ impl Shard {
             trash: Trash::default(),
             hasher,
             expire: db::ExpireCycle::default(),
+            evicting: evict::Pool::default(),
             scratch: Vec::new(),
             incidents: Vec::new(),
             lapses: 0,

@@ -20,7 +20,7 @@
 //! | `~[…]` `>[…]` `{"k": 1}` `,1.5` `#t` `(123` `="text"` | set, push, map, double, boolean, big number, verbatim of RESP3 |
 //! | `*` | any reply |
 //!
-//! Other steps: `+100ms` lets time pass, `tick` lets every core do its periodic work (active expiry) twice. `b> GET k => "v"` is said by client b (clients are letters; the first is a).
+//! Other steps: `+100ms` lets time pass, `tick` lets every core do its periodic work (active expiry) twice, and what it does when idle. `b> GET k => "v"` is said by client b (clients are letters; the first is a).
 //! `b> BLPOP k 0 => ...` waits for no reply, and `b> => ["k" "v"]` reads one later; so does a push that comes unasked.
 //! A conversation of several clients, or with commands that MULTI does not queue, is not replayed inside MULTI.
 
@@ -41,6 +41,12 @@ pub fn check(text: &str) {
 #[track_caller]
 pub fn check_configured(config: &Config, text: &str) {
     replay(text, false, true, config);
+}
+
+/// Replays a conversation in RESP2, but not inside MULTI, on a server whose configuration is not the default.
+#[track_caller]
+pub fn check_configured_outside_multi(config: &Config, text: &str) {
+    replay(text, false, false, config);
 }
 
 /// Replays a conversation in RESP2, but not inside MULTI.

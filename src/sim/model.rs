@@ -1,9 +1,12 @@
 //! A naive Redis: one map, one thread, no expiry in the background. What the real one has to agree with.
 //! In: a client, its next command, the time. Out: the reply.
-//! Absent: all types but strings, everything that `SUBSET` does not name.
+//! Absent: streams, everything that `SUBSET` does not name.
+
+mod collections;
 
 use std::collections::{BTreeMap, HashMap};
 
+use self::collections::{Data, wrong_type};
 use super::reply::Reply;
 use crate::base::number::parse_i64;
 
@@ -11,17 +14,95 @@ pub type Key = (usize, Vec<u8>);
 
 /// The commands that the model knows.
 pub const SUBSET: &[&str] = &[
-    "APPEND", "COPY", "DBSIZE", "DECR", "DECRBY", "DEL", "DISCARD", "ECHO", "EXEC", "EXISTS", "FLUSHALL",
-    "FLUSHDB", "GET", "GETDEL", "GETEX", "GETSET", "INCR", "INCRBY", "KEYS", "MGET", "MOVE", "MSET",
-    "MSETNX", "MULTI", "PERSIST", "PEXPIRE", "PING", "PTTL", "RENAME", "RENAMENX", "SELECT", "SET", "SETNX",
-    "STRLEN", "SWAPDB", "TOUCH", "TYPE", "UNLINK", "UNWATCH", "WATCH",
+    "APPEND",
+    "COPY",
+    "DBSIZE",
+    "DECR",
+    "DECRBY",
+    "DEL",
+    "DISCARD",
+    "ECHO",
+    "EXEC",
+    "EXISTS",
+    "FLUSHALL",
+    "FLUSHDB",
+    "GET",
+    "GETDEL",
+    "GETEX",
+    "GETSET",
+    "INCR",
+    "INCRBY",
+    "KEYS",
+    "MGET",
+    "MOVE",
+    "MSET",
+    "MSETNX",
+    "MULTI",
+    "PERSIST",
+    "PEXPIRE",
+    "PING",
+    "PTTL",
+    "RENAME",
+    "RENAMENX",
+    "SELECT",
+    "SET",
+    "SETNX",
+    "STRLEN",
+    "SWAPDB",
+    "TOUCH",
+    "TYPE",
+    "UNLINK",
+    "UNWATCH",
+    "WATCH",
+    "LLEN",
+    "LMOVE",
+    "LPOP",
+    "LPUSH",
+    "LRANGE",
+    "RPOP",
+    "RPOPLPUSH",
+    "RPUSH",
+    "SADD",
+    "SCARD",
+    "SDIFF",
+    "SDIFFSTORE",
+    "SINTER",
+    "SINTERSTORE",
+    "SISMEMBER",
+    "SMEMBERS",
+    "SMOVE",
+    "SREM",
+    "SUNION",
+    "SUNIONSTORE",
+    "HDEL",
+    "HGET",
+    "HGETALL",
+    "HINCRBY",
+    "HLEN",
+    "HSET",
+    "ZADD",
+    "ZCARD",
+    "ZDIFFSTORE",
+    "ZINCRBY",
+    "ZINTERSTORE",
+    "ZPOPMAX",
+    "ZPOPMIN",
+    "ZRANGE",
+    "ZRANGESTORE",
+    "ZREM",
+    "ZSCORE",
+    "ZUNIONSTORE",
 ];
+
+/// Of these, the ones for which a key has to hold a string, if it is there.
+const OF_STRINGS: &[&str] =
+    &["APPEND", "DECR", "DECRBY", "GET", "GETDEL", "GETEX", "GETSET", "INCR", "INCRBY", "STRLEN"];
 
 const DATABASES: usize = 16;
 
 #[derive(Clone)]
 struct Value {
-    bytes: Vec<u8>,
+    data: Data,
     expiry: Option<i64>,
 }
 
@@ -99,6 +180,15 @@ fn arity(name: &str) -> Option<(usize, usize)> {
             (3, 3)
         }
         "COPY" | "MSET" | "MSETNX" | "PEXPIRE" | "SET" => (3, MANY),
+        "HGETALL" | "HLEN" | "LLEN" | "SCARD" | "SMEMBERS" | "ZCARD" => (2, 2),
+        "LPOP" | "RPOP" | "SDIFF" | "SINTER" | "SUNION" | "ZPOPMAX" | "ZPOPMIN" => (2, MANY),
+        "HGET" | "RPOPLPUSH" | "SISMEMBER" | "ZSCORE" => (3, 3),
+        "HDEL" | "LPUSH" | "RPUSH" | "SADD" | "SDIFFSTORE" | "SINTERSTORE" | "SREM" | "SUNIONSTORE"
+        | "ZREM" => (3, MANY),
+        "HINCRBY" | "LRANGE" | "SMOVE" | "ZINCRBY" => (4, 4),
+        "HSET" | "ZADD" | "ZDIFFSTORE" | "ZINTERSTORE" | "ZRANGE" | "ZUNIONSTORE" => (4, MANY),
+        "LMOVE" => (5, 5),
+        "ZRANGESTORE" => (5, MANY),
         _ => return None,
     })
 }
@@ -186,8 +276,16 @@ impl Model {
         self.values.get(key).filter(|value| value.expiry.is_none_or(|at_ms| at_ms > self.now_ms))
     }
 
+    /// A string; None if there is none, or something else.
     fn bytes(&self, key: &Key) -> Option<Vec<u8>> {
-        self.look(key).map(|value| value.bytes.clone())
+        match &self.look(key)?.data {
+            Data::String(bytes) => Some(bytes.clone()),
+            _ => None,
+        }
+    }
+
+    fn holds_no_string(&self, key: &Key) -> bool {
+        self.look(key).is_some() && self.bytes(key).is_none()
     }
 
     fn touch(&mut self, key: &Key) {
@@ -196,7 +294,11 @@ impl Model {
     }
 
     fn put(&mut self, key: &Key, bytes: &[u8], expiry: Option<i64>) {
-        self.values.insert(key.clone(), Value { bytes: bytes.to_vec(), expiry });
+        self.put_data(key, Data::String(bytes.to_vec()), expiry);
+    }
+
+    fn put_data(&mut self, key: &Key, data: Data, expiry: Option<i64>) {
+        self.values.insert(key.clone(), Value { data, expiry });
         self.touch(key);
     }
 
@@ -246,6 +348,7 @@ impl Model {
         let key = |at: usize| (db, args[at].clone());
         let several = || args[1..].iter().map(move |key| (db, key.clone()));
         match name.as_str() {
+            of_strings if OF_STRINGS.contains(&of_strings) && self.holds_no_string(&key(1)) => wrong_type(),
             "PING" if args.len() > 2 => error("ERR wrong number of arguments for 'ping' command"),
             "PING" if args.len() == 1 => Reply::Simple("PONG".into()),
             "PING" | "ECHO" => Reply::Bulk(args[1].clone()),
@@ -268,11 +371,15 @@ impl Model {
                 ok()
             }
             "GET" => bulk(self.bytes(&key(1))),
-            "GETDEL" => bulk(self.remove(&key(1)).map(|value| value.bytes)),
+            "GETDEL" => {
+                let old = self.bytes(&key(1));
+                self.remove(&key(1));
+                bulk(old)
+            }
             "GETEX" => self.getex(&key(1), &args[2..]),
             "MGET" => Reply::Array(several().map(|key| bulk(self.bytes(&key))).collect()),
             "STRLEN" => int(self.bytes(&key(1)).map_or(0, |bytes| bytes.len())),
-            "TYPE" => Reply::Simple(self.look(&key(1)).map_or("none", |_| "string").into()),
+            "TYPE" => Reply::Simple(self.look(&key(1)).map_or("none", |value| value.data.type_name()).into()),
             "PTTL" => Reply::Integer(match self.look(&key(1)) {
                 None => -2,
                 Some(value) => value.expiry.map_or(-1, |at_ms| at_ms - self.now_ms),
@@ -317,9 +424,8 @@ impl Model {
                 bulk(old)
             }
             "APPEND" => {
-                let old = self.look(&key).cloned();
-                let expiry = old.as_ref().and_then(|old| old.expiry);
-                let bytes = [old.map_or(Vec::new(), |old| old.bytes), args[2].clone()].concat();
+                let expiry = self.look(&key).and_then(|old| old.expiry);
+                let bytes = [self.bytes(&key).unwrap_or_default(), args[2].clone()].concat();
                 self.put(&key, &bytes, expiry);
                 int(bytes.len())
             }
@@ -339,7 +445,7 @@ impl Model {
                 let at_ms = self.now_ms + parse_i64(&args[2]).expect("the traffic gives a number");
                 self.when(self.look(&key).is_some(), |model| model.set_expiry(&key, Some(at_ms)))
             }
-            _ => panic!("the model does not know {name}"),
+            _ => self.collection(name, db, args),
         }
     }
 
@@ -361,12 +467,13 @@ impl Model {
     }
 
     fn add(&mut self, key: &Key, by: i64) -> Reply {
-        let old = self.look(key).cloned().unwrap_or(Value { bytes: b"0".to_vec(), expiry: None });
-        let Some(number) = parse_i64(&old.bytes) else { return not_an_integer() };
+        let expiry = self.look(key).and_then(|old| old.expiry);
+        let old = self.bytes(key).unwrap_or(b"0".to_vec());
+        let Some(number) = parse_i64(&old) else { return not_an_integer() };
         let Some(sum) = number.checked_add(by) else {
             return error("ERR increment or decrement would overflow");
         };
-        self.put(key, sum.to_string().as_bytes(), old.expiry);
+        self.put(key, sum.to_string().as_bytes(), expiry);
         Reply::Integer(sum)
     }
 
@@ -390,7 +497,7 @@ impl Model {
         let done = if from == to { plain } else { plain || self.look(to).is_none() };
         if done && from != to {
             self.remove(from);
-            self.put(to, &value.bytes, value.expiry);
+            self.put_data(to, value.data, value.expiry);
         }
         if plain { ok() } else { int(done as usize) }
     }
@@ -404,7 +511,7 @@ impl Model {
         let done = value.is_some();
         if let Some(value) = value {
             self.remove(key);
-            self.put(&to, &value.bytes, value.expiry);
+            self.put_data(&to, value.data, value.expiry);
         }
         int(done as usize)
     }
@@ -419,7 +526,7 @@ impl Model {
         let value = self.look(from).cloned().filter(|_| replace || self.look(&to).is_none());
         let done = value.is_some();
         if let Some(value) = value {
-            self.put(&to, &value.bytes, value.expiry);
+            self.put_data(&to, value.data, value.expiry);
         }
         int(done as usize)
     }
@@ -431,7 +538,11 @@ impl Model {
         if nx && xx {
             return error("ERR syntax error");
         }
+        if get && self.holds_no_string(key) {
+            return wrong_type();
+        }
         let old = self.look(key).cloned();
+        let text = self.bytes(key);
         let blocked = (nx && old.is_some()) || (xx && old.is_none());
         if !blocked {
             let in_ms = at("PX").map(|at| parse_i64(&options[at + 1]).expect("the traffic gives a number"));
@@ -439,7 +550,7 @@ impl Model {
             self.put(key, value, in_ms.map(|ms| self.now_ms + ms).or(kept));
         }
         match (get, blocked) {
-            (true, _) => bulk(old.map(|old| old.bytes)),
+            (true, _) => bulk(text),
             (false, true) => Reply::Null,
             (false, false) => ok(),
         }
@@ -447,6 +558,7 @@ impl Model {
 
     fn getex(&mut self, key: &Key, options: &[Vec<u8>]) -> Reply {
         let Some(old) = self.look(key).cloned() else { return Reply::Null };
+        let text = self.bytes(key);
         match options {
             [] => {}
             [persist] if persist == b"PERSIST" => {
@@ -460,6 +572,6 @@ impl Model {
             }
             _ => panic!("the traffic gives no such options"),
         }
-        Reply::Bulk(old.bytes)
+        bulk(text)
     }
 }

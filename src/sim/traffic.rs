@@ -8,10 +8,26 @@ use crate::commands::Registry;
 /// Keys of the traffic; on three or eight cores they lie on different shards.
 const KEYS: &[&str] = &["a", "b", "c", "d", "e", "f", "{a}2", "{b}2"];
 
+/// Keys of lists, sets, hashes and sorted sets, most of the time; commands are known by the first letter of their names.
+const COLLECTIONS: [(char, &[&str]); 4] = [
+    ('L', &["l1", "l2", "l3", "{b}l"]),
+    ('S', &["s1", "s2", "s3", "{a}s"]),
+    ('H', &["h1", "h2"]),
+    ('Z', &["z1", "z2", "z3", "{c}z"]),
+];
+
+/// Commands that are for any type: they meet keys of all.
+const OF_ANY_TYPE: &[&str] = &[
+    "COPY", "DEL", "EXISTS", "MOVE", "PERSIST", "PEXPIRE", "PTTL", "RENAME", "RENAMENX", "TOUCH", "TYPE",
+    "UNLINK", "WATCH",
+];
+
 /// What one run of traffic is made of.
 pub struct Traffic {
     names: Vec<&'static str>,
     keys: &'static [&'static str],
+    /// Whether there are collections, too.
+    collections: bool,
     /// Of 16 commands, so many carry an expiry if they can.
     expiries: u64,
     databases: u64,
@@ -104,6 +120,17 @@ impl Traffic {
         for group in groups {
             names.extend(group.repeat([0, 0, 1, 3][rng.below(4) as usize]));
         }
+        let groups: [&[&str]; 5] = [
+            &["LPUSH", "RPUSH", "LPOP", "LMOVE", "LMOVE", "RPOPLPUSH", "LRANGE", "LLEN"],
+            &["SADD", "SADD", "SREM", "SMOVE", "SMOVE", "SMEMBERS", "SISMEMBER"],
+            &["SADD", "SINTERSTORE", "SUNIONSTORE", "SDIFFSTORE", "SINTER", "SUNION", "SMEMBERS"],
+            &["HSET", "HDEL", "HINCRBY", "HGET", "HGETALL", "RENAME", "COPY"],
+            &["ZADD", "ZADD", "ZPOPMIN", "ZPOPMAX", "ZRANGESTORE", "ZUNIONSTORE", "ZINTERSTORE", "ZRANGE"],
+        ];
+        let collections = rng.below(2) == 0;
+        for group in groups.iter().filter(|_| collections) {
+            names.extend(group.repeat([0, 1, 3][rng.below(3) as usize]));
+        }
         names.extend(["GET", "MGET"].repeat(names.len() / 8 + 1));
         let transactions = [0, 0, 1, 3][rng.below(4) as usize];
         names.extend(["WATCH", "MULTI", "EXEC", "EXEC"].repeat(transactions));
@@ -111,6 +138,7 @@ impl Traffic {
         Self {
             names,
             keys: &KEYS[..count],
+            collections,
             expiries: [0, 2, 8][rng.below(3) as usize],
             databases: 1 + rng.below(3),
             large: if rng.below(16) == 0 { 200_000 } else { 5_000 },
@@ -141,7 +169,7 @@ impl Traffic {
     }
 
     fn arguments(&self, name: &str, rng: &mut Rng) -> Vec<String> {
-        let (key, value) = (self.key(rng), self.value(rng));
+        let (key, value) = (self.key_for(name, rng), self.value(rng));
         match name {
             "GET" | "GETDEL" | "STRLEN" | "TYPE" | "PTTL" | "PERSIST" | "INCR" | "DECR" => vec![key],
             "APPEND" | "GETSET" | "SETNX" => vec![key, value],
@@ -155,15 +183,15 @@ impl Traffic {
             },
             "PEXPIRE" => vec![key, self.ms(rng)],
             "DEL" | "EXISTS" | "MGET" | "TOUCH" | "UNLINK" | "WATCH" => {
-                (0..1 + rng.below(4)).map(|_| self.key(rng)).collect()
+                (0..1 + rng.below(4)).map(|_| self.key_for(name, rng)).collect()
             }
             "MSET" | "MSETNX" => {
                 let count = 1 + rng.below(4);
                 (0..count).flat_map(|_| [self.key(rng), self.value(rng)]).collect()
             }
-            "RENAME" | "RENAMENX" => vec![key, self.key(rng)],
+            "RENAME" | "RENAMENX" => vec![key, self.key_for(name, rng)],
             "COPY" => {
-                let mut words = vec![key, self.key(rng)];
+                let mut words = vec![key, self.key_for(name, rng)];
                 if rng.below(3) == 0 {
                     words.extend(["DB".into(), self.db(rng)]);
                 }
@@ -176,7 +204,63 @@ impl Traffic {
             "SELECT" => vec![self.db(rng)],
             "SWAPDB" => vec![self.db(rng), self.db(rng)],
             "KEYS" => vec!["*".into()],
+            _ if name.starts_with(['H', 'L', 'R', 'S', 'Z']) => self.of_collection(name, key, rng),
             _ => Vec::new(),
+        }
+    }
+
+    /// Arguments of a command for lists, sets, hashes or sorted sets.
+    fn of_collection(&self, name: &str, key: String, rng: &mut Rng) -> Vec<String> {
+        let member = |rng: &mut Rng| format!("m{}", rng.below(6));
+        let small = |rng: &mut Rng| (rng.below(9) as i64 - 4).to_string();
+        let side = |rng: &mut Rng| ["LEFT", "RIGHT"][rng.below(2) as usize].to_string();
+        let keys = |rng: &mut Rng| (0..1 + rng.below(3)).map(|_| self.key_for(name, rng)).collect::<Vec<_>>();
+        match name {
+            "LPUSH" | "RPUSH" => {
+                [vec![key], (0..1 + rng.below(3)).map(|_| self.value(rng)).collect()].concat()
+            }
+            "LMOVE" => vec![key, self.key_for(name, rng), side(rng), side(rng)],
+            "RPOPLPUSH" => vec![key, self.key_for(name, rng)],
+            "LRANGE" => vec![key, small(rng), small(rng)],
+            "SADD" | "SREM" | "HDEL" | "ZREM" => {
+                [vec![key], (0..1 + rng.below(3)).map(|_| member(rng)).collect()].concat()
+            }
+            "SMOVE" => vec![key, self.key_for(name, rng), member(rng)],
+            "SISMEMBER" | "HGET" | "ZSCORE" => vec![key, member(rng)],
+            "SINTER" | "SUNION" | "SDIFF" => keys(rng),
+            "SINTERSTORE" | "SUNIONSTORE" | "SDIFFSTORE" => [vec![key], keys(rng)].concat(),
+            "HSET" => (0..1 + rng.below(3)).fold(vec![key], |words, _| {
+                let value = if rng.below(3) == 0 { self.value(rng) } else { small(rng) };
+                [words, vec![member(rng), value]].concat()
+            }),
+            "HINCRBY" => vec![key, member(rng), small(rng)],
+            "ZADD" => (0..1 + rng.below(3))
+                .fold(vec![key], |words, _| [words, vec![small(rng), member(rng)]].concat()),
+            "ZINCRBY" => vec![key, small(rng), member(rng)],
+            "ZUNIONSTORE" | "ZINTERSTORE" | "ZDIFFSTORE" => {
+                let sources = keys(rng);
+                [vec![key, sources.len().to_string()], sources].concat()
+            }
+            "ZRANGESTORE" => vec![key, self.key_for(name, rng), small(rng), small(rng)],
+            "ZRANGE" => vec![key, small(rng), small(rng), "WITHSCORES".into()],
+            _ => vec![key],
+        }
+    }
+
+    /// A key of the type that the command is for; now and then one of another type.
+    fn key_for(&self, name: &str, rng: &mut Rng) -> String {
+        let is_any = OF_ANY_TYPE.contains(&name) || rng.below(32) == 0;
+        let letter = match name {
+            _ if is_any => "LSHZ-".chars().nth(rng.below(5) as usize).expect("there are five"),
+            "SELECT" | "SET" | "SETNX" | "STRLEN" | "SWAPDB" => '-',
+            "RPOP" | "RPOPLPUSH" | "RPUSH" => 'L',
+            _ => name.chars().next().expect("names are not empty"),
+        };
+        match COLLECTIONS.iter().find(|(first, _)| *first == letter) {
+            Some((_, keys)) if self.collections || !is_any => {
+                keys[rng.below(keys.len() as u64) as usize].into()
+            }
+            _ => self.key(rng),
         }
     }
 

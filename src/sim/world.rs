@@ -259,7 +259,10 @@ impl World {
 
     /// Every core does its periodic work.
     pub fn tick_all(&mut self) {
-        (0..self.cores.len()).for_each(|core| self.happen(Event::Tick(core)));
+        for core in 0..self.cores.len() {
+            self.happen(Event::Tick(core));
+            self.happen(Event::IdleWork(core));
+        }
     }
 
     /// Core and slot of the client, once it was adopted.

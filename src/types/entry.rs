@@ -243,6 +243,18 @@ impl Entry {
         self.is_boxed().then(|| unsafe { &mut *self.object_ptr() })
     }
 
+    /// How long a string may become before it needs other memory.
+    pub fn capacity(&self) -> usize {
+        match self.value() {
+            Value::Bytes(_) if self.is_boxed() => match self.object() {
+                Object::Bytes(bytes) => bytes.capacity(),
+                _ => unreachable!("a value of bytes is an object of bytes"),
+            },
+            Value::Bytes(bytes) => bytes.len(),
+            Value::Int(_) | Value::Object(_) => 0,
+        }
+    }
+
     /// Bytes of the slot and of the object, as they were last counted.
     pub fn bytes_allocated(&self) -> usize {
         self.slot_bytes() + self.accounted()

@@ -121,41 +121,53 @@ impl Point {
 }
 
 /// What is searched around a place: lengths in metres.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Shape {
-    Circle { radius: f64 },
-    Rectangle { width: f64, height: f64 },
+    Circle {
+        radius: f64,
+    },
+    Rectangle {
+        width: f64,
+        height: f64,
+    },
+    /// Its corners in order. Where its sides cross, what they enclose twice is outside.
+    Polygon {
+        corners: Vec<Point>,
+    },
 }
 
 impl Shape {
     /// How far a place is from the centre, if it is within.
     pub fn distance_within(&self, centre: Point, point: Point) -> Option<f64> {
-        if let Shape::Rectangle { width, height } = *self {
-            let east = Point { longitude: centre.longitude, latitude: point.latitude };
-            if point.distance_north(centre) > height / 2.0 || point.distance(east) > width / 2.0 {
-                return None;
+        match self {
+            Shape::Circle { radius } => Some(centre.distance(point)).filter(|distance| distance <= radius),
+            Shape::Rectangle { width, height } => {
+                let east = Point { longitude: centre.longitude, latitude: point.latitude };
+                let within =
+                    point.distance_north(centre) <= height / 2.0 && point.distance(east) <= width / 2.0;
+                within.then(|| centre.distance(point))
             }
-        }
-        let distance = centre.distance(point);
-        match *self {
-            Shape::Circle { radius } if distance > radius => None,
-            _ => Some(distance),
+            Shape::Polygon { corners } => encloses(corners, point).then(|| centre.distance(point)),
         }
     }
 
     /// Metres from the centre to the outermost point.
-    fn reach(&self) -> f64 {
-        match *self {
-            Shape::Circle { radius } => radius,
+    fn reach(&self, centre: Point) -> f64 {
+        match self {
+            Shape::Circle { radius } => *radius,
             Shape::Rectangle { width, height } => ((width / 2.0).powi(2) + (height / 2.0).powi(2)).sqrt(),
+            Shape::Polygon { corners } => {
+                corners.iter().map(|corner| centre.distance(*corner)).fold(0.0, f64::max)
+            }
         }
     }
 
     /// What it covers, in degrees.
     fn bounds(&self, centre: Point) -> Area {
-        let (width, height) = match *self {
-            Shape::Circle { radius } => (radius, radius),
+        let (width, height) = match self {
+            Shape::Circle { radius } => (*radius, *radius),
             Shape::Rectangle { width, height } => (width / 2.0, height / 2.0),
+            Shape::Polygon { corners } => return Area::around(corners),
         };
         let north = (height / RADIUS).to_degrees();
         // The side that is nearer to a pole reaches over more degrees.
@@ -168,11 +180,49 @@ impl Shape {
     }
 }
 
+/// Whether a line from the point eastwards crosses an odd number of the polygon's sides.
+fn encloses(corners: &[Point], point: Point) -> bool {
+    let before = corners.iter().cycle().skip(corners.len().saturating_sub(1));
+    let crossed = corners.iter().zip(before).filter(|(a, b)| {
+        (a.latitude > point.latitude) != (b.latitude > point.latitude)
+            && point.longitude
+                < (b.longitude - a.longitude) * (point.latitude - a.latitude) / (b.latitude - a.latitude)
+                    + a.longitude
+    });
+    crossed.count() % 2 == 1
+}
+
+/// The mean of points, as directions from the middle of the Earth: what distances from a polygon are counted from.
+pub fn mean(points: &[Point]) -> Point {
+    let (mut x, mut y, mut z) = (0.0, 0.0, 0.0);
+    for point in points {
+        let (longitude, latitude) = (point.longitude.to_radians(), point.latitude.to_radians());
+        x += latitude.cos() * longitude.cos();
+        y += latitude.cos() * longitude.sin();
+        z += latitude.sin();
+    }
+    let count = points.len() as f64;
+    let (x, y, z) = (x / count, y / count, z / count);
+    Point { longitude: y.atan2(x).to_degrees(), latitude: z.atan2((x * x + y * y).sqrt()).to_degrees() }
+}
+
 /// Ranges of degrees.
 #[derive(Clone, Copy, Debug)]
 struct Area {
     longitude: (f64, f64),
     latitude: (f64, f64),
+}
+
+impl Area {
+    /// The smallest that holds all the points.
+    fn around(points: &[Point]) -> Area {
+        let nothing = (f64::INFINITY, f64::NEG_INFINITY);
+        let with = |(least, most): (f64, f64), value: f64| (least.min(value), most.max(value));
+        points.iter().fold(Area { longitude: nothing, latitude: nothing }, |area, point| Area {
+            longitude: with(area.longitude, point.longitude),
+            latitude: with(area.latitude, point.latitude),
+        })
+    }
 }
 
 /// All places whose geohashes begin with the same bits, `step` for each coordinate.
@@ -239,7 +289,7 @@ fn estimate_step(metres: f64, latitude: f64) -> u32 {
 /// The ranges of scores that hold all places within the shape, and others; the centre's own first.
 pub fn ranges_around(centre: Point, shape: &Shape) -> Vec<(f64, f64)> {
     let bounds = shape.bounds(centre);
-    let mut step = estimate_step(shape.reach(), centre.latitude);
+    let mut step = estimate_step(shape.reach(centre), centre.latitude);
     let mut cell = Cell::of(centre, step);
     let too_small = cell.moved(0, 1).area().latitude.1 < bounds.latitude.1
         || cell.moved(0, -1).area().latitude.0 > bounds.latitude.0
@@ -312,6 +362,31 @@ mod tests {
             let score = point.to_score();
             let found = ranges_around(centre, &shape).iter().any(|&(from, to)| (from..to).contains(&score));
             prop_assert!(found || shape.distance_within(centre, point).is_none());
+        }
+    }
+
+    proptest! {
+        /// The corners of a triangle pulled a little towards its middle lie within, and are found.
+        #[test]
+        fn what_a_triangle_encloses_is_in_a_range(
+            corners in prop::collection::vec((-60.0..60.0, -60.0..60.0), 3),
+            pull in 0.01..1.0f64,
+        ) {
+            let corners: Vec<Point> =
+                corners.into_iter().map(|(longitude, latitude)| Point { longitude, latitude }).collect();
+            let middle = |of: fn(&Point) -> f64| corners.iter().map(of).sum::<f64>() / 3.0;
+            let (longitude, latitude) = (middle(|it| it.longitude), middle(|it| it.latitude));
+            let shape = Shape::Polygon { corners: corners.clone() };
+            let ranges = ranges_around(mean(&corners), &shape);
+            for corner in corners {
+                let point = Point {
+                    longitude: corner.longitude + (longitude - corner.longitude) * pull,
+                    latitude: corner.latitude + (latitude - corner.latitude) * pull,
+                };
+                prop_assert!(shape.distance_within(mean(&[point]), point).is_some());
+                let score = point.to_score();
+                prop_assert!(ranges.iter().any(|&(from, to)| (from..to).contains(&score)));
+            }
         }
     }
 

@@ -216,6 +216,20 @@ impl<'a> HashView<'a> {
         place
     }
 
+    /// The fields that are not overdue, with their values.
+    pub fn alive(self, now_ms: i64) -> Vec<(Element<'a>, Element<'a>)> {
+        match self {
+            HashView::Packed(pack) => {
+                let fields = listpack::iter(pack).step_by(2);
+                fields.zip(listpack::iter(pack).skip(1).step_by(2)).collect()
+            }
+            HashView::Table(fields) => {
+                let alive = fields.store.iter().filter(|entry| !is_overdue(entry, now_ms));
+                alive.map(|entry| (Element::Bytes(entry.key()), Element::Bytes(value_of(entry)))).collect()
+            }
+        }
+    }
+
     /// A field by chance, all about equally likely; None if all are overdue. A packed hash walks to it.
     pub fn random(
         self,

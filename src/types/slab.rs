@@ -139,6 +139,8 @@ pub struct Slab {
     idle: usize,
     /// Bytes that the global allocator gave.
     large: usize,
+    /// Bytes of the slots that are handed out, large ones aside.
+    live: usize,
 }
 
 // SAFETY: I1: the chunks and regions that the pointers name are reachable through this value alone.
@@ -152,6 +154,11 @@ impl Slab {
             + self.open.capacity() * size_of::<*mut Chunk>()
             + self.regions.capacity() * size_of::<Region>()
             + (self.roomy.capacity() + self.holes.capacity()) * size_of::<u32>()
+    }
+
+    /// Bytes of what is handed out: what `bytes` comes down to, in time, as freed slots are used again.
+    pub fn live_bytes(&self) -> usize {
+        self.live + self.large
     }
 
     /// A slab that has no chunks, for a store inside a value: each slot is the global allocator's.
@@ -206,6 +213,7 @@ impl Slab {
             unsafe {
                 let slot = (*chunk).free;
                 if !slot.is_null() {
+                    self.live += class * 8 + SLOT_BYTES_MIN;
                     (*chunk).free = (*slot).next;
                     (*chunk).used += 1;
                     if !(*chunk).has_room() {
@@ -278,6 +286,7 @@ impl Slab {
         unsafe {
             let had_room = (*chunk).has_room();
             let slot = slot.as_ptr().cast::<Slot>();
+            self.live -= (*chunk).slot_bytes as usize;
             slot.write(Slot { next: (*chunk).free });
             (*chunk).free = slot;
             (*chunk).used -= 1;
@@ -436,7 +445,7 @@ impl Slab {
     /// No slot that lies in a region is used any more, not even to free it.
     pub unsafe fn discard_region(&mut self) -> bool {
         (self.open, self.roomy, self.holes) = Default::default();
-        (self.chunks_used, self.idle) = (0, 0);
+        (self.chunks_used, self.idle, self.live) = (0, 0, 0);
         while let Some(region) = self.regions.pop() {
             if !region.base.is_null() {
                 self.resident -= region.pages_bytes();
@@ -619,6 +628,8 @@ mod tests {
                 }
                 let small = live.iter().filter(|(_, bytes, _)| *bytes <= SLOT_BYTES_MAX).count();
                 prop_assert_eq!(slab.verify(), small);
+                let live_bytes: usize = live.iter().map(|(_, bytes, _)| Slab::slot_bytes(*bytes)).sum();
+                prop_assert_eq!(slab.live_bytes(), live_bytes);
             }
             for (slot, bytes, _) in live {
                 // SAFETY: a live slot of this size.

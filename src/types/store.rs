@@ -116,6 +116,11 @@ impl Store {
         self.slab.bytes() + self.table.bytes() + self.objects
     }
 
+    /// Bytes allocated for keys, values and table: without the holes that deleted keys have left for others.
+    pub fn live_bytes(&self) -> usize {
+        self.slab.live_bytes() + self.table.bytes() + self.objects
+    }
+
     #[inline]
     pub fn hash(&self, key: &[u8]) -> u64 {
         hash_key(&self.hasher, key)

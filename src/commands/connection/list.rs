@@ -7,9 +7,10 @@ use super::super::{Context, Error, Registry};
 use super::filter::Filter;
 use crate::client::{Args, Card, flag};
 
-pub fn info(cx: &mut Context, _args: Args) -> Result<(), Error> {
+pub fn info(cx: &mut Context, args: Args) -> Result<(), Error> {
     let mut text = Vec::new();
-    describe(&mut text, &cx.card(), cx.registry, cx.now_ms());
+    let argv_bytes = args.iter().map(<[u8]>::len).sum();
+    describe(&mut text, &cx.card(), argv_bytes, cx.registry, cx.now_ms());
     cx.out.verbatim("txt", &text);
     Ok(())
 }
@@ -21,7 +22,8 @@ pub fn list(cx: &mut Context, args: Args) -> Result<(), Error> {
     let mut text = Vec::new();
     for card in cx.shared.clients.all() {
         if filter.fits(&card, now_ms) && !skipped(&card) {
-            describe(&mut text, &card, cx.registry, now_ms);
+            let argv_bytes = if card.id == me { args.iter().map(<[u8]>::len).sum() } else { 0 };
+            describe(&mut text, &card, argv_bytes, cx.registry, now_ms);
         }
     }
     cx.out.verbatim("txt", &text);
@@ -47,8 +49,12 @@ pub fn flag_letters(card: &Card) -> String {
     if letters.is_empty() { "N".into() } else { letters }
 }
 
-/// Appends the line of a client.
-fn describe(into: &mut Vec<u8>, card: &Card, registry: &Registry, now_ms: i64) {
+/// Appends the line of a client. `argv_bytes`: the arguments of the command that it runs now, which only the client that
+/// asks can do; one that has come in part is still in the query buffer.
+///
+/// Replies are written to a buffer (`rbs`, `rbp`, `obl`) that is handed to the kernel as a whole: what is being sent is the
+/// one element of Redis' list of replies (`oll`).
+fn describe(into: &mut Vec<u8>, card: &Card, argv_bytes: usize, registry: &Registry, now_ms: i64) {
     let names = card.names().clone();
     let seconds_since = |then_ms: i64| ((now_ms - then_ms) / 1000).max(0);
     let multi = card.multi.get() as i64 - 1;
@@ -78,10 +84,14 @@ fn describe(into: &mut Vec<u8>, card: &Card, registry: &Registry, now_ms: i64) {
     );
     let _ = write!(
         text,
-        " qbuf={input} qbuf-free={} argv-mem=0 multi-mem={} rbs=0 rbp=0 obl=0 oll=0 omem={output} tot-mem={}",
+        " qbuf={input} qbuf-free={} argv-mem={argv_bytes} multi-mem={} rbs={} rbp={} obl={} oll={} omem={output} tot-mem={}",
         input_capacity.saturating_sub(input),
         card.multi_bytes.get(),
-        input_capacity + output + card.multi_bytes.get() + size_of::<crate::client::Connection>() as u64,
+        card.reply_capacity.get(),
+        card.reply_peak.get(),
+        card.reply_bytes.get(),
+        (output > card.reply_bytes.get()) as u8,
+        card.memory_bytes(),
     );
     let _ = write!(
         text,

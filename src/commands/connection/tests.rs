@@ -106,3 +106,27 @@ fn a_container_is_not_its_subcommands() {
         "CLIENT => -ERR wrong number of arguments for 'client' command | CLIENT GETNAME => nil | CLIENT FOO => -ERR unknown subcommand 'FOO'. Try CLIENT HELP.",
     );
 }
+
+#[test]
+fn buffers_are_told() {
+    use crate::sim::conversation::request;
+    use crate::sim::world::World;
+
+    let mut world = World::new(1, 1);
+    let client = world.connect();
+    let mut ask = |words: &[&str]| {
+        let args: Vec<Vec<u8>> = words.iter().map(|word| word.as_bytes().to_vec()).collect();
+        world.write(client, &request(&args));
+        world.run_until_quiet();
+        String::from_utf8(std::mem::take(world.inbox(client))).expect("it is text")
+    };
+    ask(&["ECHO", &"x".repeat(5000)]);
+    let line = ask(&["CLIENT", "INFO"]);
+    let field = |name: &str| -> u64 {
+        let text = line.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+        text.unwrap_or_else(|| panic!("no {name} in {line}")).parse().expect("a number")
+    };
+    assert_eq!((field("argv-mem"), field("obl"), field("oll"), field("omem")), (10, 0, 0, 0));
+    assert!((5000..6000).contains(&field("rbp")), "{line}");
+    assert!(ask(&["CLIENT", "LIST", "TYPE", "normal"]).contains(" argv-mem=20 "));
+}

@@ -8,7 +8,7 @@ use crate::base::number::{parse_f64, parse_i64};
 use crate::client::Args;
 use crate::config::Events;
 use crate::types::Zset;
-use crate::types::geohash::{Point, Shape, ranges_around};
+use crate::types::geohash::{Point, Shape, mean, ranges_around};
 use crate::types::listpack::Element;
 use crate::types::zset::{Gathered, Range, ScoreRange, ZsetView};
 
@@ -87,6 +87,22 @@ impl<'a> Query<'a> {
         Ok(())
     }
 
+    /// `count longitude latitude ...` from `at` on, and how many arguments these are. A polygon says itself where its centre is.
+    fn set_polygon(&mut self, args: Args, at: usize) -> Result<usize, Error> {
+        let count = parse_i64(args.at(at)).filter(|count| i32::try_from(*count).is_ok());
+        let count = count.ok_or(Error::new("ERR invalid number of vertices"))?;
+        // As many as there are arguments for.
+        let count =
+            usize::try_from(count).ok().filter(|count| (3..=(args.len() - at - 1) / 2).contains(count));
+        let count = count.ok_or(Error::new("ERR GEOSEARCH BYPOLYGON must have at least 3 vertices"))?;
+        let corners: Vec<Point> =
+            (0..count).map(|corner| point(args, at + 1 + 2 * corner)).collect::<Result<_, Error>>()?;
+        self.centre = Some(mean(&corners));
+        self.metres = 1.0;
+        self.shape = Some(Shape::Polygon { corners });
+        Ok(1 + 2 * count)
+    }
+
     /// Reads the options from argument `at` on.
     fn parse(
         &mut self,
@@ -142,29 +158,41 @@ impl<'a> Query<'a> {
     /// Where to search, and how many arguments that took.
     fn parse_shape(&mut self, view: Option<ZsetView>, args: Args, at: usize) -> Result<usize, Error> {
         let left = args.len() - at - 1;
+        let is_placed = self.from_member || self.from_point;
+        // The same kind of shape may be said again, no other.
+        let (circle_fits, box_fits, polygon_fits) = match &self.shape {
+            None => (true, true, !is_placed),
+            Some(Shape::Circle { .. }) => (true, false, false),
+            Some(Shape::Rectangle { .. }) => (false, true, false),
+            Some(Shape::Polygon { .. }) => (false, false, true),
+        };
         match () {
-            () if args.is(at, "frommember") && left >= 1 && !self.from_point => {
+            () if args.is(at, "frommember") && left >= 1 && !self.from_point && !self.is_polygon() => {
                 self.set_member(view, args.at(at + 1))?;
                 Ok(2)
             }
-            () if args.is(at, "fromlonlat") && left >= 2 && !self.from_member => {
+            () if args.is(at, "fromlonlat") && left >= 2 && !self.from_member && !self.is_polygon() => {
                 self.centre = Some(point(args, at + 1)?);
                 self.from_point = true;
                 Ok(3)
             }
-            () if args.is(at, "byradius")
-                && left >= 2
-                && !matches!(self.shape, Some(Shape::Rectangle { .. })) =>
-            {
+            () if args.is(at, "byradius") && left >= 2 && circle_fits => {
                 self.set_circle(args, at + 1)?;
                 Ok(3)
             }
-            () if args.is(at, "bybox") && left >= 3 && !matches!(self.shape, Some(Shape::Circle { .. })) => {
+            () if args.is(at, "bybox") && left >= 3 && box_fits => {
                 self.set_box(args, at + 1)?;
                 Ok(4)
             }
+            () if args.is(at, "bypolygon") && left >= 1 && polygon_fits => {
+                Ok(1 + self.set_polygon(args, at + 1)?)
+            }
             () => Err(Error::SYNTAX),
         }
+    }
+
+    fn is_polygon(&self) -> bool {
+        matches!(self.shape, Some(Shape::Polygon { .. }))
     }
 
     fn check(&self, name: &[u8], variant: Variant) -> Result<(), Error> {
@@ -178,7 +206,7 @@ impl<'a> Query<'a> {
         let one_of = |what: &str| {
             Error::new(format!("ERR exactly one of {what} can be specified for {}", shown(name, usize::MAX)))
         };
-        if is_search && !self.from_member && !self.from_point {
+        if is_search && !self.from_member && !self.from_point && !self.is_polygon() {
             return Err(one_of("FROMMEMBER or FROMLONLAT"));
         }
         if is_search && self.shape.is_none() {

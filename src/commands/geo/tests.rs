@@ -89,3 +89,28 @@ fn places_where_the_world_ends() {
         "GEOADD g 180 1 edge => 1 | GEORADIUS g 180 0.5 300 km => [\"edge\"] | GEORADIUSBYMEMBER none m x foo ASC => []",
     );
 }
+
+const TRIANGLE: &str = "BYPOLYGON 3 12 37 16 37 13.5 39";
+
+#[test]
+fn places_in_a_polygon() {
+    check(&format!(
+        "{SICILY} | GEOADD g 14 37.8 mid 20 38 far => 2 | GEOSEARCH g {TRIANGLE} ASC WITHDIST => [[\"mid\" \"19768.9492\"] [\"Palermo\" \"46405.0532\"] [\"Catania\" \"111970.0720\"]] | GEOSEARCH g {TRIANGLE} COUNT 1 => [\"mid\"] | GEOSEARCH g BYPOLYGON 4 12 36 16 39 16 36 12 39 => [\"Catania\"] | GEOSEARCH none {TRIANGLE} => [] | GEOSEARCH g {TRIANGLE} BYPOLYGON 3 19 37 21 37 20 39 => [\"far\"]"
+    ));
+    check(&format!(
+        "{SICILY} | GEOSEARCHSTORE d g {TRIANGLE} STOREDIST => 2 | ZRANGE d 0 -1 => [\"Palermo\" \"Catania\"] | GEOSEARCHSTORE d g {TRIANGLE} => 2 | ZSCORE d Catania => \"3479447370796909\""
+    ));
+}
+
+#[test]
+fn what_is_no_polygon() {
+    let corners = "-ERR GEOSEARCH BYPOLYGON must have at least 3 vertices";
+    let number = "-ERR invalid number of vertices";
+    check(&format!(
+        "GEOSEARCH g BYPOLYGON 2 12 37 16 37 => {corners} | GEOSEARCH g BYPOLYGON 3 12 37 16 37 13 => {corners} | GEOSEARCH g BYPOLYGON -1 12 37 16 37 => {corners} | GEOSEARCH g BYPOLYGON 2147483647 12 37 16 37 => {corners} | GEOSEARCH g BYPOLYGON x 12 37 16 37 => {number} | GEOSEARCH g BYPOLYGON 2147483648 12 37 16 37 => {number} | GEOSEARCH g BYPOLYGON 3 12 37 16 37 13 x => -ERR value is not a valid float | GEOSEARCH g BYPOLYGON 3 12 37 16 37 190 3 => -ERR invalid longitude,latitude pair 190.000000,3.000000"
+    ));
+    let syntax = "-ERR syntax error";
+    check(&format!(
+        "GEOSEARCH g {TRIANGLE} FROMMEMBER a => {syntax} | GEOSEARCH g FROMLONLAT 1 2 {TRIANGLE} => {syntax} | GEOSEARCH g {TRIANGLE} BYRADIUS 1 km => {syntax} | GEOSEARCH g BYBOX 1 1 km {TRIANGLE} => {syntax} | GEOSEARCH g {TRIANGLE} m => {syntax} | GEOSEARCH g ASC ASC ASC ASC BYPOLYGON => {syntax}"
+    ));
+}

@@ -10,7 +10,7 @@ use crate::client::Args;
 use crate::resp::Out;
 use crate::types::Hash;
 use crate::types::hash::HashView;
-use crate::types::listpack::{self, Element};
+use crate::types::listpack::Element;
 
 /// Fields drawn one by one may be any number; a reply does not grow beyond this.
 const REPLY_BYTES_MAX: usize = 1 << 30;
@@ -79,24 +79,21 @@ impl Reply<'_, '_> {
 /// Writes `wanted` fields, each drawn from all.
 fn draw(reply: &mut Reply, view: HashView, wanted: usize, now_ms: i64, rng: &mut Rng) -> Result<(), Error> {
     let start = reply.out.buf.len();
-    if view.len_alive(now_ms) == 0 {
+    let alive = view.len_alive(now_ms);
+    if alive == 0 {
         reply.header(0);
         return Ok(());
     }
     reply.header(wanted);
-    let places = packed_places(view);
+    // A packed hash would be walked for each, and so would a table most of which is overdue.
+    let listed = matches!(view, HashView::Packed(_)) || mostly_overdue(view, alive);
+    let fields = if listed && wanted > 1 { view.alive(now_ms) } else { Vec::new() };
     for _ in 0..wanted {
-        match (view, &places[..]) {
-            (HashView::Packed(pack), [_, ..]) => {
-                let place = places[rng.below(places.len() as u64) as usize];
-                let value = listpack::next(pack, place).expect("each field has a value");
-                reply.field(listpack::get(pack, place), listpack::get(pack, value));
-            }
-            _ => {
-                let (field, value) = view.random(now_ms, |bound| rng.below(bound)).expect("some are alive");
-                reply.field(field, value);
-            }
-        }
+        let (field, value) = match &fields[..] {
+            [] => view.random(now_ms, |bound| rng.below(bound)).expect("some are alive"),
+            listed => listed[rng.below(listed.len() as u64) as usize],
+        };
+        reply.field(field, value);
         if reply.out.buf.len() - start > REPLY_BYTES_MAX {
             reply.out.buf.truncate(start);
             return Err(Error::VALUE_OUT_OF_RANGE);
@@ -105,11 +102,9 @@ fn draw(reply: &mut Reply, view: HashView, wanted: usize, now_ms: i64, rng: &mut
     Ok(())
 }
 
-/// Where the fields of a packed hash are.
-fn packed_places(view: HashView) -> Vec<listpack::Place> {
-    let HashView::Packed(pack) = view else { return Vec::new() };
-    let second = |&place: &listpack::Place| listpack::next(pack, listpack::next(pack, place)?);
-    std::iter::successors(listpack::first(pack), second).collect()
+/// Whether a field drawn by chance is seldom alive.
+fn mostly_overdue(view: HashView, alive: usize) -> bool {
+    alive < view.len() / 4
 }
 
 /// Writes `wanted` fields, none twice, or all that there are.
@@ -118,7 +113,8 @@ fn distinct(reply: &mut Reply, view: HashView, wanted: usize, now_ms: i64, rng: 
     let mut wanted = wanted.min(alive);
     reply.header(wanted);
     // With few of many, the same field seldom comes twice.
-    if matches!(view, HashView::Table(_)) && wanted.saturating_mul(3) < alive {
+    let drawn = matches!(view, HashView::Table(_)) && !mostly_overdue(view, alive);
+    if drawn && wanted.saturating_mul(3) < alive {
         let mut seen: HashSet<Vec<u8>> = HashSet::with_capacity(wanted);
         while seen.len() < wanted {
             let (field, value) = view.random(now_ms, |bound| rng.below(bound)).expect("some are alive");

@@ -415,3 +415,13 @@ fn hgetdel() {
         "HGETDEL h FIELDS 2 a => $N | HGETDEL h FIELDS 0 a => $N | HGETDEL h FIELDS -1 a => $N | HGETDEL h FIELDS x a => -ERR value is not an integer or out of range | HGETDEL h FOO 1 a => -ERR syntax error",
     );
 }
+
+#[test]
+fn fields_drawn_where_most_are_overdue() {
+    let numbers = || (0..40).map(|number| format!(" f{number}"));
+    let set: String = numbers().map(|field| format!("{field} v")).collect();
+    let overdue: String = numbers().collect();
+    check(&format!(
+        "DEBUG SET-ACTIVE-EXPIRE 0 => * | HSET h{set} a 1 => 41 | HPEXPIRE h 1 FIELDS 40{overdue} => * | +10ms | HRANDFIELD h -3 WITHVALUES => [\"a\" \"1\" \"a\" \"1\" \"a\" \"1\"] | HRANDFIELD h 1 => [\"a\"] | HRANDFIELD h 9 => [\"a\"] | HRANDFIELD h -1 => [\"a\"] | HRANDFIELD h => \"a\""
+    ));
+}

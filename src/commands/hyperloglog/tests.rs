@@ -39,3 +39,12 @@ fn other_strings_are_refused() {
         "SET bad \"HYLL\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x80\\x00\" => OK | PFCOUNT bad => {broken} | PFADD bad x => {broken} | PFADD bad => 0 | PFMERGE m bad => {broken} | PFCOUNT bad m => {broken} | PFDEBUG GETREG bad => {broken} | PFDEBUG TODENSE bad => {broken} | PFDEBUG DECODE bad => \"z:1\" | EXISTS m => 0"
     ));
 }
+
+/// A sparse value that ends in the middle: what was added before the end stays, though the reply is an error.
+#[test]
+fn what_is_added_before_the_damage_stays() {
+    let broken = "-INVALIDOBJ Corrupted HLL object detected";
+    check(&format!(
+        "SET bad \"HYLL\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x80\\x5f\\x3f\" => OK | PFADD bad x foo => {broken} | PFDEBUG DECODE bad => \"Z:8000\" | PFADD bad foo x w => {broken} | PFDEBUG DECODE bad => \"Z:7348 v:5,1 Z:651\""
+    ));
+}

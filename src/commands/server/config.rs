@@ -34,6 +34,11 @@ pub fn set(cx: &mut Context, args: Args) -> Result<(), Error> {
         // Cores that sleep without a tick have to look whether they need one now.
         cx.signals.push(Signal::Resume);
     }
+    if cx.shared.config().maxmemory > 0 {
+        for core in 0..cx.shared.slots.shard_count() {
+            cx.signals.push(Signal::Evict { core });
+        }
+    }
     cx.out.ok();
     Ok(())
 }

@@ -71,12 +71,20 @@ const SUBCOMMANDS: &[Sub] = &[
         "\n    Encodes every value as for a snapshot, and decodes it in its place.",
         reload::reload,
     ),
+    ("SDSLEN", 3, 3, "key\n    Describes the memory of a key's name and of a string value.", value::sdslen),
     (
         "SET-ACTIVE-EXPIRE",
         3,
         3,
         "0|1\n    Stops or resumes deleting expired keys in the background.",
         set_active_expire,
+    ),
+    (
+        "SET-SKIP-CHECKSUM-VALIDATION",
+        3,
+        3,
+        "0|1\n    Stops or resumes looking at the checksums of what RESTORE is given.",
+        skip_checksums,
     ),
     ("SLEEP", 3, 3, "seconds\n    Stops the server for a while.", sleep),
     ("STRINGMATCH-TEST", 2, 2, "\n    Matches random patterns.", stringmatch_test),
@@ -121,6 +129,11 @@ fn log(cx: &mut Context, args: Args) -> Result<(), Error> {
 
 fn set_active_expire(cx: &mut Context, args: Args) -> Result<(), Error> {
     cx.shared.active_expire_off.store(parse_i64(args.at(2)) == Some(0), Relaxed);
+    ok(cx, args)
+}
+
+fn skip_checksums(cx: &mut Context, args: Args) -> Result<(), Error> {
+    cx.shared.skip_checksums.store(parse_i64(args.at(2)).is_some_and(|number| number != 0), Relaxed);
     ok(cx, args)
 }
 

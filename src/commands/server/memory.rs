@@ -6,7 +6,6 @@ use crate::base::number::parse_i64;
 use crate::base::usage;
 use crate::client::Args;
 use crate::commands::{Context, Error};
-use crate::metrics::{CommandMetrics, CoreMetrics};
 use crate::shard::DbReport;
 
 /// A bucket of a database's table, for each key.
@@ -28,21 +27,10 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Sums the report of the shards and the clients' cards.
+    /// Sums the report of the shards and what the cores count for their connections.
     pub fn of(cx: &Context) -> Self {
         let dbs = cx.report.map_or(Vec::new(), |report| report.dbs.clone());
-        let commands = cx.registry.len() * size_of::<CommandMetrics>();
-        let startup = (cx.shared.slots.shard_count() * (size_of::<CoreMetrics>() + commands)) as u64;
-        let cards = cx.shared.clients.all();
-        let clients = cards
-            .iter()
-            .map(|card| {
-                size_of_val(&**card) as u64
-                    + card.input_capacity.get()
-                    + card.output_bytes.get()
-                    + card.multi_bytes.get()
-            })
-            .sum();
+        let (startup, clients) = (cx.shared.startup_bytes(), cx.shared.client_bytes());
         let stored: u64 = dbs.iter().map(|db| db.bytes as u64).sum();
         let used = startup + clients + stored;
         let peak = cx.shared.memory_peak.fetch_max(used, Relaxed).max(used);

@@ -15,6 +15,7 @@ mod slowlog;
 #[cfg(test)]
 mod tests;
 
+use super::generic::dump::restore;
 use super::help::{container, help};
 use super::{Command, KeySpec, Route, flags};
 
@@ -101,6 +102,19 @@ pub const TABLE: &[Command] = &[
         .always()
         .home()
         .about("Shows every command of every client from now on."),
+    Command::new(
+        "RESTORE-ASKING",
+        "key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]",
+        restore,
+    )
+    .arity(-4)
+    .grow()
+    .flag(flags::ASKING)
+    .keys(&[KeySpec::at(1, "OW update")])
+    .since("3.0.0")
+    .categories(&["keyspace", "dangerous"])
+    .about("Creates a key of a slot that is on its way here, as RESTORE does.")
+    .complexity("O(N log N), N being the size of the value"),
     Command::new("SHUTDOWN", "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]", process::shutdown)
         .admin()
         .always()

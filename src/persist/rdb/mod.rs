@@ -33,7 +33,7 @@ mod write;
 
 pub use decode::{Field, Node, Value, decode};
 pub use element::Text;
-pub use payload::{VERSION, VERSION_EXPIRING, open, seal};
+pub use payload::{VERSION, VERSION_EXPIRING, open, open_unchecked, seal};
 pub use read::Reader;
 pub use write::{Part, Writer};
 

@@ -22,13 +22,19 @@ pub fn seal(value: &mut Vec<u8>, version: u16) {
 
 /// The value, and whose forms it has. A CRC of zero, which a file may have, is none that a payload may have.
 pub fn open(payload: &[u8]) -> Result<(Dialect, &[u8])> {
+    let (opened, crc) = open_unchecked(payload)?;
+    if crc64(&payload[..payload.len() - CRC_BYTES]) != crc {
+        return Err(Error::Footer);
+    }
+    Ok(opened)
+}
+
+/// The same whatever the CRC is, which is returned, too.
+pub fn open_unchecked(payload: &[u8]) -> Result<((Dialect, &[u8]), u64)> {
     let (sealed, crc) = payload.split_last_chunk::<CRC_BYTES>().ok_or(Error::Footer)?;
     let (value, version) = sealed.split_last_chunk::<VERSION_BYTES>().ok_or(Error::Footer)?;
     let dialect = Dialect::of_version(u16::from_le_bytes(*version)).ok_or(Error::Footer)?;
-    if crc64(sealed) != u64::from_le_bytes(*crc) {
-        return Err(Error::Footer);
-    }
-    Ok((dialect, value))
+    Ok(((dialect, value), u64::from_le_bytes(*crc)))
 }
 
 #[cfg(test)]

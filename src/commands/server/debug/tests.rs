@@ -124,3 +124,36 @@ fn large_elements_lie_by_themselves() {
 fn patterns_are_tried() {
     check("DEBUG STRINGMATCH-TEST => Apparently Redis did not crash: test passed");
 }
+
+#[test]
+fn the_memory_of_strings_is_described() {
+    check(
+        "SET k hello => OK | DEBUG SDSLEN k => * | SET n 12 => OK | DEBUG SDSLEN n => -ERR Not an sds encoded string. | DEBUG SDSLEN none => -ERR no such key | SADD s a => 1 | DEBUG SDSLEN s => -ERR Not an sds encoded string.",
+    );
+    let mut world = World::configured(1, 1, allowed());
+    let client = world.connect();
+    for (command, wanted) in [
+        ("SET key hello", "+OK"),
+        (
+            "DEBUG SDSLEN key",
+            "+key_sds_len:3, key_sds_avail:0, key_zmalloc: 3, val_sds_len:5, val_sds_avail:0, ",
+        ),
+        ("SETRANGE key 5000 x", ":5001"),
+        ("DEBUG SDSLEN key", "+key_sds_len:3, key_sds_avail:0, key_zmalloc: 3, val_sds_len:5001, "),
+    ] {
+        let args: Vec<Vec<u8>> = command.split(' ').map(|arg| arg.as_bytes().to_vec()).collect();
+        world.write(client, &request(&args));
+        world.run_until_quiet();
+        let reply = String::from_utf8(std::mem::take(world.inbox(client))).expect("it is text");
+        assert!(reply.starts_with(wanted), "{command}: {reply}");
+    }
+}
+
+#[test]
+fn checksums_may_be_passed_over() {
+    let payload = "\"\\x00\\x05hello\\x0b\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x01\"";
+    let refused = "-ERR DUMP payload version or checksum are wrong";
+    check(&format!(
+        "RESTORE k 0 {payload} => {refused} | DEBUG SET-SKIP-CHECKSUM-VALIDATION 1 => OK | RESTORE k 0 {payload} => OK | GET k => \"hello\" | RESTORE l 0 \"\\x00\\x05hello\\x0d\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x01\" => {refused} | DEBUG SET-SKIP-CHECKSUM-VALIDATION 0 => OK | RESTORE l 0 {payload} => {refused}"
+    ));
+}

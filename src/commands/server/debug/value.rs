@@ -9,7 +9,7 @@ use crate::base::number::{parse_i64, parse_memory};
 use crate::client::Args;
 use crate::commands::{Context, Error};
 use crate::persist;
-use crate::shard::{Encoding, Entry};
+use crate::shard::{Encoding, Entry, Value};
 use crate::types::list::{Chunk, ListView};
 use crate::types::listpack::{self, Element};
 use crate::types::{Hash, List, Set, Type, Zset};
@@ -135,6 +135,26 @@ pub fn quicklist_packed_threshold(cx: &mut Context, args: Args) -> Result<(), Er
         .ok_or(Error::new("ERR argument must be a memory value bigger than 1 and smaller than 4gb"))?;
     cx.shared.list_large_bytes_min.store(bytes as u32, Relaxed);
     cx.out.ok();
+    Ok(())
+}
+
+/// In the words of Redis 7.0: clients parse them.
+pub fn sdslen(cx: &mut Context, args: Args) -> Result<(), Error> {
+    let entry = cx.peek(args.at(2)).ok_or(Error::NO_SUCH_KEY)?;
+    let (len, capacity, bytes) = match entry.value() {
+        Value::Bytes(value) if entry.kind() == Type::String => {
+            (value.len(), entry.capacity(), entry.bytes_allocated())
+        }
+        _ => return Err(Error::new("ERR Not an sds encoded string.")),
+    };
+    let key = entry.key().len();
+    // A key, and a short value, lie in the entry itself.
+    let text = format!(
+        "key_sds_len:{key}, key_sds_avail:0, key_zmalloc: {key}, val_sds_len:{len}, val_sds_avail:{}, val_zmalloc: {}",
+        capacity - len,
+        bytes - key
+    );
+    cx.out.simple(&text);
     Ok(())
 }
 

@@ -1,0 +1,184 @@
+//! Makes room before a command runs, as `maxmemory` and its policy say.
+//! In: what is in use, and the shards at hand. Out: keys evicted, other cores asked to do so, or a refusal.
+//! Absent: which keys go (`shard::evict`).
+//!
+//! A command evicts from the shards that it has at hand: keys are spread evenly, so the oldest of one shard are about the
+//! oldest of all. Where these hold nothing that may go, the others' cores are asked, and the command runs meanwhile: it
+//! is refused only where no shard has anything left to evict.
+
+#[cfg(test)]
+mod tests;
+
+use super::core::Core;
+use super::dispatch::Gates;
+use super::run::Parts;
+use crate::client::{Connection, Session, ShardSet};
+use crate::commands::{Command, Error, Signal, flags};
+use crate::config::{Config, MaxmemoryPolicy};
+use crate::shard::evict::Eviction;
+use crate::shard::{Moment, Shard};
+use crate::shared::{Held, Shared};
+
+/// What the eviction of the keys at hand came to.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Evicted {
+    Enough,
+    /// Time was up.
+    InPart,
+    /// What is at hand holds nothing that may go.
+    All,
+}
+
+/// How long a command may wait for room, in µs, as in Redis: the longer, the higher the tenacity.
+fn budget_us(config: &Config) -> u64 {
+    match config.maxmemory_eviction_tenacity as u64 {
+        low @ 0..=10 => 50 * low,
+        high @ 11..=99 => (500.0 * 1.15f64.powi(high as i32 - 10)) as u64,
+        _ => u64::MAX,
+    }
+}
+
+/// Whether more is in use than `maxmemory` allows and no shard holds a key that may go.
+pub fn is_out_of_memory(shared: &Shared, config: &Config) -> bool {
+    config.maxmemory > 0
+        && shared.used_memory() > config.maxmemory
+        && !(0..shared.slots.shard_count()).any(|shard| can_evict(shared, config.maxmemory_policy, shard))
+}
+
+fn can_evict(shared: &Shared, policy: MaxmemoryPolicy, shard: usize) -> bool {
+    policy != MaxmemoryPolicy::Noeviction && shared.memory.can_evict(shard, policy.is_volatile())
+}
+
+fn publish(shared: &Shared, shard: &Shard) {
+    let mut held = Held::default();
+    for db in &shard.dbs {
+        held.bytes += db.store.live_bytes() as u64;
+        held.keys += db.store.len() as u64;
+        held.expiring += db.store.expires() as u64;
+    }
+    shared.memory.publish(shard.id, held);
+}
+
+impl Gates<'_> {
+    /// Inside MULTI, anything that is queued may need memory; so may EXEC if a queued command does.
+    pub(super) fn lacks_memory(&self, connection: &Connection, command: &Command) -> bool {
+        let Some(transaction) = &connection.transaction else { return false };
+        let needs = |row: &Command| row.is(flags::DENYOOM);
+        let may_need = match command.name {
+            "EXEC" => {
+                transaction.requests.list.iter().any(|request| needs(self.registry.row(request.command)))
+            }
+            _ => !command.unqueued,
+        };
+        may_need && !connection.session.timeless && is_out_of_memory(self.shared, self.config)
+    }
+}
+
+impl Parts<'_> {
+    /// Tells all cores what these shards hold now.
+    pub(super) fn publish(&self, shards: ShardSet) {
+        let at_hand = self.shards.iter().flatten();
+        at_hand.filter(|shard| shards.contains(shard.id)).for_each(|shard| publish(self.shared, shard));
+    }
+
+    /// Evicts until no more than `maxmemory` is in use. False: that cannot be reached, and what needs memory has to be refused.
+    pub(super) fn make_room(&mut self, moment: &Moment) -> bool {
+        if self.shared.used_memory() <= self.config.maxmemory {
+            return true;
+        }
+        match self.evict_at_hand(moment) {
+            Evicted::Enough => true,
+            Evicted::InPart => {
+                self.ask(self.core);
+                true
+            }
+            Evicted::All => {
+                let policy = self.config.maxmemory_policy;
+                let others = (0..self.shards.len()).filter(|&shard| can_evict(self.shared, policy, shard));
+                let others: Vec<usize> = others.collect();
+                others.iter().for_each(|&shard| self.ask(shard));
+                !others.is_empty()
+            }
+        }
+    }
+
+    /// Has another core, or this one when it has nothing better to do, evict keys of its shard.
+    fn ask(&mut self, shard: usize) {
+        if self.shared.memory.ask(shard) {
+            self.signals.push(Signal::Evict { core: shard });
+        }
+    }
+
+    fn evict_at_hand(&mut self, moment: &Moment) -> Evicted {
+        let config = self.config;
+        self.shards.iter().flatten().for_each(|shard| publish(self.shared, shard));
+        let eviction =
+            Eviction { policy: config.maxmemory_policy, samples: config.maxmemory_samples as usize };
+        let (start_us, budget_us) = (self.shared.clock.mono_us(), budget_us(config));
+        while self.shared.used_memory() > config.maxmemory {
+            let mut any = false;
+            for shard in self.shards.iter_mut().flatten() {
+                if can_evict(self.shared, eviction.policy, shard.id)
+                    && shard.evict(&eviction, moment, self.rng)
+                {
+                    any = true;
+                    self.effects.take_incidents(shard);
+                    publish(self.shared, shard);
+                }
+            }
+            if !any {
+                return Evicted::All;
+            }
+            if self.shared.clock.mono_us() - start_us > budget_us {
+                return Evicted::InPart;
+            }
+        }
+        Evicted::Enough
+    }
+}
+
+impl Core {
+    /// Tells the others what the home shard holds, where anybody wants to know.
+    pub(super) fn publish_home(&mut self) {
+        if self.config.maxmemory > 0 {
+            let home = ShardSet::one(self.id);
+            self.parts(None).publish(home);
+        }
+    }
+
+    /// Some other core, or this one a while ago, found too much memory in use.
+    pub(super) fn asked_to_evict(&mut self) {
+        self.shared.memory.heard(self.id);
+        self.evicting = true;
+    }
+
+    /// Evicts for a while. True: there is more to do.
+    pub(super) fn evict_slice(&mut self) -> bool {
+        if !self.evicting || self.shards[self.id].is_none() {
+            return false;
+        }
+        let moment = self.moment(false);
+        self.evicting =
+            self.config.maxmemory > 0 && self.parts(None).evict_at_hand(&moment) == Evicted::InPart;
+        self.after_command(false);
+        self.evicting
+    }
+}
+
+impl Parts<'_> {
+    /// Whether a command may run: makes room for it, if it can. A transaction was asked before it began, and what a log says
+    /// has happened already.
+    #[inline]
+    pub(super) fn admits(
+        &mut self,
+        command: &Command,
+        session: &Session,
+        moment: &Moment,
+    ) -> Result<(), Error> {
+        let exempt = self.config.maxmemory == 0 || session.atomic || session.timeless;
+        if exempt || self.make_room(moment) || !command.is(flags::DENYOOM) {
+            return Ok(());
+        }
+        Err(Error::OOM)
+    }
+}
