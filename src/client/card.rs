@@ -42,6 +42,8 @@ pub mod flag {
     pub const CLOSE_SOON: u64 = 1 << 7;
     pub const PUBSUB: u64 = 1 << 8;
     pub const BLOCKED: u64 = 1 << 9;
+    pub const TRACKING: u64 = 1 << 10;
+    pub const BCAST: u64 = 1 << 11;
 }
 
 /// One client, seen from outside. All counters are written by its home core only.
@@ -60,6 +62,10 @@ pub struct Card {
     pub flags: AtomicU64,
     /// What its last command waits for.
     pub wait: Mutex<Option<Arc<Wait>>>,
+    /// The client that its invalidations go to; 0: itself, -1: it has no tracking.
+    pub redirect: AtomicI64,
+    /// That client was gone when there was something to tell. Written under the lock of the exchange, from any core.
+    pub redirect_broken: AtomicBool,
     pub db: Counter,
     pub resp: Counter,
     /// Commands queued by MULTI, plus one; 0 outside MULTI.
@@ -101,6 +107,8 @@ impl Card {
             last_ms: AtomicI64::new(now_ms),
             flags: AtomicU64::new(0),
             wait: Mutex::new(None),
+            redirect: AtomicI64::new(-1),
+            redirect_broken: AtomicBool::new(false),
             db: zero(),
             resp: zero(),
             multi: zero(),

@@ -3,12 +3,14 @@
 
 pub mod args;
 pub mod card;
+pub mod tracking;
 pub mod wait;
 
 use std::sync::Arc;
 
 pub use args::{Args, CORES_MAX, Request, Requests, ShardSet};
 pub use card::{Card, Clients, ConnectionId, flag};
+pub use tracking::Tracking;
 pub use wait::{Answer, Nothing, Wait};
 
 use crate::resp::Parser;
@@ -23,6 +25,8 @@ pub struct Session {
     pub no_touch: bool,
     /// It is subscribed to something.
     pub subscribed: bool,
+    /// How the keys that it reads are tracked.
+    pub tracking: Tracking,
     /// A command of a transaction or a script: it may not block, and it sees one clock.
     pub atomic: bool,
     /// Nothing expires by itself for its commands: they come from a log, which says what expired.
@@ -190,6 +194,7 @@ impl Connection {
                 resp3: false,
                 no_touch: false,
                 subscribed: false,
+                tracking: Tracking::OFF,
                 atomic: false,
                 timeless: false,
                 serving: false,

@@ -107,6 +107,16 @@ impl Wait {
         self.state.store(OPEN, Release);
     }
 
+    /// Whether there is an answer on its way home; looks on while somebody is trying.
+    pub fn is_answered(&self) -> bool {
+        loop {
+            match self.state.load(Acquire) {
+                BUSY => std::hint::spin_loop(),
+                state => return state == OVER,
+            }
+        }
+    }
+
     pub fn is_over(&self) -> bool {
         self.state.load(Acquire) == OVER
     }

@@ -222,8 +222,10 @@ pub struct Command {
     pub container: bool,
     /// Handled by the core itself, around transactions: MULTI, EXEC, DISCARD, WATCH, QUIT, RESET.
     pub unqueued: bool,
-    /// Changes what its client is subscribed to: it runs with the books of the exchange at hand.
+    /// Changes what its client is subscribed to.
     pub subscribes: bool,
+    /// Changes whether, or how, its client hears of messages: it runs with the books of the exchange at hand.
+    pub settles: bool,
 }
 
 impl Command {
@@ -244,6 +246,7 @@ impl Command {
             container: false,
             unqueued: false,
             subscribes: false,
+            settles: false,
         }
     }
 
@@ -338,7 +341,18 @@ impl Command {
     /// Changes what its client is subscribed to.
     pub const fn subscribes(mut self) -> Self {
         self.subscribes = true;
+        self.settles()
+    }
+
+    /// Changes how its client hears of messages, or asks about that.
+    pub const fn settles(mut self) -> Self {
+        self.settles = true;
         self.home()
+    }
+
+    /// CLIENT and its subcommands.
+    pub fn is_about_clients(&self) -> bool {
+        self.name.split(' ').next() == Some("CLIENT")
     }
 
     pub const fn is(&self, bits: u32) -> bool {

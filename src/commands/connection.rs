@@ -5,6 +5,7 @@ mod client;
 mod filter;
 mod hello;
 mod list;
+mod tracking;
 #[cfg(test)]
 mod tests;
 
@@ -23,9 +24,11 @@ pub const TABLE: &[Command] = &[
     Command::new("AUTH", "[username] password", hello::auth).arity(-2).flag(GREETING).always().fast().home()
         .about("Proves who the client is.").complexity("O(N), N being the number of passwords of the user"),
     Command::new("CLIENT", "", container).arity(-2).container().since("2.4.0").about("Holds the commands about clients' connections."),
+    Command::new("CLIENT CACHING", "YES | NO", tracking::caching).arity(3).flag(CLIENT).always().home().since("6.0.0")
+        .about("Says whether the keys of the next command are tracked, where that is to be said."),
     Command::new("CLIENT GETNAME", "", client::getname).arity(2).flag(CLIENT).always().home().since("2.6.9")
         .about("Returns the name of the connection."),
-    Command::new("CLIENT GETREDIR", "", client::getredir).arity(2).flag(CLIENT).always().since("6.0.0")
+    Command::new("CLIENT GETREDIR", "", tracking::getredir).arity(2).flag(CLIENT).always().home().since("6.0.0")
         .about("Returns the client that invalidation messages of this connection go to; -1 without tracking."),
     Command::new("CLIENT HELP", "", help).arity(2).always().since("5.0.0").about("Lists the subcommands."),
     Command::new("CLIENT ID", "", client::id).arity(2).flag(CLIENT).always().since("5.0.0").about("Returns the number of the connection."),
@@ -48,14 +51,17 @@ pub const TABLE: &[Command] = &[
         .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]).about("Notes which library the client uses."),
     Command::new("CLIENT SETNAME", "connection-name", client::setname).arity(3).flag(CLIENT).always().home().since("2.6.9")
         .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]).about("Names the connection."),
-    Command::new("CLIENT TRACKINGINFO", "", client::trackinginfo).arity(2).flag(flags::NOSCRIPT).always().since("6.2.0")
+    Command::new("CLIENT TRACKING", "ON | OFF [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]", tracking::tracking)
+        .arity(-3).flag(flags::NOSCRIPT).always().settles().since("6.0.0").complexity("O(1); some options take more")
+        .about("Tells the connection, or another one, when keys change that it read."),
+    Command::new("CLIENT TRACKINGINFO", "", tracking::trackinginfo).arity(2).flag(flags::NOSCRIPT).always().settles().since("6.2.0")
         .about("Describes how the connection's keys are tracked."),
     Command::new("CLIENT UNBLOCK", "client-id [TIMEOUT | ERROR]", client::unblock).arity(-3).admin().always().since("5.0.0")
         .about("Ends the wait of a client in a blocking command.").complexity("O(log N), N being the number of clients"),
     Command::new("CLIENT UNPAUSE", "", client::unpause).arity(2).admin().always().home().since("6.2.0")
         .about("Ends CLIENT PAUSE.").complexity("O(N), N being the number of clients held back"),
     Command::new("ECHO", "message", echo).arity(2).always().fast().about("Returns its argument."),
-    Command::new("HELLO", "[protover [AUTH username password] [SETNAME clientname]]", hello::hello).arity(-1).flag(GREETING).always().fast().home()
+    Command::new("HELLO", "[protover [AUTH username password] [SETNAME clientname]]", hello::hello).arity(-1).flag(GREETING).always().fast().settles()
         .since("6.0.0").about("Introduces server and client to each other and chooses the version of the protocol."),
     Command::new("PING", "[message]", ping).arity(-1).fast()
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])

@@ -31,13 +31,16 @@ pub enum Signal {
     /// A line for a MONITOR client: its place in the common order, then the text.
     MonitorLine { to: ConnectionId, place: u64, line: Arc<[u8]> },
     /// A wait is over: its client's home is to know.
-    Served { wait: Arc<Wait>, answer: Answer },
+    /// The answer stands behind the messages up to that place.
+    Served { wait: Arc<Wait>, answer: Answer, place: u64 },
     /// A wait is over: this shard is to forget it.
     Unwait { shard: usize, wait: Arc<Wait> },
     /// Something was published for clients of this core: it should look into its box soon.
     Mail { core: usize },
     /// This core: memory is full, evict keys of its shard.
     Evict { core: usize },
+    /// This core: too many keys are tracked, forget some of its shard's.
+    Forget { core: usize },
     /// Every core: stop.
     Shutdown,
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::*};
 
 use super::audience::Audience;
+use super::trackers::{Gauge, Trackers};
 use super::{Kind, Name, Parcel};
 use crate::client::ConnectionId;
 
@@ -21,6 +22,7 @@ pub struct Books {
     pub(super) patterns: BTreeMap<Name, Audience>,
     /// By client id.
     members: HashMap<u64, Member, ahash::RandomState>,
+    pub trackers: Trackers,
     /// One for each core.
     pub(super) boxes: Vec<Vec<Parcel>>,
 }
@@ -64,7 +66,12 @@ impl Member {
 }
 
 impl Books {
-    pub(super) fn new(cores: usize, hash_seed: u64, subscriptions: Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(
+        cores: usize,
+        hash_seed: u64,
+        subscriptions: Arc<AtomicUsize>,
+        tracked: Arc<Gauge>,
+    ) -> Self {
         let state = || ahash::RandomState::with_seeds(hash_seed, 2, 3, 4);
         Self {
             subscriptions,
@@ -72,6 +79,7 @@ impl Books {
             shard_channels: HashMap::with_hasher(state()),
             patterns: BTreeMap::new(),
             members: HashMap::with_hasher(state()),
+            trackers: Trackers::new(tracked),
             boxes: (0..cores).map(|_| Vec::new()).collect(),
         }
     }
@@ -138,7 +146,7 @@ impl Books {
         }
     }
 
-    /// Ends all subscriptions of a client.
+    /// Ends all subscriptions of a client, and its tracking.
     pub fn leave(&mut self, id: u64) {
         self.withdraw(id);
         self.members.remove(&id);
@@ -146,6 +154,7 @@ impl Books {
 
     /// A client is being killed from afar: from now on it receives nothing and is not counted. Its home core lets it leave.
     pub fn withdraw(&mut self, id: u64) {
+        self.trackers.disable(id);
         let Some(member) = self.members.get_mut(&id) else { return };
         if std::mem::replace(&mut member.withdrawn, true) {
             return;

@@ -1,4 +1,5 @@
-//! Who listens to which channel, and the order of all that is published: one exchange for all cores.
+//! Who listens to which channel, who is told when keys change, and the order of all that is published: one exchange for
+//! all cores.
 //!
 //! In: subscriptions, and messages from any core. Out: parcels in the box of each core that has listeners, and how many
 //! clients a message reaches. Delivery to the connections is the core's (`server::mail`).
@@ -21,6 +22,7 @@
 mod audience;
 mod books;
 mod parcel;
+mod trackers;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +33,7 @@ use crate::base::glob;
 use audience::Audience;
 pub use books::{Books, Counts};
 pub use parcel::{Message, Parcel};
+pub use trackers::{Gauge, Invalidations, Overlap, Trackers};
 
 /// What a client may subscribe to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,6 +57,8 @@ pub struct Exchange {
     /// The place of the latest message.
     place: AtomicU64,
     full: Box<[Flag]>,
+    /// How much is tracked for clients that cache.
+    pub tracked: Arc<Gauge>,
     books: Mutex<Books>,
 }
 
@@ -61,11 +66,13 @@ impl Exchange {
     /// An exchange between `cores` cores.
     pub fn new(cores: usize, hash_seed: u64) -> Self {
         let subscriptions = Arc::new(AtomicUsize::new(0));
-        let books = Books::new(cores, hash_seed, subscriptions.clone());
+        let tracked = Arc::new(Gauge::default());
+        let books = Books::new(cores, hash_seed, subscriptions.clone(), tracked.clone());
         Self {
             subscriptions,
             place: AtomicU64::new(0),
             full: (0..cores).map(|_| Flag::default()).collect(),
+            tracked,
             books: Mutex::new(books),
         }
     }

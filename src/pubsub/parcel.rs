@@ -8,11 +8,12 @@ use crate::resp::Out;
 
 /// A message as all its receivers share it.
 pub struct Message {
-    kind: Kind,
+    /// How it begins, as RESP2 has it, for whom does not receive it by a pattern.
+    pub(super) head: &'static [u8],
     /// In the order of all messages (P1).
     pub place: u64,
-    /// The channel and the text, as two bulk strings.
-    tail: Vec<u8>,
+    /// What follows: the channel and the text, as two bulk strings, or what else is to be told.
+    pub(super) tail: Vec<u8>,
 }
 
 impl Message {
@@ -21,7 +22,17 @@ impl Message {
         let mut out = Out { buf: &mut tail, resp3: false };
         out.bulk(channel);
         out.bulk(text);
-        Self { kind, place, tail }
+        let head: &[u8] = match kind {
+            Kind::ShardChannel => b"*3\r\n$8\r\nsmessage\r\n",
+            _ => b"*3\r\n$7\r\nmessage\r\n",
+        };
+        Self { head, place, tail }
+    }
+
+    /// Appends it as RESP2 has it.
+    pub(super) fn write(&self, buf: &mut Vec<u8>) {
+        buf.extend_from_slice(self.head);
+        buf.extend_from_slice(&self.tail);
     }
 }
 
@@ -37,14 +48,9 @@ pub struct Parcel {
 impl Parcel {
     /// Appends the message as RESP2 has it; in RESP3 its first byte is `>`.
     pub fn write(&self, buf: &mut Vec<u8>) {
-        match (&self.pattern, self.message.kind) {
-            (Some(pattern), _) => {
-                buf.extend_from_slice(b"*4\r\n$8\r\npmessage\r\n");
-                Out { buf, resp3: false }.bulk(pattern);
-            }
-            (None, Kind::ShardChannel) => buf.extend_from_slice(b"*3\r\n$8\r\nsmessage\r\n"),
-            (None, _) => buf.extend_from_slice(b"*3\r\n$7\r\nmessage\r\n"),
-        }
+        let Some(pattern) = &self.pattern else { return self.message.write(buf) };
+        buf.extend_from_slice(b"*4\r\n$8\r\npmessage\r\n");
+        Out { buf, resp3: false }.bulk(pattern);
         buf.extend_from_slice(&self.message.tail);
     }
 }

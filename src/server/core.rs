@@ -93,12 +93,13 @@ pub struct Core {
     pub(super) signals: Vec<Signal>,
     /// What the commands of the step at hand did.
     pub(super) effects: Effects,
+    pub(super) heard: super::tracking::Heard,
     /// What is to go to the log.
     pub log: Chunk,
     /// When waits of this core's connections time out.
     pub(super) deadlines: BTreeSet<(i64, ConnectionId)>,
     /// Answers to commands that are not known to wait yet: their batch is on its way home.
-    pub(super) early_answers: Vec<(Arc<Wait>, Answer)>,
+    pub(super) early_answers: Vec<(Arc<Wait>, Answer, u64)>,
     /// Waits to forget once the home shard is back.
     pub(super) unwait_later: Vec<Arc<Wait>>,
     /// Waits are being served.
@@ -155,6 +156,7 @@ impl Core {
             notes: Vec::new(),
             signals: Vec::new(),
             effects: Effects::default(),
+            heard: super::tracking::Heard::default(),
             log: Chunk::default(),
             deadlines: BTreeSet::new(),
             early_answers: Vec::new(),
@@ -409,7 +411,7 @@ impl Core {
         }
         #[cfg(test)]
         self.trace.push(super::inspect::Executed::closed(card.id, self.now_ms));
-        if card.has(flag::PUBSUB) {
+        if card.has(flag::PUBSUB | flag::TRACKING) {
             self.shared.exchange.lock().leave(card.id);
         }
         self.actions.close.push((slot, flush));
@@ -594,6 +596,7 @@ impl Core {
             rng: &mut self.rng,
             signals: &mut self.signals,
             effects: &mut self.effects,
+            heard: &mut self.heard,
             connection: home.map(|slot| {
                 &mut **self.slots[slot as usize].connection.as_mut().expect("K2: the slot is taken")
             }),
@@ -633,7 +636,7 @@ impl Core {
                     self.signal_core(*shard, signal);
                 }
                 Signal::Served { wait, .. } => self.signal_core(wait.to.core as usize, signal),
-                Signal::Mail { core } | Signal::Evict { core } => self.signal_core(*core, signal),
+                Signal::Mail { core } | Signal::Evict { core } | Signal::Forget { core } => self.signal_core(*core, signal),
                 Signal::Resume | Signal::Shutdown => {
                     for core in 0..self.shared.slots.shard_count() {
                         self.signal_core(core, signal.clone());
@@ -660,11 +663,12 @@ impl Core {
             }
             Signal::Resume => self.resume(),
             Signal::Evict { .. } => self.asked_to_evict(),
+            Signal::Forget { .. } => self.forget_keys(),
             Signal::Unwatch { db, key, .. } => {
                 self.unwatch.push((db, key));
                 self.unwatch_waiting();
             }
-            Signal::Served { wait, answer } => self.end_wait(wait, answer),
+            Signal::Served { wait, answer, place } => self.end_wait(wait, answer, place),
             Signal::Unwait { wait, .. } => self.unwait(wait),
             Signal::Mail { .. } => self.take_mail(),
             Signal::MonitorLine { to, place, line } => self.monitor_line(to, place, line),
@@ -716,6 +720,7 @@ impl Core {
         if self.shared.active_expire_off.load(Relaxed) || self.is_paused() {
             return;
         }
+        self.follow_changes();
         let moment = self.moment(false);
         let start = self.shared.clock.mono_us();
         let shard = self.shards[self.id].as_mut().expect("the caller looked");

@@ -19,6 +19,9 @@ impl Core {
     #[inline]
     pub(super) fn after_command(&mut self, atomic: bool) {
         self.refresh_config();
+        if !self.shared.exchange.tracked.is_idle() {
+            self.tell_trackers(atomic);
+        }
         if self.effects.wanted() {
             self.deliver_effects(atomic);
         }

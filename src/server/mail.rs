@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering::Acquire;
 
 use super::batch::{Batch, Stamp};
 use super::core::Core;
-use crate::client::{Connection, ConnectionId, ReplyMode, State};
+use crate::client::{Connection, ConnectionId, ReplyMode, Session, State, Wait};
 use crate::pubsub::{Books, Exchange, Parcel};
 
 /// A bundle takes no further message beyond this.
@@ -124,7 +124,8 @@ impl Core {
             return;
         }
         let resp3 = connection.session.resp3;
-        if connection.state == State::Away {
+        let is_answered = |wait: &Arc<Wait>| wait.is_answered();
+        if connection.state == State::Away || connection.wait.as_ref().is_some_and(is_answered) {
             let pending = &mut connection.pending;
             let from = pending.bytes.len();
             bundle.append(&mut pending.bytes, resp3);
@@ -139,13 +140,30 @@ impl Core {
         self.output_grew(seat.slot);
     }
 
+    /// Writes the messages up to `place` that waited for the answer to a command that waits.
+    pub(super) fn write_pending(&mut self, slot: u32, place: u64) {
+        let Connection { pending, output, .. } = self.connection_mut(slot);
+        let count = pending.ends.iter().take_while(|(at, _)| *at <= place).count();
+        let Some(&(_, end)) = pending.ends[..count].last() else { return };
+        output.extend(pending.bytes.drain(..end));
+        pending.ends.drain(..count);
+        pending.ends.iter_mut().for_each(|(_, at)| *at -= end);
+    }
+
+    /// Whether messages may come for a client: it is subscribed to something, or it may be told of invalidations, be they
+    /// its own or redirected to it.
+    #[inline]
+    pub(super) fn may_hear(&self, session: &Session) -> bool {
+        session.subscribed || (session.resp3 && !self.shared.exchange.tracked.is_idle())
+    }
+
     /// The batch's next reply comes behind all messages so far.
     pub(super) fn stamp(&self, batch: &mut Batch) {
         #[cfg(test)]
         if self.neglect == Some(super::inspect::Neglect::Stamps) {
             return;
         }
-        if batch.session.is_some_and(|session| session.subscribed) {
+        if batch.session.is_some_and(|session| self.may_hear(&session)) {
             let place = self.shared.exchange.place();
             if batch.stamps.last().is_none_or(|last| last.place != place) {
                 batch.stamps.push(Stamp { at: batch.replies.len(), place });

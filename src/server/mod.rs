@@ -17,4 +17,5 @@ pub mod room;
 pub mod route;
 pub mod run;
 pub mod slow;
+mod tracking;
 mod waiting;

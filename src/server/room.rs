@@ -157,6 +157,7 @@ impl Core {
         if !self.evicting || self.shards[self.id].is_none() {
             return false;
         }
+        self.follow_changes();
         let moment = self.moment(false);
         self.evicting =
             self.config.maxmemory > 0 && self.parts(None).evict_at_hand(&moment) == Evicted::InPart;

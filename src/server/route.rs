@@ -12,7 +12,7 @@
 use super::batch::{BATCH_REPLIES_MAX, Batch, Kind, Message};
 use super::core::Core;
 use super::run::Call;
-use crate::client::{ReplyMode, Session, ShardSet, State, flag};
+use crate::client::{ReplyMode, Session, ShardSet, State, Tracking, flag};
 use crate::commands::Route;
 use crate::resp::Out;
 use crate::shard::Shard;
@@ -255,7 +255,9 @@ impl Core {
             Kind::Report { report, .. } => (**report).clone(),
             _ => self.report_at_hand(),
         });
-        let shared = self.registry.row(request.command).subscribes.then(|| self.shared.clone());
+        let row = self.registry.row(request.command);
+        let (subscribes, settles) = (row.subscribes, row.settles);
+        let shared = settles.then(|| self.shared.clone());
         let mut books = shared.as_ref().map(|shared| self.settle_mail(&shared.exchange));
         let moment = self.moment(true);
         let session: &mut Session = batch.session.as_mut().expect("a batch has a session");
@@ -273,10 +275,11 @@ impl Core {
             report: report.as_ref(),
             books: books.as_deref_mut(),
         };
-        self.parts(home).call(call);
+        let pushed = self.parts(home).call(call).pushed;
         drop(books);
-        if shared.is_some() {
-            batch.confirmations.push(from..batch.replies.len());
+        if subscribes || pushed > 0 {
+            let end = if subscribes { batch.replies.len() } else { from + pushed };
+            batch.confirmations.push(from..end);
         }
         let atomic = batch.session.is_some_and(|session| session.atomic);
         self.after_command(atomic);
@@ -305,8 +308,7 @@ impl Core {
         let timeless = batch.session.is_some_and(|session| session.timeless);
         if unchanged && !timeless && self.config.maxmemory > 0 {
             // Whether what is queued needs more was asked before.
-            let moment = self.moment(false);
-            self.parts(None).make_room(&moment);
+            self.make_room_for(batch);
         }
         let resp3 = batch.session.is_some_and(|session| session.resp3);
         let mut out = Out { buf: &mut batch.replies, resp3 };
@@ -324,6 +326,20 @@ impl Core {
             out.null_array();
         }
         batch.next = count;
+        let session = batch.session.as_mut().expect("a batch has a session");
+        session.tracking = session.tracking.without(Tracking::CACHING);
+    }
+
+    /// Evicts what stands in the way of a transaction: its client is told before the reply.
+    fn make_room_for(&mut self, batch: &mut Batch) {
+        self.follow_changes();
+        let moment = self.moment(false);
+        let (client, from) = (batch.home(), batch.replies.len());
+        let mut parts = self.parts(None);
+        parts.make_room(&moment);
+        let session = batch.session.as_ref().expect("a batch has a session");
+        let pushed = parts.tell_evicted(session, client, &mut batch.replies);
+        batch.confirmations.push(from..from + pushed);
     }
 
     fn set_atomic(&self, batch: &mut Batch, atomic: bool) {
@@ -382,8 +398,8 @@ impl Core {
                 output.extend_from_slice(&batch.replies);
             }
             connection.output = output;
-        } else if connection.card.has(flag::PUBSUB) {
-            // It subscribed to something after it was closed.
+        } else if connection.card.has(flag::PUBSUB | flag::TRACKING) {
+            // It began to listen after it was closed.
             let id = connection.card.id;
             self.shared.exchange.lock().leave(id);
         }

@@ -10,8 +10,8 @@ use super::dispatch::{Gates, Verdict, shards_of};
 use crate::base::clock::{ticks, ticks_to_ns};
 use crate::base::rng::Rng;
 use crate::client::{
-    Args, Connection, ConnectionId, ReplyMode, Request, Requests, Session, ShardSet, State, Transaction,
-    Wait, Watched, flag,
+    Args, Connection, ConnectionId, ReplyMode, Request, Requests, Session, ShardSet, State, Tracking,
+    Transaction, Wait, Watched, flag,
 };
 use crate::commands::blocking::Waiting;
 use crate::commands::{Command, Context, Effects, Error, Keyspace, Note, Registry, Route, Signal, flags};
@@ -35,6 +35,7 @@ pub struct Parts<'a> {
     pub rng: &'a mut Rng,
     pub signals: &'a mut Vec<Signal>,
     pub effects: &'a mut Effects,
+    pub heard: &'a mut super::tracking::Heard,
     pub connection: Option<&'a mut Connection>,
     pub core: usize,
     #[cfg(test)]
@@ -60,6 +61,8 @@ pub struct Outcome {
     pub failed: bool,
     /// It has no reply yet.
     pub waits: bool,
+    /// Bytes in front of the reply that tell of what was evicted to make room for it.
+    pub pushed: usize,
 }
 
 /// Why a chunk stopped.
@@ -79,13 +82,19 @@ impl Parts<'_> {
         let Call { request, args, session, from: client, out, notes, moment, report, books } = call;
         let command = self.registry.row(request.command);
         let metrics = &self.shared.metrics[self.core];
-        let from = out.len();
         let resp3 = session.resp3;
-        if let Err(error) = self.admits(command, session, &moment) {
+        let tracks = !self.shared.exchange.tracked.is_idle();
+        if tracks {
+            self.follow_changes(session.id);
+        }
+        let admitted = self.admits(command, session, &moment);
+        let pushed = if tracks { self.tell_evicted(session, client, out) } else { 0 };
+        let from = out.len();
+        if let Err(error) = admitted {
             Out { buf: out, resp3 }.error(&error.0);
             metrics.commands[request.command as usize].rejected.add(1);
             count_error_reply(self.shared, self.core, &out[from..]);
-            return Outcome { failed: true, waits: false };
+            return Outcome { failed: true, waits: false, pushed };
         }
         #[cfg(test)]
         self.trace.push(super::inspect::Executed::command(session.id, moment.now_ms, session.atomic, args));
@@ -93,6 +102,7 @@ impl Parts<'_> {
         if wanted {
             self.effects.begin(self.shards.iter().filter_map(|shard| shard.as_deref()));
         }
+        let tracking = session.tracking;
         let start = ticks();
         let mut context = Context {
             keyspace: Keyspace { shards: self.shards, sole: request.shards.sole() },
@@ -113,15 +123,18 @@ impl Parts<'_> {
             core: self.core,
         };
         let result = (command.handler)(&mut context, args);
-        if let Some(waiting) = context.waiting.take() {
+        let waiting = context.waiting.take();
+        if let Some(waiting) = waiting {
             begin_wait(&mut context, *waiting, client, request, args);
-            return Outcome { failed: false, waits: true };
+            self.read_for(command, args, session, tracking);
+            return Outcome { failed: false, waits: true, pushed };
         }
-        let db = context.session.db;
+        let db = session.db;
         let ns = ticks_to_ns(ticks().wrapping_sub(start));
         metrics.commands_processed.add(1);
         let counts = &metrics.commands[request.command as usize];
         counts.record(ns, self.config.latency_tracking);
+        self.read_for(command, args, session, tracking);
         if wanted {
             self.effects.end(db, args, self.shards.iter_mut().filter_map(|shard| shard.as_deref_mut()));
         }
@@ -148,7 +161,7 @@ impl Parts<'_> {
             let event = if command.is(flags::FAST) { "fast-command" } else { "command" };
             self.shared.note_latency(event, ns / 1_000_000);
         }
-        Outcome { failed, waits: false }
+        Outcome { failed, waits: false, pushed }
     }
 }
 
@@ -347,7 +360,7 @@ impl Core {
         let mut index = 0;
         while index < chunk.list.len() {
             let request = chunk.list[index];
-            if self.connection_at(slot).session.subscribed {
+            if self.may_hear(&self.connection_at(slot).session) {
                 self.look_for_mail();
             }
             let connection = self.connection_mut(slot);
@@ -456,8 +469,9 @@ impl Core {
         moment: &Moment,
         report: Option<&Report>,
     ) {
-        let subscribes = self.registry.row(request.command).subscribes;
-        let shared = subscribes.then(|| self.shared.clone());
+        let row = self.registry.row(request.command);
+        let (subscribes, settles) = (row.subscribes, row.settles);
+        let shared = settles.then(|| self.shared.clone());
         let mut books = shared.as_ref().map(|shared| self.settle_mail(&shared.exchange));
         let connection = self.connection_mut(slot);
         if connection.state != State::Ready {
@@ -485,13 +499,13 @@ impl Core {
             report,
             books: books.as_deref_mut(),
         };
-        self.parts(Some(slot)).call(call);
+        let pushed = self.parts(Some(slot)).call(call).pushed;
         drop(books);
         self.after_command(false);
         let connection = self.connection_mut(slot);
         connection.session = session;
         if connection.reply_mode != ReplyMode::On {
-            mute(connection, &mut out, begin, subscribes);
+            mute(connection, &mut out, begin + pushed, subscribes);
         }
         connection.output = out;
         let leaving = connection.leaving;
@@ -599,6 +613,10 @@ impl Core {
     fn exec(&mut self, slot: u32, exec: &Request, args: Args) {
         let (transaction, watched) = self.end_transaction(slot);
         let transaction = transaction.expect("the caller looked");
+        if transaction.aborted {
+            let session = &mut self.connection_mut(slot).session;
+            session.tracking = session.tracking.without(Tracking::CACHING);
+        }
         let monitored = self.shared.gates() & gate::MONITORED != 0;
         if transaction.aborted {
             if monitored {
@@ -654,12 +672,16 @@ impl Core {
             self.unwatch_all(watched);
         }
         let known = request.command != Request::UNKNOWN;
+        let about_clients = known && self.registry.row(request.command).is_about_clients();
         let unqueued = known && self.registry.row(request.command).unqueued;
         let connection = self.connection_mut(slot);
         if let Some(transaction) = &mut connection.transaction
             && !(unqueued && [Error::WATCH_INSIDE_MULTI, Error::NESTED_MULTI].contains(&error))
         {
             transaction.aborted = true;
+        }
+        if connection.transaction.is_none() && !about_clients {
+            connection.session.tracking = connection.session.tracking.without(Tracking::CACHING);
         }
         if known {
             self.shared.metrics[self.id].commands[request.command as usize].rejected.add(1);

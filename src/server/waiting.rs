@@ -101,6 +101,7 @@ impl Core {
             Some(true) => {}
         }
         let mut reply = Vec::new();
+        let place = self.shared.exchange.place();
         let mut session = Session { serving: true, ..wait.session };
         let moment = super::run::moment_of(&session, self.moment(true));
         let mut notes = Vec::new();
@@ -122,7 +123,7 @@ impl Core {
             return false;
         }
         wait.finish();
-        self.signals.push(Signal::Served { wait: wait.clone(), answer: Answer::Reply(reply) });
+        self.signals.push(Signal::Served { wait: wait.clone(), answer: Answer::Reply(reply), place });
         true
     }
 
@@ -144,26 +145,28 @@ impl Core {
         if let Some(deadline_ms) = wait.deadline_ms {
             self.deadlines.insert((deadline_ms, id));
         }
-        if let Some(at) = self.early_answers.iter().position(|(early, _)| Arc::ptr_eq(early, &wait)) {
-            let (wait, answer) = self.early_answers.swap_remove(at);
-            self.end_wait(wait, answer);
+        if let Some(at) = self.early_answers.iter().position(|(early, ..)| Arc::ptr_eq(early, &wait)) {
+            let (wait, answer, place) = self.early_answers.swap_remove(at);
+            self.end_wait(wait, answer, place);
         }
     }
 
-    /// A wait of a connection of this core is over.
-    pub(super) fn end_wait(&mut self, wait: Arc<Wait>, answer: Answer) {
+    /// A wait of a connection of this core is over: its answer stands behind the messages up to `place`.
+    pub(super) fn end_wait(&mut self, wait: Arc<Wait>, answer: Answer, place: u64) {
         let id = wait.to;
         let Some(connection) = self.connection(id) else { return };
         let known = connection.wait.as_ref().is_some_and(|known| Arc::ptr_eq(known, &wait));
         if !known {
             // It was served before its batch came home with the news that it waits.
             if connection.state == State::Away {
-                self.early_answers.push((wait, answer));
+                self.early_answers.push((wait, answer, place));
             }
             return;
         }
         let wait = self.take_wait(id.slot).expect("it was just there");
+        self.write_pending(id.slot, place);
         self.answer_wait(id.slot, &wait, answer);
+        self.write_pending(id.slot, u64::MAX);
         let connection = self.connection_mut(id.slot);
         if connection.state == State::Blocked {
             connection.state = State::Ready;
@@ -211,7 +214,7 @@ impl Core {
 
     /// The connection ends while it waits, or before it knew that it does.
     fn abandon(&mut self, wait: Arc<Wait>) {
-        self.early_answers.retain(|(early, _)| !Arc::ptr_eq(early, &wait));
+        self.early_answers.retain(|(early, ..)| !Arc::ptr_eq(early, &wait));
         if wait.claim_patiently() {
             wait.finish();
         }
@@ -239,7 +242,7 @@ impl Core {
             // One that is being served just now stays until the answer comes, or the next look.
             if wait.claim() == Some(true) {
                 wait.finish();
-                self.end_wait(wait, Answer::TimeOut);
+                self.end_wait(wait, Answer::TimeOut, u64::MAX);
             }
         }
     }

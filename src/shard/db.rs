@@ -128,6 +128,9 @@ pub struct Report {
     pub trash: usize,
     pub shards: usize,
     pub watched_keys: usize,
+    /// Keys that clients may have cached, and how many clients that are for all keys together.
+    pub tracked_keys: usize,
+    pub tracked_items: usize,
 }
 
 impl Report {
@@ -153,6 +156,8 @@ impl Report {
         self.trash += shard.trash_len();
         self.watched_keys +=
             (0..shard.dbs.len()).map(|db| shard.watch.keys_of(db as u16).len()).sum::<usize>();
+        self.tracked_keys += shard.tracking.len();
+        self.tracked_items += shard.tracking.items();
         self.shards += 1;
     }
 }

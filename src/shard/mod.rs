@@ -6,6 +6,7 @@ pub mod db;
 pub mod evict;
 pub mod fields;
 pub mod incident;
+pub mod tracking;
 mod trash;
 pub mod waiting;
 pub mod watch;
@@ -14,6 +15,7 @@ pub use crate::types::store::{self, Encoding, Entry, Removed, Store, Type, Value
 pub use db::{Db, DbReport, Moment, Overdue, Report};
 pub use incident::{Incident, What, tell};
 
+use crate::shard::tracking::TrackTable;
 use crate::shard::waiting::WaitTable;
 use crate::shard::watch::WatchTable;
 use crate::types::{Collection, Object};
@@ -47,6 +49,7 @@ pub struct Shard {
     pub dbs: Vec<Db>,
     pub watch: WatchTable,
     pub waiting: WaitTable,
+    pub tracking: TrackTable,
     pub counters: ShardCounters,
     /// Values and whole databases on their way out, freed in slices.
     trash: Trash,
@@ -77,6 +80,7 @@ impl Shard {
             dbs: (0..databases).map(|_| Db::new(Store::new(hasher.clone()))).collect(),
             watch: WatchTable::default(),
             waiting: WaitTable::default(),
+            tracking: TrackTable::default(),
             counters: ShardCounters::default(),
             trash: Trash::default(),
             hasher,
@@ -151,6 +155,9 @@ impl Shard {
             self.watch.expired(db, key);
             if !self.waiting.is_empty() {
                 self.waiting.changed(db, key);
+            }
+            if !self.tracking.is_idle() {
+                self.tracking.changed(key, true);
             }
             self.tell(moment, tell::LAPSED, db, key, What::Expired);
         }
@@ -338,7 +345,7 @@ impl Shard {
         }
     }
 
-    /// Everything that changes a key passes here: watchers see it, and it counts as unsaved.
+    /// Everything that changes a key passes here: watchers and caches see it, and it counts as unsaved.
     #[inline]
     fn note(&mut self, db: u16, key: &[u8]) {
         self.counters.dirty += 1;
@@ -347,6 +354,9 @@ impl Shard {
         }
         if !self.waiting.is_empty() {
             self.waiting.changed(db, key);
+        }
+        if !self.tracking.is_idle() {
+            self.tracking.changed(key, false);
         }
     }
 
@@ -377,6 +387,7 @@ impl Shard {
             }
         }
         self.waiting.changed_all(db);
+        self.tracking.flushed();
         let fresh = Db::new(Store::new(self.hasher.clone()));
         let old = std::mem::replace(&mut self.dbs[db as usize], fresh);
         let keys = old.store.len();

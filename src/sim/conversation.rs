@@ -22,6 +22,7 @@
 //!
 //! Other steps: `+100ms` lets time pass, `tick` lets every core do its periodic work (active expiry) twice, and what it does when idle. `b> GET k => "v"` is said by client b (clients are letters; the first is a).
 //! `b> BLPOP k 0 => ...` waits for no reply, and `b> => ["k" "v"]` reads one later; so does a push that comes unasked.
+//! An argument `$b` is the number of client b, as CLIENT ID gives it.
 //! A conversation of several clients, or with commands that MULTI does not queue, is not replayed inside MULTI.
 
 use super::reply::Reply;
@@ -180,10 +181,11 @@ impl Replay {
                 Step::Tick => (0..2).for_each(|_| self.world.tick_all()),
                 Step::Say(name, args, wanted) => {
                     let client = self.client(*name);
-                    self.world.write(client, &request(args));
+                    let args: Vec<Vec<u8>> = args.iter().map(|arg| self.known(arg)).collect();
+                    self.world.write(client, &request(&args));
                     self.world.run_until_quiet();
                     if let Some(wanted) = wanted {
-                        self.expect(*name, &shown(args), wanted);
+                        self.expect(*name, &shown(&args), wanted);
                     }
                 }
                 Step::Read(name, wanted) => {
@@ -218,6 +220,17 @@ impl Replay {
         reader.set_now_ms(self.world.now_ms());
         let got = digest(&mut reader);
         assert_eq!(got, Some(wanted), "{}: the log gives other data: {}", self.how, log.escape_ascii());
+    }
+
+    /// An argument, or the number of the client that it names.
+    fn known(&mut self, arg: &[u8]) -> Vec<u8> {
+        match arg {
+            [b'$', name] if self.clients.iter().any(|(known, _)| *known == *name as char) => {
+                let client = self.client(*name as char);
+                self.world.client_id(client).to_string().into_bytes()
+            }
+            _ => arg.to_vec(),
+        }
     }
 
     fn client(&self, name: char) -> ClientNumber {

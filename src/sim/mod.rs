@@ -3,6 +3,7 @@
 //! `RINGFORT_SIM_SEEDS=from..to` (or a count) runs other seeds, or more of them, than a quick test does.
 //! Absent: sockets, threads, the real clock.
 
+mod caching;
 mod channels;
 pub mod conversation;
 pub mod history;
@@ -12,7 +13,7 @@ mod scenario;
 pub mod traffic;
 pub mod world;
 
-pub use conversation::{check, check_configured, check_outside_multi, check3};
+pub use conversation::{check, check_configured, check_configured_outside_multi, check_outside_multi, check3};
 
 /// The seeds to try: the first `count`, unless the environment says otherwise.
 pub fn seeds(count: u64) -> std::ops::Range<u64> {

@@ -83,24 +83,6 @@ pub fn no_touch(cx: &mut Context, args: Args) -> Result<(), Error> {
     Ok(())
 }
 
-/// Tracking is absent, so nothing is redirected.
-pub fn getredir(cx: &mut Context, _args: Args) -> Result<(), Error> {
-    cx.out.integer(-1);
-    Ok(())
-}
-
-pub fn trackinginfo(cx: &mut Context, _args: Args) -> Result<(), Error> {
-    cx.out.map(3);
-    cx.out.bulk(b"flags");
-    cx.out.set(1);
-    cx.out.bulk(b"off");
-    cx.out.bulk(b"redirect");
-    cx.out.integer(-1);
-    cx.out.bulk(b"prefixes");
-    cx.out.array(0);
-    Ok(())
-}
-
 pub fn reply(cx: &mut Context, args: Args) -> Result<(), Error> {
     let mode = &mut cx.home().reply_mode;
     match () {
@@ -132,7 +114,8 @@ pub fn unblock(cx: &mut Context, args: Args) -> Result<(), Error> {
     if let Some(wait) = claimed {
         wait.finish();
         let answer = if args.len() == 4 && args.is(3, "error") { Answer::Unblocked } else { Answer::TimeOut };
-        cx.signals.push(Signal::Served { wait, answer });
+        let place = cx.shared.exchange.place();
+        cx.signals.push(Signal::Served { wait, answer, place });
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use super::super::error::shown;
 use super::super::{Context, Error, pubsub, transaction};
 use super::client::check_text;
+use super::tracking;
 use crate::base::number::parse_i64;
 use crate::client::{Args, ReplyMode, flag};
 
@@ -118,6 +119,7 @@ fn introduce(cx: &mut Context) {
 /// Everything is as in a new connection, but for its number and the library's name.
 pub fn reset(cx: &mut Context, _args: Args) -> Result<(), Error> {
     transaction::end(cx);
+    tracking::disable(cx);
     pubsub::leave(cx);
     set_protocol(cx, false);
     cx.session.db = 0;

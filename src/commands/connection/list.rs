@@ -32,11 +32,16 @@ pub fn list(cx: &mut Context, args: Args) -> Result<(), Error> {
 
 /// The letters that stand for the client's state; N where there is nothing to say.
 pub fn flag_letters(card: &Card) -> String {
+    /// No flag of the home core's: any core may find the redirection broken.
+    const BROKEN: u64 = 0;
     const LETTERS: &[(u64, char)] = &[
         (flag::MONITOR, 'O'),
         (flag::PUBSUB, 'P'),
         (flag::MULTI, 'x'),
         (flag::BLOCKED, 'b'),
+        (flag::TRACKING, 't'),
+        (BROKEN, 'R'),
+        (flag::BCAST, 'B'),
         (flag::DIRTY_WATCH, 'd'),
         (flag::CLOSE_AFTER_REPLY, 'c'),
         (flag::CLOSE_SOON, 'A'),
@@ -44,8 +49,9 @@ pub fn flag_letters(card: &Card) -> String {
         (flag::NO_EVICT, 'e'),
         (flag::NO_TOUCH, 'T'),
     ];
-    let letters: String =
-        LETTERS.iter().filter(|(bit, _)| card.has(*bit)).map(|(_, letter)| *letter).collect();
+    let broken = card.redirect_broken.load(Relaxed);
+    let has = |bit: u64| if bit == BROKEN { broken } else { card.has(bit) };
+    let letters: String = LETTERS.iter().filter(|(bit, _)| has(*bit)).map(|(_, letter)| *letter).collect();
     if letters.is_empty() { "N".into() } else { letters }
 }
 
@@ -95,9 +101,10 @@ fn describe(into: &mut Vec<u8>, card: &Card, argv_bytes: usize, registry: &Regis
     );
     let _ = write!(
         text,
-        " events={} cmd={command} user={} redir=-1 resp={} lib-name=",
+        " events={} cmd={command} user={} redir={} resp={} lib-name=",
         if output > 0 { "rw" } else { "r" },
         names.user,
+        card.redirect.load(Relaxed),
         card.resp.get(),
     );
     into.extend_from_slice(text.as_bytes());

@@ -18,6 +18,8 @@ pub fn reload(cx: &mut Context, args: Args) -> Result<(), Error> {
     }
     let (moment, limits, compress) = (cx.moment, cx.limits(), cx.config.rdbcompression);
     for shard in cx.shards() {
+        // Clients that cache hear of it as of a flush.
+        shard.tracking.flushed();
         for db in 0..shard.dbs.len() {
             let mut keys: Vec<Box<[u8]>> = Vec::with_capacity(shard.dbs[db].store.len());
             shard.dbs[db].store.for_each(&mut |entry| keys.push(entry.key().into()));

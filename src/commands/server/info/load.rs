@@ -42,9 +42,10 @@ pub fn stats(cx: &mut Context, text: &mut Text) {
     text.field("current_eviction_exceeded_time", 0);
     text.field("keyspace_hits", counters.hits);
     text.field("keyspace_misses", counters.misses);
-    let (channels, patterns, shard_channels) = {
+    let (channels, patterns, shard_channels, prefixes) = {
         let books = cx.shared.exchange.lock();
-        (books.channels(Kind::Channel).len(), books.patterns(), books.channels(Kind::ShardChannel).len())
+        let count = |kind| books.channels(kind).len();
+        (count(Kind::Channel), books.patterns(), count(Kind::ShardChannel), books.trackers.prefixes())
     };
     text.field("pubsub_channels", channels);
     text.field("pubsub_patterns", patterns);
@@ -55,7 +56,9 @@ pub fn stats(cx: &mut Context, text: &mut Text) {
     );
     text.same(&["active_defrag_hits", "active_defrag_misses", "active_defrag_key_hits"], 0);
     text.same(&["active_defrag_key_misses", "total_active_defrag_time", "current_active_defrag_time"], 0);
-    text.same(&["tracking_total_keys", "tracking_total_items", "tracking_total_prefixes"], 0);
+    text.field("tracking_total_keys", cx.report.map_or(0, |report| report.tracked_keys));
+    text.field("tracking_total_items", cx.report.map_or(0, |report| report.tracked_items));
+    text.field("tracking_total_prefixes", prefixes);
     text.field("unexpected_error_replies", 0);
     text.field("total_error_replies", sum(cx, |core| &core.error_replies));
     text.field("dump_payload_sanitizations", 0);

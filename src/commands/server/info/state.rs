@@ -70,7 +70,7 @@ pub fn clients(cx: &mut Context, text: &mut Text) {
     text.field("client_recent_max_input_buffer", most(|card| card.input_bytes.get()));
     text.field("client_recent_max_output_buffer", most(|card| card.output_bytes.get()));
     text.field("blocked_clients", count(flag::BLOCKED));
-    text.field("tracking_clients", 0);
+    text.field("tracking_clients", count(flag::TRACKING));
     text.field("pubsub_clients", count(flag::PUBSUB));
     text.field("watching_clients", cards.iter().filter(|card| card.watched.get() > 0).count());
     text.field("clients_in_timeout_table", 0);

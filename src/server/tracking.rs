@@ -1,0 +1,166 @@
+//! Client-side caching: remembers which keys are read for clients that cache, and tells them of changes.
+//! In: commands that read, changes that the shards noted. Out: keys in the shards' tables, messages in the boxes.
+//!
+//! A key is remembered right after the command that read it, in its own shard; a change takes its place among all messages
+//! while the shards that it concerns are still at hand. So whoever is told later than its reply was given had read before
+//! the change, and a reader after the change is remembered anew. The boxes and stamps of `server::mail` do the rest: a
+//! message comes behind the reply to what was read before it, and before all that is answered later.
+//! Absent: who is told, and in which form (`pubsub::Invalidations`). Nobody tracks anything: one load a command.
+
+use std::collections::BTreeMap;
+
+use super::core::Core;
+use super::run::Parts;
+use crate::client::{Args, ConnectionId, Session, Tracking};
+use crate::commands::{Command, Signal, flags};
+use crate::pubsub::Invalidations;
+use crate::shard::tracking::{Change, Interest};
+
+/// Keys that a command forgets, at most, where there are more than `tracking-table-max-keys`.
+const FORGOTTEN_MAX: usize = 1000;
+
+/// What was heard of changes, and not told yet.
+#[derive(Default)]
+pub struct Heard {
+    /// The client whose command runs; 0: none.
+    who: u64,
+    /// For those who hear of prefixes, told when the unit is over: keys that its commands changed, and for which client.
+    keys: BTreeMap<Box<[u8]>, u64>,
+}
+
+impl Parts<'_> {
+    /// A command of client `who` (0: of nobody) begins: shards note what it changes.
+    pub(super) fn follow_changes(&mut self, who: u64) {
+        self.heard.who = who;
+        let has_prefixes = self.shared.exchange.tracked.has_prefixes();
+        let interest = if has_prefixes { Interest::All } else { Interest::Remembered };
+        self.shards.iter_mut().flatten().for_each(|shard| shard.tracking.listen(interest));
+    }
+
+    /// A command ran: its client, tracked so before, may keep what it read. What CLIENT CACHING said holds for one command, or
+    /// for one transaction.
+    #[inline]
+    pub(super) fn read_for(&mut self, command: &Command, args: Args, session: &mut Session, before: Tracking) {
+        if before == Tracking::OFF {
+            return;
+        }
+        if before.remembers() {
+            self.remember_keys(command, args, session.id);
+        }
+        if !session.atomic && command.name != "MULTI" && !command.is_about_clients() {
+            session.tracking = session.tracking.without(Tracking::CACHING);
+        }
+    }
+
+    fn remember_keys(&mut self, command: &Command, args: Args, client: u64) {
+        if !command.is(flags::READONLY) || command.is(flags::PUBSUB) {
+            return;
+        }
+        for spec in command.keys.iter().filter(|spec| !spec.is_no_key()) {
+            spec.each(args, &mut |index| {
+                let key = args.at(index);
+                // Who is served after a wait has only one of its shards at hand: it was remembered in the others before.
+                if let Some(shard) = &mut self.shards[self.shared.slots.shard(key)] {
+                    shard.tracking.remember(key, client);
+                }
+            });
+        }
+    }
+
+    /// Keys were evicted to make room for a command: its client is told before the reply. Returns how long that is.
+    pub(super) fn tell_evicted(&mut self, session: &Session, client: ConnectionId, out: &mut Vec<u8>) -> usize {
+        let from = out.len();
+        self.tell_changes(session.resp3.then_some((client, &mut *out)), true);
+        out.len() - from
+    }
+
+    /// Tells of what the shards noted; what is for the client `aside` is written there. `evicted`: no command did it.
+    fn tell_changes(&mut self, aside: Option<(ConnectionId, &mut Vec<u8>)>, evicted: bool) {
+        let mut changes: Vec<Change> = Vec::new();
+        for shard in self.shards.iter_mut().flatten().filter(|shard| shard.tracking.has_changes()) {
+            changes.append(&mut shard.tracking.take_changes());
+        }
+        if changes.is_empty() {
+            return;
+        }
+        let (shared, who) = (self.shared, self.heard.who);
+        let needed = changes.iter().any(|change| change.readers().is_none_or(|readers| !readers.is_empty()));
+        let mut news = needed.then(|| shared.exchange.invalidations(&shared.clients, aside));
+        // Every shard says so.
+        if let Some(news) = news.as_mut().filter(|_| changes.contains(&Change::Flushed)) {
+            news.flushed();
+        }
+        for change in changes {
+            if let (Some(news), Some(readers)) = (&mut news, change.readers().filter(|all| !all.is_empty())) {
+                let caused = matches!(change, Change::Key { .. });
+                news.key(change.key(), readers, if caused { who } else { 0 });
+            }
+            if let Change::Key { key, itself, .. } = change
+                && shared.exchange.tracked.has_prefixes()
+            {
+                self.heard.keys.insert(key, if itself || evicted { 0 } else { who });
+            }
+        }
+        self.wake(news);
+    }
+
+    /// All is told: the cores of those who are to hear it should look.
+    fn wake(&mut self, news: Option<Invalidations>) {
+        let woken = news.map_or_else(Default::default, |news| news.woken);
+        self.signals.extend(woken.into_iter().map(|core| Signal::Mail { core }));
+    }
+
+    /// A unit is over: tells those who hear of prefixes.
+    fn tell_prefixes(&mut self) {
+        let keys = std::mem::take(&mut self.heard.keys);
+        if !keys.is_empty() {
+            let mut news = self.shared.exchange.invalidations(&self.shared.clients, None);
+            news.broadcast(&keys);
+            self.wake(Some(news));
+        }
+    }
+
+    /// Counts what the shards at hand remember, and forgets some of it if all together is too much.
+    fn bound_keys(&mut self) {
+        let (tracked, max) = (&self.shared.exchange.tracked, self.config.tracking_table_max_keys as u64);
+        let mut left = FORGOTTEN_MAX;
+        for shard in self.shards.iter_mut().flatten() {
+            tracked.add_keys(shard.tracking.growth());
+            while max > 0 && left > 0 && tracked.keys() > max && shard.tracking.forget_one(self.rng) {
+                tracked.add_keys(shard.tracking.growth());
+                left -= 1;
+            }
+        }
+        if max > 0 && tracked.keys() > max {
+            let others = (0..self.shards.len()).filter(|core| *core != self.core);
+            self.signals.extend(others.map(|core| Signal::Forget { core }));
+        }
+    }
+}
+
+impl Core {
+    /// Keys may go without a command: shards note it, if anybody wants to know.
+    pub(super) fn follow_changes(&mut self) {
+        if !self.shared.exchange.tracked.is_idle() {
+            self.parts(None).follow_changes(0);
+        }
+    }
+
+    /// Tells clients of what a command changed. Within a transaction those who hear of prefixes wait for the rest of it.
+    pub(super) fn tell_trackers(&mut self, atomic: bool) {
+        let mut parts = self.parts(None);
+        parts.bound_keys();
+        parts.tell_changes(None, false);
+        if !atomic {
+            parts.tell_prefixes();
+        }
+        parts.heard.who = 0;
+        parts.shards.iter_mut().flatten().for_each(|shard| shard.tracking.listen(Interest::Nothing));
+    }
+
+    /// All shards together remember too many keys: this one forgets some of its own.
+    pub(super) fn forget_keys(&mut self) {
+        self.tell_trackers(false);
+        self.send_signals();
+    }
+}
