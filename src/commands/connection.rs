@@ -5,9 +5,9 @@ mod client;
 mod filter;
 mod hello;
 mod list;
-mod tracking;
 #[cfg(test)]
 mod tests;
+mod tracking;
 
 use super::help::{container, help};
 use super::{Command, Context, Error, flags};

@@ -22,9 +22,9 @@
 mod audience;
 mod books;
 mod parcel;
-mod trackers;
 #[cfg(test)]
 mod tests;
+mod trackers;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -122,7 +122,8 @@ impl Trackers {
         let overlap = |a: &[u8], b: &[u8]| a.starts_with(b) || b.starts_with(a);
         for (at, &prefix) in prefixes.iter().enumerate() {
             let found = |other: &[u8], is_new| Overlap { prefix: prefix.into(), other: other.into(), is_new };
-            let own = self.clients.get(&id).and_then(|one| one.prefixes.iter().find(|own| overlap(own, prefix)));
+            let own =
+                self.clients.get(&id).and_then(|one| one.prefixes.iter().find(|own| overlap(own, prefix)));
             if let Some(own) = own {
                 return Some(found(own, false));
             }
@@ -178,10 +179,14 @@ impl Invalidations<'_> {
     /// A key that these clients read changed, while a command of client `who` ran (0: of nobody).
     pub fn key(&mut self, key: &[u8], readers: &[u64], who: u64) {
         let wants = |tracker: &Tracker| {
-            !tracker.how.has(Tracking::BCAST) && !(tracker.how.has(Tracking::NOLOOP) && tracker.card.id == who)
+            !tracker.how.has(Tracking::BCAST)
+                && !(tracker.how.has(Tracking::NOLOOP) && tracker.card.id == who)
         };
-        let ids: SmallVec<[u64; 8]> =
-            readers.iter().copied().filter(|id| self.books.trackers.clients.get(id).is_some_and(wants)).collect();
+        let ids: SmallVec<[u64; 8]> = readers
+            .iter()
+            .copied()
+            .filter(|id| self.books.trackers.clients.get(id).is_some_and(wants))
+            .collect();
         self.send(&ids, &names(&mut [key].into_iter()));
     }
 
@@ -199,13 +204,17 @@ impl Invalidations<'_> {
     pub fn broadcast(&mut self, keys: &BTreeMap<Box<[u8]>, u64>) {
         let prefixes: Vec<Name> = self.books.trackers.prefixes.keys().cloned().collect();
         for prefix in prefixes {
-            let fitting: Vec<(&[u8], u64)> =
-                keys.iter().filter(|(key, _)| key.starts_with(&prefix)).map(|(key, who)| (&**key, *who)).collect();
+            let fitting: Vec<(&[u8], u64)> = keys
+                .iter()
+                .filter(|(key, _)| key.starts_with(&prefix))
+                .map(|(key, who)| (&**key, *who))
+                .collect();
             if fitting.is_empty() {
                 continue;
             }
             let Trackers { clients, prefixes, .. } = &self.books.trackers;
-            let spared = |id: &u64| clients[id].how.has(Tracking::NOLOOP) && fitting.iter().any(|(_, who)| who == id);
+            let spared =
+                |id: &u64| clients[id].how.has(Tracking::NOLOOP) && fitting.iter().any(|(_, who)| who == id);
             let (some, all): (Vec<u64>, Vec<u64>) = prefixes[&prefix].iter().copied().partition(spared);
             self.send(&all, &names(&mut fitting.iter().map(|(key, _)| *key)));
             for id in some {
@@ -274,7 +283,11 @@ impl Invalidations<'_> {
                 return;
             }
         }
-        self.books.boxes[core].push(Parcel { message: Arc::new(message), pattern: None, seats: Arc::new(seats) });
+        self.books.boxes[core].push(Parcel {
+            message: Arc::new(message),
+            pattern: None,
+            seats: Arc::new(seats),
+        });
         if !self.exchange.full[core].0.swap(true, Release) {
             self.woken.push(core);
         }

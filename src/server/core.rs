@@ -636,7 +636,9 @@ impl Core {
                     self.signal_core(*shard, signal);
                 }
                 Signal::Served { wait, .. } => self.signal_core(wait.to.core as usize, signal),
-                Signal::Mail { core } | Signal::Evict { core } | Signal::Forget { core } => self.signal_core(*core, signal),
+                Signal::Mail { core } | Signal::Evict { core } | Signal::Forget { core } => {
+                    self.signal_core(*core, signal)
+                }
                 Signal::Resume | Signal::Shutdown => {
                     for core in 0..self.shared.slots.shard_count() {
                         self.signal_core(core, signal.clone());

@@ -41,6 +41,8 @@ pub enum Neglect {
     Box,
     /// To note which messages come before the replies of a batch.
     Stamps,
+    /// To let messages wait while a batch is away.
+    Order,
 }
 
 impl std::fmt::Display for Executed {

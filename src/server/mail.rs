@@ -119,13 +119,17 @@ impl Core {
 
     /// Gives a client its messages, if it is still there.
     fn hand_over(&mut self, seat: ConnectionId, bundle: &Bundle) {
+        #[cfg(test)]
+        let hasty = self.neglect == Some(super::inspect::Neglect::Order);
+        #[cfg(not(test))]
+        let hasty = false;
         let Some(connection) = self.connection(seat) else { return };
         if connection.state == State::Closing || connection.card.killed.load(Acquire) {
             return;
         }
         let resp3 = connection.session.resp3;
         let is_answered = |wait: &Arc<Wait>| wait.is_answered();
-        if connection.state == State::Away || connection.wait.as_ref().is_some_and(is_answered) {
+        if (connection.state == State::Away && !hasty) || connection.wait.as_ref().is_some_and(is_answered) {
             let pending = &mut connection.pending;
             let from = pending.bytes.len();
             bundle.append(&mut pending.bytes, resp3);

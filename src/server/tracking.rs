@@ -40,7 +40,13 @@ impl Parts<'_> {
     /// A command ran: its client, tracked so before, may keep what it read. What CLIENT CACHING said holds for one command, or
     /// for one transaction.
     #[inline]
-    pub(super) fn read_for(&mut self, command: &Command, args: Args, session: &mut Session, before: Tracking) {
+    pub(super) fn read_for(
+        &mut self,
+        command: &Command,
+        args: Args,
+        session: &mut Session,
+        before: Tracking,
+    ) {
         if before == Tracking::OFF {
             return;
         }
@@ -68,7 +74,12 @@ impl Parts<'_> {
     }
 
     /// Keys were evicted to make room for a command: its client is told before the reply. Returns how long that is.
-    pub(super) fn tell_evicted(&mut self, session: &Session, client: ConnectionId, out: &mut Vec<u8>) -> usize {
+    pub(super) fn tell_evicted(
+        &mut self,
+        session: &Session,
+        client: ConnectionId,
+        out: &mut Vec<u8>,
+    ) -> usize {
         let from = out.len();
         self.tell_changes(session.resp3.then_some((client, &mut *out)), true);
         out.len() - from

@@ -106,7 +106,8 @@ impl TrackTable {
             }
             return;
         }
-        self.places.insert(key.into(), Place { readers: SmallVec::from_slice(&[client]), at: self.keys.len() });
+        self.places
+            .insert(key.into(), Place { readers: SmallVec::from_slice(&[client]), at: self.keys.len() });
         self.keys.push(key.into());
         self.items += 1;
     }

@@ -14,7 +14,14 @@ use crate::server::inspect::Neglect;
 
 const KEYS: &[&str] = &["a", "b", "c", "d", "e", "f"];
 /// How clients track, and whether they have to forget what they change themselves.
-const MODES: &[(&str, bool)] = &[("", false), ("NOLOOP", true), ("OPTIN", false), ("OPTOUT", false), ("BCAST", false), ("BCAST NOLOOP", true)];
+const MODES: &[(&str, bool)] = &[
+    ("", false),
+    ("NOLOOP", true),
+    ("OPTIN", false),
+    ("OPTOUT", false),
+    ("BCAST", false),
+    ("BCAST NOLOOP", true),
+];
 
 /// What a client makes of a reply.
 enum Expected {
@@ -54,7 +61,9 @@ impl Cacher {
     fn conclude(&mut self, expected: Expected, reply: Reply) {
         match (expected, reply) {
             (Expected::Values(keys), Reply::Array(values)) => {
-                keys.iter().zip(values).for_each(|(key, value)| drop(self.believes.insert((*key).into(), value)));
+                keys.iter()
+                    .zip(values)
+                    .for_each(|(key, value)| drop(self.believes.insert((*key).into(), value)));
             }
             (Expected::Values(keys), value) => drop(self.believes.insert(keys[0].into(), value)),
             (Expected::Changed(keys), _) if MODES[self.mode].1 => {
@@ -212,7 +221,9 @@ impl Talk {
                 match cacher.believes.get(*key) {
                     Some(belief) if *belief != truth => {
                         let mode = MODES[cacher.mode].0;
-                        return Err(format!("client {who} ({mode}) believes {belief} of {key}, which is {truth}"));
+                        return Err(format!(
+                            "client {who} ({mode}) believes {belief} of {key}, which is {truth}"
+                        ));
                     }
                     _ => {}
                 }
@@ -257,9 +268,7 @@ mod tests {
 
     #[test]
     fn neglect_is_seen() {
-        for neglect in [Neglect::Box, Neglect::Stamps] {
-            let seen = (0..100).filter(|&seed| play(3, seed, Some(neglect)).is_err()).count();
-            assert!(seen >= 3, "{neglect:?} was seen in {seen} runs of 100");
-        }
+        let seen = (0..100).filter(|&seed| play(3, seed, Some(Neglect::Order)).is_err()).count();
+        assert!(seen >= 3, "it was seen in {seen} runs of 100");
     }
 }

@@ -13,7 +13,7 @@ mod scenario;
 pub mod traffic;
 pub mod world;
 
-pub use conversation::{check, check_configured, check_configured_outside_multi, check_outside_multi, check3};
+pub use conversation::{check, check_configured, check_outside_multi, check3};
 
 /// The seeds to try: the first `count`, unless the environment says otherwise.
 pub fn seeds(count: u64) -> std::ops::Range<u64> {

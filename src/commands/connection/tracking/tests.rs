@@ -1,7 +1,7 @@
 //! Conversations of clients that cache: who is told of which change, when, and in which form.
 
-use crate::config::Config;
-use crate::sim::{check_configured_outside_multi, check_outside_multi, check3};
+use crate::config::{Config, Guard};
+use crate::sim::{check_configured, check_outside_multi, check3};
 
 /// The message about these keys.
 fn gone(keys: &str) -> String {
@@ -24,14 +24,18 @@ fn a_reader_is_told_once() {
 
 #[test]
 fn what_is_written_is_not_remembered() {
-    check3("CLIENT TRACKING ON => OK | SET k 1 => OK | INCR k => 2 | b> SET k 1 => OK | GETDEL k => \"1\" | PING => PONG");
+    check3(
+        "CLIENT TRACKING ON => OK | SET k 1 => OK | INCR k => 2 | b> SET k 1 => OK | GETDEL k => \"1\" | PING => PONG",
+    );
 }
 
 #[test]
 fn ones_own_changes_come_behind_the_reply() {
     let (k, both) = (gone("\"k\""), gone("\"k\" \"l\""));
     check3(&format!("CLIENT TRACKING ON => OK | GET k => nil | SET k 1 => OK | a> => {k} | SET k 2 => OK"));
-    check3("CLIENT TRACKING ON NOLOOP => OK | GET k => nil | SET k 1 => OK | b> SET k 2 => OK | PING => PONG");
+    check3(
+        "CLIENT TRACKING ON NOLOOP => OK | GET k => nil | SET k 1 => OK | b> SET k 2 => OK | PING => PONG",
+    );
     check3(&format!(
         "CLIENT TRACKING ON => OK | MULTI => OK | GET k => QUEUED | SET k 1 => QUEUED | GET k => QUEUED \
          | EXEC => [nil OK \"1\"] | a> => {k} | b> SET k 2 => OK | a> => {k} | PING => PONG"
@@ -144,11 +148,14 @@ fn a_redirection_breaks() {
 #[test]
 fn everything_is_gone_after_a_flush() {
     let null = ">[\"invalidate\" nil]";
+    let mut config = Config::default();
+    config.enable_debug_command = Guard::Yes;
     for flush in ["FLUSHALL", "FLUSHDB", "DEBUG RELOAD"] {
-        check3(&format!(
-            "CLIENT TRACKING ON => OK | GET k => nil | b> CLIENT TRACKING ON BCAST => OK | c> {flush} => OK | a> => {null} | b> => {null} \
+        let text = format!(
+            "HELLO 3 => * | b> HELLO 3 => * | CLIENT TRACKING ON => OK | GET k => nil | b> CLIENT TRACKING ON BCAST => OK | c> {flush} => OK | a> => {null} | b> => {null} \
              | {flush} => OK | a> => {null} | b> => {null} | b> CLIENT TRACKING OFF => OK | c> SET k 1 => OK | PING => PONG"
-        ));
+        );
+        check_configured(&config, &text);
     }
 }
 
@@ -170,24 +177,28 @@ fn keys_that_expire() {
 
 #[test]
 fn only_so_many_keys_are_remembered() {
-    let config = Config { tracking_table_max_keys: 1, ..Config::default() };
-    let counts = "SELECT 0 => OK";
-    check_configured_outside_multi(
-        &config,
-        &format!(
-            "HELLO 3 => * | CLIENT TRACKING ON => OK | GET k => nil | GET l => nil | a> => >[\"invalidate\" [*]] | {counts} \
-             | MGET m n o => [nil nil nil] | a> => >[\"invalidate\" [*]] | a> => >[\"invalidate\" [*]] | a> => >[\"invalidate\" [*]] | PING => PONG"
-        ),
-    );
+    let one = ">[\"invalidate\" [*]]";
+    check3(&format!(
+        "CONFIG SET tracking-table-max-keys 1 => OK | CLIENT TRACKING ON NOLOOP => OK | GET k => nil | GET l => nil | a> => {one} \
+         | MGET m n o => [nil nil nil] | a> => {one} | a> => {one} | a> => {one} | PING => PONG"
+    ));
+    check3(&format!(
+        "CLIENT TRACKING ON => OK | MGET k l m => [nil nil nil] | b> CONFIG SET tracking-table-max-keys 2 => OK | a> => {one} \
+         | b> CONFIG SET tracking-table-max-keys 1 => OK | a> => {one} | PING => PONG"
+    ));
 }
 
 #[test]
 fn letters_of_client_list() {
-    check3("CLIENT TRACKING ON => OK | CLIENT LIST FLAGS B ID $a => =\"\" | CLIENT TRACKING OFF => OK | CLIENT LIST FLAGS t => =\"\"");
+    check3(
+        "CLIENT TRACKING ON => OK | CLIENT LIST FLAGS B ID $a => =\"txt:\" | CLIENT TRACKING OFF => OK | CLIENT LIST FLAGS t => =\"txt:\"",
+    );
     check3("b> CLIENT TRACKING ON BCAST => OK | CLIENT KILL FLAGS tB => 1");
 }
 
 #[test]
 fn silence_is_for_replies() {
-    check3("CLIENT TRACKING ON => OK | CLIENT REPLY OFF => ... | GET k => ... | SET k 1 => ... | a> => >[\"invalidate\" [\"k\"]] | CLIENT REPLY ON => OK");
+    check3(
+        "CLIENT TRACKING ON => OK | CLIENT REPLY OFF => ... | GET k => ... | SET k 1 => ... | a> => >[\"invalidate\" [\"k\"]] | CLIENT REPLY ON => OK",
+    );
 }
