@@ -332,14 +332,16 @@ impl Core {
 
     /// Evicts what stands in the way of a transaction: its client is told before the reply.
     fn make_room_for(&mut self, batch: &mut Batch) {
-        self.follow_changes();
         let moment = self.moment(false);
         let (client, from) = (batch.home(), batch.replies.len());
-        let mut parts = self.parts(None);
-        parts.make_room(&moment);
         let session = batch.session.as_ref().expect("a batch has a session");
+        let mut parts = self.parts(None);
+        parts.follow_changes(session.id);
+        parts.make_room(&moment);
         let pushed = parts.tell_evicted(session, client, &mut batch.replies);
-        batch.confirmations.push(from..from + pushed);
+        if pushed > 0 {
+            batch.confirmations.push(from..from + pushed);
+        }
     }
 
     fn set_atomic(&self, batch: &mut Batch, atomic: bool) {

@@ -88,7 +88,9 @@ impl Parts<'_> {
             self.follow_changes(session.id);
         }
         let admitted = self.admits(command, session, &moment);
-        let pushed = if tracks { self.tell_evicted(session, client, out) } else { 0 };
+        // With the books at hand nothing can be told before the command is over.
+        let tells = tracks && books.is_none();
+        let pushed = if tells { self.tell_evicted(session, client, out) } else { 0 };
         let from = out.len();
         if let Err(error) = admitted {
             Out { buf: out, resp3 }.error(&error.0);
