@@ -19,7 +19,7 @@ impl Core {
     #[inline]
     pub(super) fn after_command(&mut self, atomic: bool) {
         self.refresh_config();
-        if !self.shared.exchange.tracked.is_idle() {
+        if self.heard.follows {
             self.tell_trackers(atomic);
         }
         if self.effects.wanted() {

@@ -22,6 +22,8 @@ const FORGOTTEN_MAX: usize = 1000;
 /// What was heard of changes, and not told yet.
 #[derive(Default)]
 pub struct Heard {
+    /// The shards at hand note changes, for which somebody has to ask.
+    pub follows: bool,
     /// The client whose command runs; 0: none.
     who: u64,
     /// For those who hear of prefixes, told when the unit is over: keys that its commands changed, and for which client.
@@ -31,7 +33,7 @@ pub struct Heard {
 impl Parts<'_> {
     /// A command of client `who` (0: of nobody) begins: shards note what it changes.
     pub(super) fn follow_changes(&mut self, who: u64) {
-        self.heard.who = who;
+        (self.heard.follows, self.heard.who) = (true, who);
         let has_prefixes = self.shared.exchange.tracked.has_prefixes();
         let interest = if has_prefixes { Interest::All } else { Interest::Remembered };
         self.shards.iter_mut().flatten().for_each(|shard| shard.tracking.listen(interest));
@@ -165,7 +167,7 @@ impl Core {
         if !atomic {
             parts.tell_prefixes();
         }
-        parts.heard.who = 0;
+        (parts.heard.follows, parts.heard.who) = (false, 0);
         parts.shards.iter_mut().flatten().for_each(|shard| shard.tracking.listen(Interest::Nothing));
     }
 

@@ -69,10 +69,11 @@ def test_what_was_answered_is_never_believed_otherwise(server, r):
 
 
 def test_redirection(server, r):
-    listener = server.client(decode_responses=True).pubsub()
+    subscriber = server.client(decode_responses=True, protocol=2)
+    listener = subscriber.pubsub()
     listener.subscribe("__redis__:invalidate")
     assert listener.get_message(timeout=10)["type"] == "subscribe"
-    reader = server.client(decode_responses=True, single_connection_client=True)
+    reader = server.client(decode_responses=True, single_connection_client=True, protocol=2)
     listener_id = next(c["id"] for c in r.client_list() if int(c["sub"]) == 1)
     assert reader.client_tracking_on(clientid=int(listener_id))
     assert reader.get("k") is None

@@ -159,6 +159,14 @@ fn everything_is_gone_after_a_flush() {
     }
 }
 
+/// The last client to track ceased to, and a flush was kept for the next one.
+#[test]
+fn who_begins_to_track_hears_of_nothing_older() {
+    check3(
+        "CLIENT TRACKING ON => OK | CLIENT TRACKING OFF => OK | FLUSHALL => OK | CLIENT TRACKING ON => OK | PING => PONG",
+    );
+}
+
 #[test]
 fn keys_that_expire() {
     let k = gone("\"k\"");
