@@ -4,6 +4,7 @@ Standard library only. Every server listens on a free loopback port and is stopp
 """
 
 import json
+import mmap
 import os
 import platform
 import re
