@@ -8,7 +8,7 @@ use std::hash::Hash;
 use crate::client::Args;
 use crate::commands::{Context, Error};
 use crate::shard::{Entry, Value};
-use crate::types::{self, List, Set, Type, Zset};
+use crate::types::{self, List, Set, Stream, Type, Zset};
 
 const DIGEST_BYTES: usize = 20;
 
@@ -62,7 +62,13 @@ fn value_digest(entry: &Entry, now_ms: i64) -> Digest {
                 }
             });
         }
-        Type::Stream => unreachable!("there are no streams"),
+        // As in Redis, the entries alone.
+        Type::Stream => entry.view::<Stream>().expect(SEEN).log.iter().for_each(|entry| {
+            sum = Digest::of((sum.0, entry.id));
+            entry.for_each(|name, value| {
+                sum = name.with(|name| value.with(|value| Digest::of((sum.0, name, value))));
+            });
+        }),
     }
     Digest::of((entry.kind(), sum.0))
 }
