@@ -192,11 +192,8 @@ fn parse_auto_options(mut rest: Args) -> Result<(usize, bool), Error> {
     let (mut count, mut just_ids) = (100, false);
     while !rest.is_empty() {
         if rest.is(0, "count") && rest.len() > 1 {
-            let given = parse_i64(rest.at(1)).ok_or(Error::NOT_AN_INTEGER)?;
-            if !(1..=COUNT_MAX).contains(&given) {
-                return Err(Error::new("ERR COUNT must be > 0"));
-            }
-            count = given as usize;
+            let given = parse_i64(rest.at(1)).filter(|count| (1..=COUNT_MAX).contains(count));
+            count = given.ok_or(Error::new("ERR COUNT must be > 0"))? as usize;
             rest = rest.from(2);
         } else if rest.is(0, "justid") {
             just_ids = true;
