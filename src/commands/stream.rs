@@ -3,6 +3,7 @@
 
 mod add;
 mod args;
+mod changes;
 mod claim;
 mod group;
 mod info;
@@ -227,8 +228,6 @@ fn write_entry(out: &mut Out, entry: &Entry) {
     });
 }
 
-
-
 /// Entries as an array, of which at most so many.
 fn write_entries<'a>(out: &mut Out, entries: impl Iterator<Item = Entry<'a>>, count: usize) {
     let header = out.deferred();
@@ -269,13 +268,7 @@ fn xrevrange(cx: &mut Context, args: Args) -> Result<(), Error> {
     reply_range(cx, args, args.at(3), args.at(2), true)
 }
 
-fn reply_range(
-    cx: &mut Context,
-    args: Args,
-    start: &[u8],
-    end: &[u8],
-    reverse: bool,
-) -> Result<(), Error> {
+fn reply_range(cx: &mut Context, args: Args, start: &[u8], end: &[u8], reverse: bool) -> Result<(), Error> {
     let ids = interval(start, end)?;
     let count = count_option(args.from(4))?;
     let (stream, out) = cx.view::<Stream>(args.at(1))?;

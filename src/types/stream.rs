@@ -19,11 +19,11 @@ pub use log::{Facts, Keep, Log, Range, Refused, Trim, Wish};
 pub use node::Entry;
 
 /// A stream. In a box, so that values of other types stay small.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Stream(Box<Parts>);
 
 /// What a stream consists of.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Parts {
     pub log: Log,
     pub groups: Groups,
@@ -108,7 +108,7 @@ impl Collection for Stream {
     }
 
     fn duplicate(&self) -> Self {
-        self.clone()
+        Self::from_parts(Parts { log: self.log.duplicate(), groups: self.groups.clone() })
     }
 
     fn free_slice(&mut self, elements_max: usize) -> bool {

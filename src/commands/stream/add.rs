@@ -5,6 +5,7 @@ use super::args::{AddOrTrim, ids, strict_id};
 use super::write_id;
 use crate::base::number::parse_i64;
 use crate::client::Args;
+use crate::config::Events;
 use crate::types::Stream;
 use crate::types::stream::{Id, Log, Refused, Trim, Wish};
 
@@ -36,20 +37,54 @@ pub fn xadd(cx: &mut Context, args: Args) -> Result<(), Error> {
             let fits = fields.iter().map(<[u8]>::len).sum::<usize>() <= ENTRY_BYTES_MAX;
             if fits { Ok(id) } else { Err(Error::new("ERR Elements are too large to be stored")) }
         });
-        let Ok(id) = id else { return (id.map(|id| (id, None)), false) };
+        let id = match id {
+            Ok(id) => id,
+            Err(error) => return (Err(error), false),
+        };
         let pairs = (0..fields.len() / 2).map(|at| (fields.at(2 * at), fields.at(2 * at + 1)));
         stream.log.append(id, pairs, &limits);
-        let dropped = options.trim.and_then(|trim| stream.log.trim(&trim).1);
-        (Ok((id, dropped)), true)
+        let (trimmed, dropped) = options.trim.map_or((0, None), |trim| stream.log.trim(&trim));
+        (Ok(Added { id, trimmed, dropped, len: stream.log.len() }), true)
     })?;
     let Some(added) = added else {
         cx.out.null();
         return Ok(());
     };
-    let (id, dropped) = added?;
-    write_id(&mut cx.out, id);
-    throw(cx, key, dropped);
+    let added = added?;
+    write_id(&mut cx.out, added.id);
+    cx.notify(Events::STREAM, "xadd", key);
+    if added.trimmed > 0 {
+        cx.notify(Events::STREAM, "xtrim", key);
+    }
+    let approximate = options.trim.is_some_and(|trim| trim.approximate);
+    if cx.is_logged() && (approximate || !matches!(options.wish, Wish::Exactly(_))) {
+        log_added(cx, key, fields, &added, options.trim.is_some());
+    }
+    throw(cx, key, added.dropped);
     Ok(())
+}
+
+/// What XADD did.
+struct Added {
+    id: Id,
+    trimmed: u64,
+    dropped: Option<Log>,
+    /// Entries that are left.
+    len: u64,
+}
+
+/// The log gets the id that was chosen, and how many entries are left, since the limits of nodes are nobody else's affair.
+fn log_added(cx: &mut Context, key: &[u8], fields: Args, added: &Added, trims: bool) {
+    let mut len = itoa::Buffer::new();
+    added.id.with_text(|id| {
+        let mut words: Vec<&[u8]> = vec![b"XADD", key];
+        if trims {
+            words.extend([b"MAXLEN", &b"="[..], len.format(added.len).as_bytes()]);
+        }
+        words.push(id);
+        words.extend(fields.iter());
+        cx.log_as(&words);
+    });
 }
 
 /// Nodes that were trimmed are freed in slices.
@@ -65,10 +100,17 @@ pub fn xtrim(cx: &mut Context, args: Args) -> Result<(), Error> {
     let key = args.at(1);
     let trimmed = cx.change(key, false, |stream: &mut Stream, _| {
         let (deleted, dropped) = stream.log.trim(&trim);
-        ((deleted, dropped), deleted > 0)
+        ((deleted, dropped, stream.log.len()), deleted > 0)
     })?;
-    let (deleted, dropped) = trimmed.unwrap_or_default();
+    let (deleted, dropped, len) = trimmed.unwrap_or_default();
     cx.out.integer(deleted as i64);
+    if deleted > 0 {
+        cx.notify(Events::STREAM, "xtrim", key);
+        if trim.approximate && cx.is_logged() {
+            let mut text = itoa::Buffer::new();
+            cx.log_as(&[b"XTRIM", key, b"MAXLEN", b"=", text.format(len).as_bytes()]);
+        }
+    }
     throw(cx, key, dropped);
     Ok(())
 }
@@ -84,7 +126,11 @@ pub fn xdel(cx: &mut Context, args: Args) -> Result<(), Error> {
         let deleted = ids.iter().filter(|&&id| stream.log.delete(id)).count();
         (deleted, deleted > 0)
     })?;
-    cx.out.integer(deleted.unwrap_or(0) as i64);
+    let deleted = deleted.unwrap_or(0);
+    if deleted > 0 {
+        cx.notify(Events::STREAM, "xdel", key);
+    }
+    cx.out.integer(deleted as i64);
     Ok(())
 }
 
@@ -153,6 +199,7 @@ pub fn xsetid(cx: &mut Context, args: Args) -> Result<(), Error> {
     })?;
     set.ok_or(Error::NO_SUCH_KEY)??;
     cx.unsaved(key);
+    cx.notify(Events::STREAM, "xsetid", key);
     cx.out.ok();
     Ok(())
 }

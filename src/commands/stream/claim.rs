@@ -2,6 +2,7 @@
 
 use super::super::{Context, Error};
 use super::args::{interval_start, strict_id};
+use super::changes::Changes;
 use super::{no_group, shown, write_entry, write_id};
 use crate::base::number::parse_i64;
 use crate::client::Args;
@@ -44,8 +45,8 @@ impl Claim {
         }
     }
 
-    /// The options of XCLAIM, behind its ids.
-    fn parse_options(&mut self, mut rest: Args, now_ms: i64) -> Result<(), Error> {
+    /// The options of XCLAIM, behind its ids. A delivery was no later than `latest_ms`.
+    fn parse_options(&mut self, mut rest: Args, now_ms: i64, latest_ms: i64) -> Result<(), Error> {
         while !rest.is_empty() {
             let more = rest.len() > 1;
             let value = match () {
@@ -84,7 +85,7 @@ impl Claim {
             rest = rest.from(1 + value);
         }
         // A time that cannot be is that of now.
-        self.delivered_ms = self.delivered_ms.filter(|time| (0..=now_ms).contains(time));
+        self.delivered_ms = self.delivered_ms.filter(|time| (0..=latest_ms).contains(time));
         Ok(())
     }
 }
@@ -96,6 +97,7 @@ struct Claiming<'a> {
     group: &'a mut Group,
     consumer: ConsumerNumber,
     now_ms: i64,
+    changes: &'a mut Changes,
 }
 
 /// What came of an entry.
@@ -104,7 +106,7 @@ enum Outcome {
     /// It was written to the reply.
     Claimed,
     /// It was deleted, and is no longer pending if it was.
-    Gone { was_pending: bool },
+    Gone,
     /// It is not pending, or not for long enough.
     Left,
 }
@@ -112,7 +114,10 @@ enum Outcome {
 impl Claiming<'_> {
     fn claim(&mut self, out: &mut Out, id: Id) -> Outcome {
         let Some(entry) = self.log.get(id) else {
-            return Outcome::Gone { was_pending: self.group.acknowledge(id) };
+            if self.group.acknowledge(id) {
+                self.changes.gone(id);
+            }
+            return Outcome::Gone;
         };
         let before = self.group.pending().get(&id).copied();
         let idle_ms = before.map(|pending| self.now_ms.wrapping_sub(pending.delivered_ms));
@@ -123,14 +128,13 @@ impl Claiming<'_> {
         }
         let deliveries = before.map_or(1, |pending| pending.deliveries);
         let once_more = u64::from(!self.claim.just_ids);
-        self.group.assign(
-            id,
-            Pending {
-                consumer: self.consumer,
-                delivered_ms: self.claim.delivered_ms.unwrap_or(self.now_ms),
-                deliveries: self.claim.deliveries.unwrap_or(deliveries.wrapping_add(once_more)),
-            },
-        );
+        let pending = Pending {
+            consumer: self.consumer,
+            delivered_ms: self.claim.delivered_ms.unwrap_or(self.now_ms),
+            deliveries: self.claim.deliveries.unwrap_or(deliveries.wrapping_add(once_more)),
+        };
+        self.group.assign(id, pending);
+        self.changes.delivered(id, pending);
         self.group.consumer_mut(self.consumer).active_ms = Some(self.now_ms);
         if self.claim.just_ids {
             write_id(out, id);
@@ -141,30 +145,36 @@ impl Claiming<'_> {
     }
 }
 
-/// Lets `f` claim entries for a consumer, which is made if it is not there. `f` says whether it changed anything.
-fn claim_for<'a>(
+/// Lets `f` claim entries for a consumer, which is made if it is not there.
+fn claim_for(
     cx: &mut Context,
     args: Args,
-    claim: &'a Claim,
-    f: impl FnOnce(&mut Claiming, &mut Out) -> bool,
+    claim: &Claim,
+    f: impl FnOnce(&mut Claiming, &mut Out),
 ) -> Result<(), Error> {
     let (key, group, consumer) = (args.at(1), args.at(2), args.at(3));
-    let now_ms = cx.now_ms();
-    let changed = cx.change(key, false, |stream: &mut Stream, out| {
+    // Where a log is read, the consumer was there when it says that the entry was delivered.
+    let seen_ms = claim.delivered_ms.filter(|_| cx.session.timeless);
+    let now_ms = seen_ms.unwrap_or(cx.now_ms());
+    let mut changes = Changes::begin(cx);
+    cx.change(key, false, |stream: &mut Stream, out| {
         let parts = &mut **stream;
         let log = &parts.log;
-        let changed = parts.groups.change(group, |group| {
-            let moves_on = claim.last_id > group.last_id;
-            group.last_id = group.last_id.max(claim.last_id);
+        parts.groups.change(group, |group| {
+            if claim.last_id > group.last_id {
+                group.last_id = claim.last_id;
+                changes.moved(group);
+            }
             let (consumer, is_new) = group.find_or_create(consumer, now_ms);
             group.consumer_mut(consumer).seen_ms = now_ms;
-            f(&mut Claiming { claim, log, group, consumer, now_ms }, out) || moves_on || is_new
+            if is_new {
+                changes.consumer_created();
+            }
+            f(&mut Claiming { claim, log, group, consumer, now_ms, changes: &mut changes }, out);
         });
-        (changed, false)
+        ((), false)
     })?;
-    if changed.flatten() == Some(true) {
-        cx.unsaved(key);
-    }
+    changes.say(cx, key, group, consumer);
     Ok(())
 }
 
@@ -172,17 +182,13 @@ pub fn xclaim(cx: &mut Context, args: Args) -> Result<(), Error> {
     expect_group(cx, args)?;
     let mut claim = Claim::new(integer(args.at(4), "ERR Invalid min-idle-time argument for XCLAIM")?);
     let ids: Vec<Id> = args.from(5).iter().map_while(|arg| strict_id(arg).ok()).collect();
-    claim.parse_options(args.from(5 + ids.len()), cx.now_ms())?;
+    // Where a log is read the clock stands still, and what it says of times is true.
+    let latest_ms = if cx.session.timeless { i64::MAX } else { cx.now_ms() };
+    claim.parse_options(args.from(5 + ids.len()), cx.now_ms(), latest_ms)?;
     claim_for(cx, args, &claim, |claiming, out| {
         let header = out.deferred();
-        let (mut claimed, mut changed) = (0, false);
-        for id in ids {
-            let outcome = claiming.claim(out, id);
-            claimed += usize::from(outcome == Outcome::Claimed);
-            changed |= matches!(outcome, Outcome::Claimed | Outcome::Gone { was_pending: true });
-        }
+        let claimed = ids.into_iter().filter(|&id| claiming.claim(out, id) == Outcome::Claimed).count();
         out.finish_array(header, claimed);
-        changed
     })
 }
 
@@ -226,7 +232,7 @@ pub fn xautoclaim(cx: &mut Context, args: Args) -> Result<(), Error> {
             match claiming.claim(&mut inner, id) {
                 Outcome::Left => continue,
                 Outcome::Claimed => len += 1,
-                Outcome::Gone { .. } => gone.push(id),
+                Outcome::Gone => gone.push(id),
             }
             count -= 1;
         }
@@ -236,6 +242,5 @@ pub fn xautoclaim(cx: &mut Context, args: Args) -> Result<(), Error> {
         out.raw(&claimed);
         out.array(gone.len());
         gone.iter().for_each(|&id| write_id(out, id));
-        len + gone.len() > 0
     })
 }

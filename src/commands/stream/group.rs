@@ -5,6 +5,7 @@ use super::args::{loose_id, strict_id};
 use super::no_group_of_key;
 use crate::base::number::parse_i64;
 use crate::client::Args;
+use crate::config::Events;
 use crate::types::Stream;
 use crate::types::stream::Id;
 
@@ -48,6 +49,12 @@ fn expect_group(cx: &mut Context, key: &[u8], group: &[u8]) -> Result<(), Error>
     stream.groups.get(group).map(|_| ()).ok_or_else(|| no_group_of_key(key, group))
 }
 
+/// Something about the groups of a key was changed, which is no change of the key for those who watch it.
+fn changed(cx: &mut Context, key: &[u8], event: &'static str) {
+    cx.unsaved(key);
+    cx.notify(Events::STREAM, event, key);
+}
+
 pub fn create(cx: &mut Context, args: Args) -> Result<(), Error> {
     const ARGS_MAX: usize = 8;
     let options = Options::parse(args, true)?;
@@ -66,7 +73,7 @@ pub fn create(cx: &mut Context, args: Args) -> Result<(), Error> {
     if created != Some(true) {
         return Err(Error::new("BUSYGROUP Consumer Group name already exists"));
     }
-    cx.unsaved(key);
+    changed(cx, key, "xgroup-create");
     cx.out.ok();
     Ok(())
 }
@@ -87,7 +94,7 @@ pub fn set_id(cx: &mut Context, args: Args) -> Result<(), Error> {
         });
         ((), false)
     })?;
-    cx.unsaved(key);
+    changed(cx, key, "xgroup-setid");
     cx.out.ok();
     Ok(())
 }
@@ -98,7 +105,7 @@ pub fn destroy(cx: &mut Context, args: Args) -> Result<(), Error> {
         cx.change(key, false, |stream: &mut Stream, _| (stream.groups.remove(name), false))?.ok_or(NO_KEY)?;
     cx.out.integer(i64::from(removed.is_some()));
     if let Some(group) = removed {
-        cx.unsaved(key);
+        changed(cx, key, "xgroup-destroy");
         cx.throw(key, Stream::of_group(group));
     }
     Ok(())
@@ -113,7 +120,7 @@ pub fn create_consumer(cx: &mut Context, args: Args) -> Result<(), Error> {
     })?;
     let created = created.flatten() == Some(true);
     if created {
-        cx.unsaved(key);
+        changed(cx, key, "xgroup-createconsumer");
     }
     cx.out.integer(i64::from(created));
     Ok(())
@@ -127,7 +134,7 @@ pub fn delete_consumer(cx: &mut Context, args: Args) -> Result<(), Error> {
     })?;
     let pending = deleted.flatten().flatten();
     if pending.is_some() {
-        cx.unsaved(key);
+        changed(cx, key, "xgroup-delconsumer");
     }
     cx.out.integer(pending.unwrap_or(0) as i64);
     Ok(())

@@ -2,12 +2,13 @@
 
 use super::super::{Context, Error};
 use super::args::strict_id;
+use super::changes::Changes;
 use super::{no_group, write_entries, write_entry, write_id};
 use crate::base::number::parse_i64;
 use crate::client::Args;
 use crate::resp::{Deferred, Out};
 use crate::types::Stream;
-use crate::types::stream::{Group, Id, Log, Pending};
+use crate::types::stream::{ConsumerNumber, Group, Id, Log, Pending};
 use smallvec::SmallVec;
 
 /// What XREAD or XREADGROUP is asked for.
@@ -181,31 +182,32 @@ pub fn xreadgroup(cx: &mut Context, args: Args) -> Result<(), Error> {
     let now_ms = cx.now_ms();
     let mut reply = Reply::begin(&mut cx.out);
     for (key, &from) in request.keys.iter().zip(&froms) {
-        let changed = cx.change(key, false, |stream: &mut Stream, out| {
+        let mut changes = Changes::begin(cx);
+        cx.change(key, false, |stream: &mut Stream, out| {
             let parts = &mut **stream;
             let log = &parts.log;
-            let changed = parts.groups.change(group, |group| {
+            parts.groups.change(group, |group| {
                 let (number, is_new) = group.find_or_create(consumer, now_ms);
                 group.consumer_mut(number).seen_ms = now_ms;
-                let serves = match from {
-                    From::Behind(_) => true,
-                    From::New => !log.is_empty() && log.last_live_id() > group.last_id,
-                };
-                if serves {
-                    reply.stream(out, key);
-                    let mut delivery = Delivery { log, group, count: request.count, now_ms };
-                    match from {
-                        From::Behind(id) => delivery.write_history(out, consumer, id),
-                        From::New => delivery.write_new(out, consumer, request.no_ack),
-                    }
+                if is_new {
+                    changes.consumer_created();
                 }
-                is_new || serves
+                let has_new = || !log.is_empty() && log.last_live_id() > group.last_id;
+                if from == From::New && !has_new() {
+                    return;
+                }
+                reply.stream(out, key);
+                let changes = &mut changes;
+                let mut delivery =
+                    Delivery { log, group, consumer: number, count: request.count, now_ms, changes };
+                match from {
+                    From::Behind(id) => delivery.write_history(out, id),
+                    From::New => delivery.write_new(out, request.no_ack),
+                }
             });
-            (changed.unwrap_or(false), false)
+            ((), false)
         })?;
-        if changed == Some(true) {
-            cx.unsaved(key);
-        }
+        changes.say(cx, key, group, consumer);
     }
     finish(cx, reply, &request)
 }
@@ -214,43 +216,47 @@ pub fn xreadgroup(cx: &mut Context, args: Args) -> Result<(), Error> {
 struct Delivery<'a> {
     log: &'a Log,
     group: &'a mut Group,
+    consumer: ConsumerNumber,
     count: usize,
     now_ms: i64,
+    changes: &'a mut Changes,
 }
 
 impl Delivery<'_> {
     /// Entries that were delivered to nobody in the group; they are pending then, unless that is not wanted.
-    fn write_new(&mut self, out: &mut Out, consumer: &[u8], no_ack: bool) {
+    fn write_new(&mut self, out: &mut Out, no_ack: bool) {
         let header = out.deferred();
         let mut written = 0;
-        let number = self.group.find(consumer).expect("the consumer was created");
         let start = self.group.last_id.next().expect("an entry is behind it");
         for entry in self.log.range(start..=Id::MAX).take(self.count) {
             self.group.advance(entry.id, self.log);
             write_entry(out, &entry);
             if !no_ack {
-                let pending = Pending { consumer: number, delivered_ms: self.now_ms, deliveries: 1 };
+                let pending = Pending { consumer: self.consumer, delivered_ms: self.now_ms, deliveries: 1 };
                 self.group.assign(entry.id, pending);
+                self.changes.delivered(entry.id, pending);
             }
             written += 1;
         }
         if written > 0 && !no_ack {
-            self.group.consumer_mut(number).active_ms = Some(self.now_ms);
+            self.group.consumer_mut(self.consumer).active_ms = Some(self.now_ms);
         }
+        self.changes.moved(self.group);
         out.finish_array(header, written);
     }
 
     /// Entries that are pending for the consumer, behind an id. Those that were deleted meanwhile have no fields.
-    fn write_history(&mut self, out: &mut Out, consumer: &[u8], id: Id) {
+    fn write_history(&mut self, out: &mut Out, id: Id) {
         let header = out.deferred();
-        let number = self.group.find(consumer).expect("the consumer was created");
         let start = id.next().expect("the last id stands for new entries");
-        let pending = self.group.consumer(number).pending().range(start..).take(self.count);
+        let pending = self.group.consumer(self.consumer).pending().range(start..).take(self.count);
         let ids: Vec<Id> = pending.copied().collect();
         for &id in &ids {
             if let Some(entry) = self.log.get(id) {
                 write_entry(out, &entry);
-                self.group.redeliver(id, self.now_ms);
+                if let Some(pending) = self.group.redeliver(id, self.now_ms) {
+                    self.changes.delivered(id, pending);
+                }
             } else {
                 out.array(2);
                 write_id(out, id);

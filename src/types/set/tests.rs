@@ -11,12 +11,8 @@ use crate::base::rng::Rng;
 
 type Model = BTreeSet<Vec<u8>>;
 
-const LIMITS: Limits = Limits {
-    set_ints_max: 8,
-    set_entries_max: 6,
-    set_value_bytes_max: 5,
-    ..Limits::NONE_PACKED
-};
+const LIMITS: Limits =
+    Limits { set_ints_max: 8, set_entries_max: 6, set_value_bytes_max: 5, ..Limits::NONE_PACKED };
 
 fn new_set() -> Set {
     Set::new(Vec::new())

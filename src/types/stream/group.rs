@@ -131,11 +131,8 @@ impl Groups {
 
     #[cfg(test)]
     pub fn verify(&self) {
-        let bytes: usize = self
-            .by_name
-            .iter()
-            .map(|(name, group)| group.bytes_allocated() + NAME_BYTES + name.len())
-            .sum();
+        let bytes: usize =
+            self.by_name.iter().map(|(name, group)| group.bytes_allocated() + NAME_BYTES + name.len()).sum();
         assert_eq!(self.bytes, bytes, "2");
         self.by_name.values().for_each(Group::verify);
     }
@@ -214,7 +211,7 @@ impl Group {
         Some(consumer.pending.len())
     }
 
-    /// Notes that an entry is pending for a consumer, whoever had it before; the record is returned.
+    /// Notes that an entry is pending for a consumer, whoever had it before.
     pub fn assign(&mut self, id: Id, pending: Pending) {
         let before = self.pending.insert(id, pending);
         if before.is_none_or(|before| before.consumer != pending.consumer) {
@@ -225,12 +222,12 @@ impl Group {
         }
     }
 
-    /// An entry was delivered once more to the consumer that has it.
-    pub fn redeliver(&mut self, id: Id, now_ms: i64) {
-        if let Some(pending) = self.pending.get_mut(&id) {
-            pending.delivered_ms = now_ms;
-            pending.deliveries = pending.deliveries.wrapping_add(1);
-        }
+    /// An entry was delivered once more to the consumer that has it; its record.
+    pub fn redeliver(&mut self, id: Id, now_ms: i64) -> Option<Pending> {
+        let pending = self.pending.get_mut(&id)?;
+        pending.delivered_ms = now_ms;
+        pending.deliveries = pending.deliveries.wrapping_add(1);
+        Some(*pending)
     }
 
     /// False: the entry was not pending.

@@ -128,7 +128,8 @@ mod tests {
         // What C takes for a number.
         assert_eq!(parse("05-+7"), Some((5, 7)));
         assert_eq!(parse("5-7\0x"), Some((5, 7)));
-        let bad = ["", "-", "+", "a", "5-", "-5", "5-a", "5--1", "18446744073709551616", "5-1-1", "*", "5-**"];
+        let bad =
+            ["", "-", "+", "a", "5-", "-5", "5-a", "5--1", "18446744073709551616", "5-1-1", "*", "5-**"];
         for bad in bad {
             assert_eq!((parse(bad), Id::parse_open(bad.as_bytes())), (None, None), "{bad}");
         }

@@ -11,8 +11,8 @@
 //! 3. No entry's id is above `last`.
 //! 4. `bytes` is the sum of the capacities of the nodes, each with `NODE_BYTES`.
 
-use super::node::{self, Entries, Entry};
 use super::Id;
+use super::node::{self, Entries, Entry};
 use crate::types::Limits;
 use crate::types::listpack::BYTES_MAX;
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ use std::ops::RangeInclusive;
 const NODE_BYTES: usize = 64;
 
 /// Entries, and what is known of those that are gone.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Log {
     nodes: BTreeMap<Id, Vec<u8>>,
     len: u64,
@@ -367,6 +367,13 @@ impl Log {
         log.find_first();
         log.set_last_id(facts.last, Some(facts.added.unwrap_or(log.len)), Some(facts.max_deleted));
         Some(log)
+    }
+
+    /// A copy of its own, whose nodes have no room to grow.
+    pub fn duplicate(&self) -> Log {
+        let nodes = self.nodes.clone();
+        let bytes = nodes.values().map(|pack| pack.capacity() + NODE_BYTES).sum();
+        Log { nodes, bytes, ..*self }
     }
 
     /// Frees about so many nodes; true when none is left.

@@ -106,10 +106,8 @@ impl<'a> Entry<'a> {
         let flags = int(pack, at);
         let ms = behind(pack, at);
         let seq = behind(pack, ms);
-        let id = Id::new(
-            key.ms.wrapping_add(int(pack, ms) as u64),
-            key.seq.wrapping_add(int(pack, seq) as u64),
-        );
+        let id =
+            Id::new(key.ms.wrapping_add(int(pack, ms) as u64), key.seq.wrapping_add(int(pack, seq) as u64));
         let mut first = behind(pack, seq);
         let (mut fields, mut elements) = (master.fields, master.fields);
         let shared_names = (flags & SAME_FIELDS != 0).then_some(master.first_name);

@@ -65,9 +65,10 @@ fn check(stream: &Stream, model: &Model, start: Id, end: Id) {
 
 fn check_pending(stream: &Stream, model: &Model) {
     let group = stream.groups.get(b"g").expect("it was created");
-    let found = group.pending().iter().map(|(&id, pending)| {
-        (id, (group.consumer(pending.consumer).name()[0], pending.deliveries))
-    });
+    let found = group
+        .pending()
+        .iter()
+        .map(|(&id, pending)| (id, (group.consumer(pending.consumer).name()[0], pending.deliveries)));
     assert_eq!(found.collect::<BTreeMap<_, _>>(), model.pending);
     for consumer in group.consumers() {
         let own = model.pending.iter().filter(|(_, (name, _))| *name == consumer.name()[0]);

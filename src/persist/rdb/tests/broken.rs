@@ -80,7 +80,9 @@ fn a_changed_payload_fails_at_its_checksum() {
         mutate(&mut payload, other, &mut below);
         // The checksum begins with zero, so zeros before everything do not change it.
         let meat = |bytes: &[u8]| bytes.iter().copied().skip_while(|&byte| byte == 0).collect::<Vec<_>>();
-        if meat(&payload) != meat(&sample.payload) && meat(&payload) != meat(other) {
+        // Behind a whole payload the checksum is zero again, so another one behind it is as sound.
+        let behind = |whole: &[u8]| payload.ends_with(&meat(whole));
+        if !behind(&sample.payload) && !behind(other) {
             assert_eq!(open(&payload).unwrap_err(), Error::Footer);
         }
     }

@@ -189,7 +189,12 @@ fn payloads_of_real_servers() {
         let old_stream = [form::STREAM, form::STREAM_2].contains(&body[0]);
         assert!(same == body || old_stream || payload.contains(&special::LZF), "{kind} {encoding}");
         let more = if old_stream { 100 } else { 3 };
-        assert!(same.len() <= body.len() + more, "{kind} {encoding}: {} for {} bytes", same.len(), body.len());
+        assert!(
+            same.len() <= body.len() + more,
+            "{kind} {encoding}: {} for {} bytes",
+            same.len(),
+            body.len()
+        );
         for written in [same, rewrite(&value, dialect, false)] {
             assert_eq!(contents(&read(dialect, &written).unwrap()), expected, "{kind} {encoding}");
         }
