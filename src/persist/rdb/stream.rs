@@ -19,14 +19,17 @@ use crate::types::Stream;
 use crate::types::stream::{Facts, Group, Groups, Id, Log, Parts, Pending};
 
 const ID_BYTES: usize = 16;
-/// Key and listpack, a byte each besides what is in them, with an element of a listpack at least.
+/// A key with its length, and the length of a listpack.
 const NODE_BYTES_MIN: usize = 1 + ID_BYTES + 1;
 const PENDING_BYTES_MIN: usize = ID_BYTES + 8 + 1;
+/// The lengths of a name, an id and two lists.
+const GROUP_BYTES_MIN: usize = 5;
+const CONSUMER_BYTES_MIN: usize = 1 + 8 + 1;
 
 pub fn read(form: u8, reader: &mut Reader) -> Result<Stream> {
     let log = read_log(form, reader)?;
     let mut groups = Groups::default();
-    for _ in 0..count(reader, 6)? {
+    for _ in 0..count(reader, GROUP_BYTES_MIN)? {
         let name = reader.blob()?;
         let group = read_group(form, reader, &log)?;
         if !groups.add(&name, group) {
@@ -88,7 +91,7 @@ fn read_group(form: u8, reader: &mut Reader, log: &Log) -> Result<Group> {
     if !pending.is_sorted_by(|(a, ..), (b, ..)| a < b) {
         return Err(Error::Corrupt("pending entries out of order"));
     }
-    for _ in 0..count(reader, 10)? {
+    for _ in 0..count(reader, CONSUMER_BYTES_MIN)? {
         read_consumer(form, reader, &mut group, &pending)?;
     }
     if group.pending().len() != pending.len() {
