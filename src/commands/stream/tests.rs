@@ -270,3 +270,31 @@ fn watchers_see_entries_alone() {
         watched(change, "[PONG]");
     }
 }
+
+/// The events of a list of commands, as a subscriber of all of them gets them.
+#[track_caller]
+fn check_events(commands: &str, events: &[&str]) {
+    let start = "CONFIG SET notify-keyspace-events Et => OK | b> PSUBSCRIBE __keyevent@0__:* => *";
+    let said = commands.split(" | ").map(|command| format!("{command} => *"));
+    let heard = events
+        .iter()
+        .map(|event| format!("b> => [\"pmessage\" \"__keyevent@0__:*\" \"__keyevent@0__:{event}\" \"s\"]"));
+    let steps: Vec<String> = said.chain(heard).collect();
+    check(&format!("{start} | {}", steps.join(" | ")));
+}
+
+#[test]
+fn events_of_streams() {
+    check_events(
+        "XADD s 1-1 a 1 | XADD s MAXLEN 1 2-1 a 1 | XADD s MAXLEN 5 3-1 a 1 | XDEL s 9-9 | XDEL s 2-1 | XTRIM s MAXLEN 9 | XTRIM s MAXLEN 0 | XSETID s 7-0",
+        &["xadd", "xadd", "xtrim", "xadd", "xdel", "xtrim", "xsetid"],
+    );
+    check_events(
+        "XGROUP CREATE s g 0 MKSTREAM | XGROUP CREATE s g 0 | XGROUP CREATECONSUMER s g c | XGROUP CREATECONSUMER s g c | XGROUP SETID s g 0 | XGROUP DELCONSUMER s g c | XGROUP DELCONSUMER s g c | XGROUP DESTROY s g | XGROUP DESTROY s g",
+        &["xgroup-create", "xgroup-createconsumer", "xgroup-setid", "xgroup-delconsumer", "xgroup-destroy"],
+    );
+    check_events(
+        "XADD s 1-1 a 1 | XGROUP CREATE s g 0 | XREADGROUP GROUP g c STREAMS s > | XREADGROUP GROUP g c STREAMS s > | XCLAIM s g d 0 1-1 | XAUTOCLAIM s g e 0 0 | XACK s g 1-1",
+        &["xadd", "xgroup-create", "xgroup-createconsumer", "xgroup-createconsumer", "xgroup-createconsumer"],
+    );
+}
