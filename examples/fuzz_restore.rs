@@ -81,6 +81,7 @@ fn write(value: &Value, dialect: Dialect) -> Vec<u8> {
         Value::Zset(members) => writer.zset(members.len(), |each| {
             members.iter().for_each(|(member, score)| each(member.element(), *score));
         }),
+        Value::Stream(stream) => writer.stream(stream),
     }
     out
 }

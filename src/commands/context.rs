@@ -265,6 +265,8 @@ impl<'a> Context<'a> {
             set_value_bytes_max: config.set_max_listpack_value,
             zset_entries_max: config.zset_max_listpack_entries,
             zset_value_bytes_max: config.zset_max_listpack_value,
+            stream_node_bytes_max: config.stream_node_max_bytes,
+            stream_node_entries_max: config.stream_node_max_entries,
         }
     }
 
@@ -273,6 +275,11 @@ impl<'a> Context<'a> {
     pub fn changed(&mut self, key: &[u8]) {
         let db = self.session.db;
         self.shard(key).changed(db, key);
+    }
+
+    /// Something about a key was changed that its watchers do not see, as in Redis: what a stream's groups know.
+    pub fn unsaved(&mut self, key: &[u8]) {
+        self.shard(key).counters.dirty += 1;
     }
 
     /// Sets a string, whatever was there. `expiry` in unix ms.

@@ -19,6 +19,7 @@ pub mod pubsub;
 pub mod server;
 pub mod set;
 pub mod sort;
+pub mod stream;
 pub mod string;
 pub mod syntax;
 pub mod transaction;
@@ -46,6 +47,7 @@ pub const FAMILIES: &[Family] = &[
     Family { group: "set", table: set::TABLE },
     Family { group: "list", table: list::TABLE },
     Family { group: "pubsub", table: pubsub::TABLE },
+    Family { group: "stream", table: stream::TABLE },
     Family { group: "transactions", table: transaction::TABLE },
 ];
 

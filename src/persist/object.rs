@@ -13,7 +13,7 @@ use crate::types::listpack::Element;
 use crate::types::set::{Set, SetView};
 use crate::types::store::{Entry, Owned, Removed, Value as Stored};
 use crate::types::zset::{Gathered, Zset, ZsetView};
-use crate::types::{Collection, Encoding, Limits, Type, intset, listpack};
+use crate::types::{Collection, Encoding, Limits, Stream, Type, intset, listpack};
 use std::borrow::Cow;
 
 /// In which dialect hashes with fields that expire are written: this server calls itself a Redis.
@@ -44,7 +44,7 @@ fn write(entry: &Entry, writer: Writer) -> Result<u16> {
         Type::Set => write_set(entry.view::<Set>().expect(SEEN), writer),
         Type::Zset => write_zset(entry.view::<Zset>().expect(SEEN), writer),
         Type::Hash => return Ok(write_hash(entry.view::<Hash>().expect(SEEN), writer)),
-        Type::Stream => return Err(rdb::Error::Unsupported(rdb::form::STREAM)),
+        Type::Stream => writer.stream(entry.view::<Stream>().expect(SEEN)),
     }
     Ok(rdb::VERSION)
 }
@@ -145,6 +145,7 @@ fn restore_opened((dialect, body): (Dialect, &[u8]), limits: &Limits) -> Result<
             });
             collection(Zset::gathered(gathered, limits))
         }
+        Value::Stream(stream) => collection(stream),
     })
 }
 
@@ -264,7 +265,7 @@ mod tests {
 
     #[test]
     fn values_of_real_servers_stay_what_they_are() {
-        for Sample { encoding, payload, .. } in samples().into_iter().filter(|it| it.encoding != "stream") {
+        for Sample { encoding, payload, .. } in samples() {
             for limits in [Limits::default(), Limits::NONE_PACKED] {
                 let (kind, _, dumped) = there_and_back(&payload, &limits);
                 assert_eq!(elements(&dumped), elements(&payload), "{kind:?} {encoding}");
@@ -302,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_hash_with_fields_that_expire_needs_a_newer_reader() {
-        let versions = samples().into_iter().filter(|sample| sample.encoding != "stream").map(|sample| {
+        let versions = samples().into_iter().map(|sample| {
             let (_, _, dumped) = there_and_back(&sample.payload, &Limits::default());
             (sample.kind, u16::from_le_bytes(dumped[dumped.len() - 10..][..2].try_into().unwrap()))
         });

@@ -3,8 +3,9 @@
 //! Absent: what the server makes of it, keys, fields that have expired meanwhile.
 
 use super::element::distinct;
-use super::{Dialect, Error, Reader, Result, Text, container, form, old};
+use super::{Dialect, Error, Reader, Result, Text, container, form, old, stream};
 use crate::base::number;
+use crate::types::Stream;
 use crate::types::intset;
 use crate::types::listpack::{self, Element};
 use std::borrow::Cow;
@@ -28,6 +29,7 @@ pub enum Value<'a> {
     ZsetPack(Cow<'a, [u8]>),
     /// In any order.
     Zset(Vec<(Text<'a>, f64)>),
+    Stream(Stream),
 }
 
 /// A part of a list, never empty.
@@ -81,6 +83,7 @@ pub fn decode<'a>(form: u8, dialect: Dialect, reader: &mut Reader<'a>) -> Result
         form::HASH_ZIPMAP => hash_pack(Cow::Owned(old::from_zipmap(&reader.blob()?)?)),
         form::HASH_ZIPLIST => hash_pack(Cow::Owned(old::from_ziplist(&reader.blob()?)?)),
         form::HASH_LISTPACK => hash_pack(sound(reader.blob()?)?),
+        form::STREAM | form::STREAM_2 | form::STREAM_3 => stream::read(form, reader).map(Value::Stream),
         _ => match (dialect, form) {
             (Dialect::Valkey, form::VALKEY_HASH_2) => valkey_hash(reader),
             (Dialect::Redis, form::HASH_METADATA | form::HASH_METADATA_PRE_GA) => redis_hash(form, reader),
@@ -94,8 +97,7 @@ pub fn decode<'a>(form: u8, dialect: Dialect, reader: &mut Reader<'a>) -> Result
 
 fn unknown(dialect: Dialect, form: u8) -> Error {
     match (dialect, form) {
-        (_, form::MODULE | form::MODULE_2 | form::STREAM | form::STREAM_2 | form::STREAM_3)
-        | (Dialect::Redis, form::STREAM_4) => Error::Unsupported(form),
+        (_, form::MODULE | form::MODULE_2) | (Dialect::Redis, form::STREAM_4) => Error::Unsupported(form),
         _ => Error::Corrupt("no form of a value"),
     }
 }
@@ -257,7 +259,7 @@ fn own(element: Element) -> Text<'static> {
 }
 
 /// A listpack, looked through.
-fn sound(pack: Cow<[u8]>) -> Result<Cow<[u8]>> {
+pub(super) fn sound(pack: Cow<[u8]>) -> Result<Cow<[u8]>> {
     if listpack::validate(&pack, true) { Ok(pack) } else { Err(LISTPACK) }
 }
 

@@ -1,7 +1,7 @@
 //! Values in Redis' RDB format, as DUMP, RESTORE and RDB files have them.
 //! In: bytes to `decode`, or parts of a value for a `Writer`. Out: a `Value`, or bytes. A value is neutral: what the
-//! server makes of it (a table, a list of nodes) is decided where it becomes an object.
-//! Absent: streams and modules, which are refused as unsupported; the frame of a file (see RDB files).
+//! server makes of it (a table, a list of nodes) is decided where it becomes an object; but see `stream`.
+//! Absent: modules, which are refused as unsupported; the frame of a file (see RDB files).
 //!
 //! ```text
 //! value:   form: u8 | [key: string, in files] | body
@@ -18,7 +18,7 @@
 //! 1. No input makes this panic, or allocate more than in proportion to its length: some 90 times as much where it is
 //!    well compressed, as every reader must, and some 30 times as much otherwise.
 //! 2. A decoded value is one that the server could have made: packs are sound through and through, members and fields
-//!    distinct, sorted sets in order, scores numbers, collections not empty.
+//!    distinct, sorted sets in order, scores numbers, collections not empty but for streams.
 
 mod decode;
 mod element;
@@ -26,6 +26,7 @@ mod lzf;
 mod old;
 mod payload;
 mod read;
+mod stream;
 #[cfg(test)]
 pub(super) mod tests;
 

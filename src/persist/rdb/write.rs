@@ -1,7 +1,7 @@
 //! Writes values in today's forms.
 //! In: parts of a value as the server has them: packs as they are, or a function that calls back with each element.
 //! Out: bytes.
-//! Absent: which parts a value has (see its type), versions and checksums (see `payload`).
+//! Absent: which parts a value has (see its type), versions and checksums (see `payload`), streams (see `stream`).
 
 use super::{Dialect, container, form, lzf, special};
 use crate::base::number;
@@ -131,7 +131,7 @@ impl<'a> Writer<'a> {
         });
     }
 
-    fn begin(&mut self, form: u8) {
+    pub(super) fn begin(&mut self, form: u8) {
         self.out.push(form);
         if let Some(key) = self.key {
             self.text(key);
@@ -150,7 +150,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn text(&mut self, bytes: &[u8]) {
+    pub(super) fn text(&mut self, bytes: &[u8]) {
         if bytes.len() <= INT_BYTES_MAX
             && let Some(value) = number::parse_i64(bytes)
         {
@@ -189,7 +189,11 @@ impl<'a> Writer<'a> {
         self.out.extend_from_slice(bytes);
     }
 
-    fn length(&mut self, length: u64) {
+    pub(super) fn raw(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
+    pub(super) fn length(&mut self, length: u64) {
         match length {
             0..=0x3F => self.out.push(length as u8),
             0x40..=0x3FFF => self.out.extend_from_slice(&[0x40 | (length >> 8) as u8, length as u8]),
