@@ -52,14 +52,14 @@ impl Wait {
         to: ConnectionId,
         session: Session,
         request: Request,
-        args: Args,
+        words: &[&[u8]],
         keys: Vec<(usize, Box<[u8]>)>,
         deadline_ms: Option<i64>,
         nothing: Nothing,
     ) -> Self {
         let mut bytes = Vec::new();
-        let mut spans = Vec::with_capacity(args.len());
-        for arg in args.iter() {
+        let mut spans = Vec::with_capacity(words.len());
+        for arg in words {
             spans.push(Span { start: bytes.len() as u32, len: arg.len() as u32 });
             bytes.extend_from_slice(arg);
         }

@@ -150,7 +150,7 @@ fn wait(cx: &mut Context, args: Args) -> Result<(), Error> {
         return Ok(());
     }
     let nothing = Nothing::Integer(0);
-    cx.wait(std::iter::empty(), For { kind: Type::String, target: None, deadline_ms, nothing });
+    cx.wait(std::iter::empty(), For { nothing, ..For::elements(Type::String, deadline_ms) });
     Ok(())
 }
 

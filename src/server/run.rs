@@ -157,8 +157,12 @@ fn begin_wait(cx: &mut Context, waiting: Waiting, client: ConnectionId, request:
     if cx.session.serving {
         return;
     }
-    let Waiting { keys, kind, target, deadline_ms, nothing } = waiting;
-    let wait = Arc::new(Wait::new(client, *cx.session, request, args, keys, deadline_ms, nothing));
+    let Waiting { keys, kind, target, deadline_ms, nothing, words } = waiting;
+    let words: Vec<&[u8]> = match &words {
+        Some(words) => words.iter().map(Vec::as_slice).collect(),
+        None => args.iter().collect(),
+    };
+    let wait = Arc::new(Wait::new(client, *cx.session, request, &words, keys, deadline_ms, nothing));
     cx.register(&wait, kind, target);
     cx.shared.waits.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     cx.notes.push(Note::Waits(wait));

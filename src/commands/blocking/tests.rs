@@ -117,3 +117,43 @@ fn nobody_waits_inside_a_transaction() {
 fn commands_behind_a_waiting_one_wait() {
     check("b> BLPOP k 0 => ... | b> PING => ... | RPUSH k v => 1 | b> => [\"k\" \"v\"] | b> => PONG");
 }
+
+#[test]
+fn readers_of_streams_wait() {
+    check(
+        "b> XREAD BLOCK 0 STREAMS s $ => ... | XADD s 1-1 f v => \"1-1\" | b> => [[\"s\" [[\"1-1\" [\"f\" \"v\"]]]]]",
+    );
+    check(
+        "XADD s 1-1 f v => \"1-1\" | b> XREAD BLOCK 0 STREAMS r s $ $ => ... | XADD s 1-2 f w => \"1-2\" \
+         | b> => [[\"s\" [[\"1-2\" [\"f\" \"w\"]]]]] | b> XREAD BLOCK 10 STREAMS s $ => ... | +10ms | b> => nil",
+    );
+    check3(
+        "b> XREAD BLOCK 0 COUNT 1 STREAMS s 0 => ... | XADD s 1-1 f v => \"1-1\" | b> => {\"s\": [[\"1-1\" [\"f\" \"v\"]]]}",
+    );
+    check(
+        "MULTI => OK | XREAD BLOCK 0 STREAMS s $ => QUEUED | EXEC => [nil] | b> XREAD BLOCK 0 STREAMS s $ => ... \
+         | MULTI => OK | XADD s 1-1 f v => QUEUED | DEL s => QUEUED | EXEC => [\"1-1\" 1] | XADD s 2-1 f v => \"2-1\" \
+         | b> => [[\"s\" [[\"2-1\" [\"f\" \"v\"]]]]]",
+    );
+}
+
+#[test]
+fn readers_for_a_group_wait() {
+    check(
+        "XGROUP CREATE s g $ MKSTREAM => OK | b> XREADGROUP GROUP g c BLOCK 0 STREAMS s > => ... \
+         | c> XREADGROUP GROUP g d BLOCK 0 STREAMS s > => ... | XADD s 1-1 f v => \"1-1\" | b> => [[\"s\" [[\"1-1\" [\"f\" \"v\"]]]]] \
+         | XADD s 1-2 f w => \"1-2\" | c> => [[\"s\" [[\"1-2\" [\"f\" \"w\"]]]]] | XPENDING s g - + 9 c => [[\"1-1\" \"c\" 0 1]]",
+    );
+    check(
+        "XGROUP CREATE s g $ MKSTREAM => OK | b> XREADGROUP GROUP g c BLOCK 0 STREAMS s > => ... | DEL s => 1 \
+         | b> => -NOGROUP No such key 's' or consumer group 'g' in XREADGROUP with GROUP option",
+    );
+    check(
+        "XGROUP CREATE s g $ MKSTREAM => OK | b> XREADGROUP GROUP g c BLOCK 0 STREAMS s > => ... | XGROUP DESTROY s g => 1 \
+         | b> => -NOGROUP No such key 's' or consumer group 'g' in XREADGROUP with GROUP option",
+    );
+    check(
+        "XGROUP CREATE s g $ MKSTREAM => OK | b> XREADGROUP GROUP g c BLOCK 0 STREAMS s > => ... | SET s v => OK \
+         | b> => -WRONGTYPE Operation against a key holding the wrong kind of value",
+    );
+}

@@ -106,6 +106,7 @@ pub fn destroy(cx: &mut Context, args: Args) -> Result<(), Error> {
     cx.out.integer(i64::from(removed.is_some()));
     if let Some(group) = removed {
         changed(cx, key, "xgroup-destroy");
+        cx.rouse(key);
         cx.throw(key, Stream::of_group(group));
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! Reading on: XREAD, and XREADGROUP, which notes who got what.
 
+use super::super::blocking::{For, deadline_ms};
 use super::super::{Context, Error};
 use super::args::strict_id;
 use super::changes::Changes;
@@ -7,6 +8,7 @@ use super::{no_group, write_entries, write_entry, write_id};
 use crate::base::number::parse_i64;
 use crate::client::Args;
 use crate::resp::{Deferred, Out};
+use crate::shard::Type;
 use crate::types::Stream;
 use crate::types::stream::{ConsumerNumber, Group, Id, Log, Pending};
 use smallvec::SmallVec;
@@ -119,6 +121,10 @@ pub fn xread(cx: &mut Context, args: Args) -> Result<(), Error> {
     let request = Request::parse(args, false, cx.now_ms())?;
     let mut froms = Froms::new();
     for (key, id) in request.keys.iter().zip(request.ids.iter()) {
+        if !cx.is_at_hand(key) {
+            froms.push(From::New);
+            continue;
+        }
         let log = cx.view::<Stream>(key)?.0.map(|stream| &stream.log);
         froms.push(From::Behind(match id {
             b"$" => log.map_or(Id::MIN, Log::last_id),
@@ -134,6 +140,9 @@ pub fn xread(cx: &mut Context, args: Args) -> Result<(), Error> {
     }
     let mut reply = Reply::begin(&mut cx.out);
     for (key, from) in request.keys.iter().zip(&froms) {
+        if !cx.is_at_hand(key) {
+            continue;
+        }
         let (stream, out) = cx.view::<Stream>(key)?;
         if let (Some(stream), From::Behind(id)) = (stream, *from)
             && stream.log.last_live_id() > id
@@ -142,7 +151,7 @@ pub fn xread(cx: &mut Context, args: Args) -> Result<(), Error> {
             write_behind(out, &stream.log, id, request.count);
         }
     }
-    finish(cx, reply, &request)
+    finish(cx, args, reply, &request, &froms)
 }
 
 fn write_behind(out: &mut Out, log: &Log, id: Id, count: usize) {
@@ -165,6 +174,10 @@ pub fn xreadgroup(cx: &mut Context, args: Args) -> Result<(), Error> {
     let (group, consumer) = request.reader.expect("it was parsed with a group");
     let mut froms = Froms::new();
     for (key, id) in request.keys.iter().zip(request.ids.iter()) {
+        if !cx.is_at_hand(key) {
+            froms.push(From::New);
+            continue;
+        }
         let stream = cx.view::<Stream>(key)?.0;
         if stream.and_then(|stream| stream.groups.get(group)).is_none() {
             return Err(no_group(key, group, " in XREADGROUP with GROUP option"));
@@ -182,6 +195,9 @@ pub fn xreadgroup(cx: &mut Context, args: Args) -> Result<(), Error> {
     let now_ms = cx.now_ms();
     let mut reply = Reply::begin(&mut cx.out);
     for (key, &from) in request.keys.iter().zip(&froms) {
+        if !cx.is_at_hand(key) {
+            continue;
+        }
         let mut changes = Changes::begin(cx);
         cx.change(key, false, |stream: &mut Stream, out| {
             let parts = &mut **stream;
@@ -209,7 +225,7 @@ pub fn xreadgroup(cx: &mut Context, args: Args) -> Result<(), Error> {
         })?;
         changes.say(cx, key, group, consumer);
     }
-    finish(cx, reply, &request)
+    finish(cx, args, reply, &request, &froms)
 }
 
 /// Entries on their way to a consumer.
@@ -289,9 +305,20 @@ impl Reply {
 }
 
 /// Ends the reply; if there is nothing in it, the client waits, if it is willing to.
-fn finish(cx: &mut Context, reply: Reply, request: &Request) -> Result<(), Error> {
+fn finish(
+    cx: &mut Context,
+    args: Args,
+    reply: Reply,
+    request: &Request,
+    froms: &[From],
+) -> Result<(), Error> {
     match (reply.streams, request.block_ms) {
-        (0, Some(ms)) => would_wait(cx, request.keys, ms),
+        (0, Some(ms)) => {
+            let deadline_ms = deadline_ms(cx, ms)?;
+            let words = fixed_words(args, request, froms);
+            let what = For { words: Some(&words), ..For::elements(Type::Stream, deadline_ms) };
+            cx.wait(request.keys.iter(), what);
+        }
         (0, None) => cx.out.null_array(),
         (streams, _) if cx.out.resp3 => cx.out.finish_map(reply.header, streams),
         (streams, _) => cx.out.finish_array(reply.header, streams),
@@ -299,8 +326,14 @@ fn finish(cx: &mut Context, reply: Reply, request: &Request) -> Result<(), Error
     Ok(())
 }
 
-/// Nothing to be read in `keys` now, and the client would wait for it, `ms` at most (0: without end). It is answered as
-/// where nobody may wait, in a transaction: at once, as if the time were over.
-fn would_wait(cx: &mut Context, _keys: Args, _ms: i64) {
-    cx.out.null_array();
+/// The command with the ids that it has now: `$` is what was the last one when it was sent.
+fn fixed_words(args: Args, request: &Request, froms: &[From]) -> Vec<Vec<u8>> {
+    let mut words: Vec<Vec<u8>> = args.iter().map(<[u8]>::to_vec).collect();
+    let first = words.len() - request.ids.len();
+    for (word, from) in words[first..].iter_mut().zip(froms) {
+        if let From::Behind(id) = from {
+            *word = format!("{}-{}", id.ms, id.seq).into_bytes();
+        }
+    }
+    words
 }
