@@ -4,3 +4,4 @@
 pub mod aof;
 pub mod object;
 pub mod rdb;
+pub mod save;

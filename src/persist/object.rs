@@ -5,7 +5,7 @@
 //! A pack is taken as it is if it has no more elements than the limits allow, and else element by element, as Redis
 //! does. A field that has expired is written and read as any other: whoever looks at the hash finds it absent.
 
-use super::rdb::{self, Dialect, Node, Part, Reader, Result, Text, Value, Writer};
+use super::rdb::{self, Dialect, Node, Part, Reader, Result, Text, Value, Writer, file};
 use crate::base::number::parse_i64;
 use crate::types::hash::{Hash, HashView, Lifetime};
 use crate::types::list::{Chunk, List, ListView, OwnedChunk};
@@ -118,7 +118,21 @@ pub fn restore_unchecked(payload: &[u8], limits: &Limits) -> Result<Removed> {
 fn restore_opened((dialect, body): (Dialect, &[u8]), limits: &Limits) -> Result<Removed> {
     let mut reader = Reader::new(body);
     let form = reader.u8()?;
-    Ok(match rdb::decode(form, dialect, &mut reader)? {
+    read(form, dialect, &mut reader, limits)
+}
+
+/// The value of an entry of a file. Expiry and usage are not in it.
+pub fn load(raw: &file::Raw, limits: &Limits) -> std::result::Result<Removed, file::Error> {
+    let mut reader = Reader::new(raw.body);
+    let value = read(raw.form, raw.dialect, &mut reader, limits);
+    let at = raw.body.len() - reader.rest().len();
+    let value = value.map_err(|error| raw.error(at, error))?;
+    let whole = reader.rest().is_empty();
+    if whole { Ok(value) } else { Err(raw.error(at, rdb::Error::Corrupt("more than a value"))) }
+}
+
+fn read(form: u8, dialect: Dialect, reader: &mut Reader, limits: &Limits) -> Result<Removed> {
+    Ok(match rdb::decode(form, dialect, reader)? {
         Value::String(bytes) => string(&bytes),
         Value::List(nodes) => list(nodes, limits),
         Value::SetInts(ints) => set_of_ints(ints, limits),

@@ -154,17 +154,17 @@ impl Writer<'_> {
         self.length(group.entries_read.unwrap_or(-1) as u64);
         self.length(group.pending().len() as u64);
         for (id, pending) in group.pending() {
-            self.raw(&id.to_be_bytes());
-            self.raw(&pending.delivered_ms.to_le_bytes());
+            self.bytes(&id.to_be_bytes());
+            self.bytes(&pending.delivered_ms.to_le_bytes());
             self.length(pending.deliveries);
         }
         self.length(group.consumers().len() as u64);
         for consumer in group.consumers() {
             self.text(consumer.name());
-            self.raw(&consumer.seen_ms.to_le_bytes());
-            self.raw(&consumer.active_ms.unwrap_or(-1).to_le_bytes());
+            self.bytes(&consumer.seen_ms.to_le_bytes());
+            self.bytes(&consumer.active_ms.unwrap_or(-1).to_le_bytes());
             self.length(consumer.pending().len() as u64);
-            consumer.pending().iter().for_each(|id| self.raw(&id.to_be_bytes()));
+            consumer.pending().iter().for_each(|id| self.bytes(&id.to_be_bytes()));
         }
     }
 }
