@@ -254,3 +254,6 @@ fn write_scored(body: &mut Body, zset: ZsetView, left: &mut usize, end: usize) -
     }
     *left == 0
 }
+
+#[cfg(test)]
+mod tests;

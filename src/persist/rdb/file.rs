@@ -87,3 +87,6 @@ mod opcode {
     pub const SELECT_DB: u8 = 0xFE;
     pub const END: u8 = 0xFF;
 }
+
+#[cfg(test)]
+mod tests;

@@ -92,6 +92,11 @@ impl Reader {
         &self.buffer[self.begin..]
     }
 
+    /// Heap bytes, most of them for a record that is not there as a whole.
+    pub fn bytes_allocated(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     /// The next record; None if it takes more bytes than were fed. After an error or `Event::End` there is nothing more.
     #[allow(clippy::should_implement_trait)] // Events borrow from the reader.
     pub fn next(&mut self) -> Result<Option<Event<'_>>, Error> {

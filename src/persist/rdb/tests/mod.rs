@@ -5,7 +5,7 @@
 
 mod broken;
 mod forms;
-mod mutate;
+pub(in crate::persist) mod mutate;
 
 use super::*;
 use crate::base::number;
