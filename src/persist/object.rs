@@ -125,10 +125,7 @@ fn restore_opened((dialect, body): (Dialect, &[u8]), limits: &Limits) -> Result<
 pub fn load(raw: &file::Raw, limits: &Limits) -> std::result::Result<Removed, file::Error> {
     let mut reader = Reader::new(raw.body);
     let value = read(raw.form, raw.dialect, &mut reader, limits);
-    let at = raw.body.len() - reader.rest().len();
-    let value = value.map_err(|error| raw.error(at, error))?;
-    let whole = reader.rest().is_empty();
-    if whole { Ok(value) } else { Err(raw.error(at, rdb::Error::Corrupt("more than a value"))) }
+    value.and_then(|value| raw.whole(&reader).map(|()| value)).map_err(|error| raw.error(&reader, error))
 }
 
 fn read(form: u8, dialect: Dialect, reader: &mut Reader, limits: &Limits) -> Result<Removed> {

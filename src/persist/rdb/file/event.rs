@@ -1,7 +1,7 @@
 //! What a reader finds in a file, and what can be wrong with one.
 //! In: nothing. Out: types, and texts of errors. Absent: how they are found (see `read`).
 
-use super::super::{self as rdb, Dialect};
+use super::super::{self as rdb, Dialect, Reader as Primitives};
 use super::Usage;
 use std::borrow::Cow;
 use std::fmt;
@@ -71,8 +71,14 @@ pub struct Raw<'a> {
 }
 
 impl Raw<'_> {
-    /// What is wrong with the body, so many bytes from its beginning.
-    pub fn error(&self, at: usize, error: rdb::Error) -> Error {
+    /// Whether that reader, which began at the body, has read all of it.
+    pub fn whole(&self, reader: &Primitives) -> rdb::Result<()> {
+        if reader.rest().is_empty() { Ok(()) } else { Err(rdb::Error::Corrupt("more than a value")) }
+    }
+
+    /// What a reader that began at the body found wrong.
+    pub fn error(&self, reader: &Primitives, error: rdb::Error) -> Error {
+        let at = self.body.len() - reader.from_text().len();
         Error {
             offset: self.body_offset + at as u64,
             key: Some(self.key.clone().into_owned()),

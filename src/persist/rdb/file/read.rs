@@ -146,11 +146,7 @@ impl Reader {
             return Err(self.error(0, What::Signature));
         }
         if known < MAGIC_BYTES {
-            return if self.total.is_some_and(|total| total < MAGIC_BYTES as u64) {
-                Err(self.cut())
-            } else {
-                Ok(None)
-            };
+            return Ok(None);
         }
         let (dialect, digits) = match begin.strip_prefix(b"REDIS") {
             Some(digits) => (Dialect::Redis, digits),
