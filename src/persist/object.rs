@@ -5,6 +5,7 @@
 //! A pack is taken as it is if it has no more elements than the limits allow, and else element by element, as Redis
 //! does. A field that has expired is written and read as any other: whoever looks at the hash finds it absent.
 
+use super::large;
 use super::rdb::{self, Dialect, Node, Part, Reader, Result, Text, Value, Writer, file};
 use crate::base::number::parse_i64;
 use crate::types::hash::{Hash, HashView, Lifetime};
@@ -129,6 +130,9 @@ pub fn load(raw: &file::Raw, limits: &Limits) -> std::result::Result<Removed, fi
 }
 
 fn read(form: u8, dialect: Dialect, reader: &mut Reader, limits: &Limits) -> Result<Removed> {
+    if let Some(value) = large::read(form, dialect, reader, limits)? {
+        return Ok(value);
+    }
     Ok(match rdb::decode(form, dialect, reader)? {
         Value::String(bytes) => string(&bytes),
         Value::List(nodes) => list(nodes, limits),
@@ -236,7 +240,7 @@ fn packed(kind: Type, encoding: Encoding, bytes: Cow<[u8]>) -> Removed {
 }
 
 /// A collection as the keyspace takes it.
-fn collection<T: Collection>(mut collection: T) -> Removed {
+pub(super) fn collection<T: Collection>(mut collection: T) -> Removed {
     let encoding = collection.encoding();
     let value = match collection.packed_mut() {
         Some(bytes) => Owned::Bytes(std::mem::take(bytes)),

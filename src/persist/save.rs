@@ -4,16 +4,16 @@
 //!
 //! 1. Between the steps of an entry its value stays as it is: whoever wants to change it writes the rest first.
 //! 2. A step takes time in proportion to its bytes and to one element of the value, which is never divided, unless it is a
-//!    string or an element of a list.
+//!    string or an element of a list. A stream is written at once.
 
-use super::rdb::{self, Dialect, Part, Result, Writer as Body, file, form};
-use crate::types::{Stream, Type};
+use super::rdb::{Dialect, Part, Result, Writer as Body, file, form};
 use crate::types::hash::{Hash, HashView};
 use crate::types::list::{Chunk, List, ListView};
 use crate::types::listpack::Element;
 use crate::types::set::{Set, SetView};
 use crate::types::store::{Entry, Store, Value as Stored};
 use crate::types::zset::{Zset, ZsetView};
+use crate::types::{Stream, Type};
 
 /// Longer strings of a file are not compressed, since that is not done in steps; one of this length takes some 4 ms.
 const COMPRESSED_BYTES_MAX: usize = 1 << 20;
@@ -37,8 +37,7 @@ enum Place {
     Zset(usize),
 }
 
-/// Writes an entry: all of it, or the beginning if it takes much more than `step_bytes`. What cannot be written leaves the
-/// buffer as it is.
+/// Writes an entry: all of it, or the beginning if it takes much more than `step_bytes`.
 ///
 /// # Panics
 /// If the entry is a hash with fields that expire, and the file's version has none.
@@ -55,11 +54,16 @@ pub fn entry(
     let place = match entry.kind() {
         Type::String => begin_string(entry, body, step_bytes),
         Type::List => begin_list(entry.view::<List>().expect(SEEN), body),
-        Type::Set => begin_set(entry.view::<Set>().expect(SEEN), body),
+        Type::Set => begin_set(entry.view::<Set>().expect(SEEN), body, writer.version.has_newest_forms()),
         Type::Zset => begin_zset(entry.view::<Zset>().expect(SEEN), body),
         Type::Hash => begin_hash(entry.view::<Hash>().expect(SEEN), body, writer.version.expiring()),
         Type::Stream => {
-            body.stream(entry.view::<Stream>().expect(SEEN));
+            let stream = entry.view::<Stream>().expect(SEEN);
+            if writer.version.has_newest_forms() {
+                body.stream(stream)
+            } else {
+                body.stream_without_active(stream)
+            }
             None
         }
     };
@@ -79,7 +83,7 @@ impl Rest {
         out: &mut Vec<u8>,
     ) -> bool {
         const SAME: &str = "1: the value is the one that was begun";
-        let end = out.len() + step_bytes.max(1);
+        let end = out.len().saturating_add(step_bytes.max(1));
         let mut body = body(writer, out);
         match &mut self.0 {
             Place::Byte(at) => {
@@ -126,10 +130,11 @@ fn begin_list(list: ListView, mut body: Body) -> Option<Place> {
     Some(Place::Node(0, None))
 }
 
-fn begin_set(set: SetView, mut body: Body) -> Option<Place> {
+fn begin_set(set: SetView, mut body: Body, packs: bool) -> Option<Place> {
     match set {
         SetView::Ints(ints) => body.set_ints(ints),
-        SetView::Packed(pack) => body.set_pack(pack),
+        SetView::Packed(pack) if packs => body.set_pack(pack),
+        SetView::Packed(_) => body.set(set.len(), |each| set.for_each(each)),
         SetView::Table(table) => {
             body.begin(form::SET);
             body.length(table.len() as u64);
@@ -173,7 +178,7 @@ fn begin_hash(hash: HashView, mut body: Body, expiring: Option<Dialect>) -> Opti
 /// Writes bytes from `at` on, up to the end of the step; true: all of them.
 fn write_bytes(body: &mut Body, bytes: &[u8], at: &mut usize, end: usize) -> bool {
     let room = end.saturating_sub(body.written());
-    let to = bytes.len().min(*at + room);
+    let to = bytes.len().min(at.saturating_add(room));
     body.bytes(&bytes[*at..to]);
     *at = to;
     to == bytes.len()

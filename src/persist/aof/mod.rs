@@ -13,7 +13,7 @@
 //!
 //! Reading a file of a log:
 //!
-//! ```ignore
+//! ```text
 //! let mut reader = aof::Reader::new(offset);     // 0, or where the RDB file at the beginning ends: feed its rest() first
 //! loop {
 //!     match reader.next()? {                     // or reader.good() is where the log may be cut off, see aof-load-truncated

@@ -17,7 +17,7 @@
 //!
 //! Writing, in the order of the file (the storage thread owns the file and the checksum, cores append pieces to buffers):
 //!
-//! ```ignore
+//! ```text
 //! let writer = Writer { version: Version::V11, compress: true };   // Copy; each core has one
 //! writer.header(&mut out);
 //! writer.aux(&mut out, "redis-ver", b"8.0.0");                     // …
@@ -32,11 +32,12 @@
 //! out.extend(trailer(Some(&crc)));
 //! ```
 //!
-//! Which version a file needs is known before its first byte: `V11` unless some hash has fields that expire.
+//! Which version a file needs is known before its first byte: `V11` unless some hash has fields that expire. `V10` is for a
+//! Redis 7.0 that is to read it.
 //!
 //! Reading (the reading thread finds where values end without decoding them; the owner of the key decodes):
 //!
-//! ```ignore
+//! ```text
 //! let mut reader = Reader::new(Some(file_bytes));
 //! loop {
 //!     match reader.next()? {

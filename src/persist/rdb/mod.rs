@@ -20,7 +20,7 @@
 //! 2. A decoded value is one that the server could have made: packs are sound through and through, members and fields
 //!    distinct, sorted sets in order, scores numbers, collections not empty but for streams.
 
-mod decode;
+pub(super) mod decode;
 mod element;
 pub mod file;
 mod lzf;

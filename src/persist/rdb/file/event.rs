@@ -1,7 +1,7 @@
 //! What a reader finds in a file, and what can be wrong with one.
 //! In: nothing. Out: types, and texts of errors. Absent: how they are found (see `read`).
 
-use super::super::{self as rdb, Dialect, Reader as Primitives};
+use super::super::{self as rdb, Dialect, Reader as Primitives, form};
 use super::Usage;
 use std::borrow::Cow;
 use std::fmt;
@@ -79,12 +79,18 @@ impl Raw<'_> {
     /// What a reader that began at the body found wrong.
     pub fn error(&self, reader: &Primitives, error: rdb::Error) -> Error {
         let at = self.body.len() - reader.from_text().len();
-        Error {
-            offset: self.body_offset + at as u64,
-            key: Some(self.key.clone().into_owned()),
-            what: What::Value(error),
-        }
+        let what = match (error, Primitives::new(self.body).length()) {
+            (rdb::Error::Unsupported(form::MODULE_2), Ok(id)) => What::Module(module_name(id)),
+            _ => What::Value(error),
+        };
+        Error { offset: self.body_offset + at as u64, key: Some(self.key.clone().into_owned()), what }
     }
+}
+
+/// The name of a module is in its id: nine characters of six bits, and a version of ten.
+pub(super) fn module_name(id: u64) -> String {
+    const CHARACTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    (0..9).map(|at| char::from(CHARACTERS[(id >> (58 - 6 * at)) as usize & 0x3F])).collect()
 }
 
 /// What is wrong with a file, and where.

@@ -5,7 +5,7 @@
 //!    the file claims to have.
 //! 2. A record that waits for bytes is not walked through again from its beginning.
 
-use super::event::{Checksum, Raw};
+use super::event::{Checksum, Raw, module_name};
 use super::walk::{Walk, Walked};
 use super::{Error, Event, Usage, What, opcode};
 use crate::base::crc::Crc64;
@@ -189,15 +189,16 @@ impl Reader {
             (self.expiry_ms, self.usage) = (None, Usage::Unknown);
         }
         self.begin = record.end;
-        let parts = Primitives::new(&self.buffer[record.start + 1..record.end]);
+        let mut parts = Primitives::new(&self.buffer[record.start + 1..record.end]);
         let event = match first {
             opcode::SELECT_DB => {
-                self.db = parts.clone().length().expect("it was walked through");
+                self.db = parts.length().expect("it was walked through");
                 return Ok(Event::SelectDb(self.db));
             }
             opcode::AUX..=opcode::RESIZE_DB | opcode::SLOT_IMPORT..=opcode::MODULE_AUX => other(first, parts),
-            form => entry(parts).map(|(key, body, at)| {
-                let body_offset = offset + 1 + at as u64;
+            form => parts.blob().map(|key| {
+                let body = parts.rest();
+                let body_offset = self.offset + (record.end - body.len()) as u64;
                 Event::Entry(Raw { dialect, db, key, expiry_ms, usage, form, body, body_offset })
             }),
         };
@@ -205,13 +206,12 @@ impl Reader {
     }
 
     fn end(&mut self, record: Range<usize>) -> Result<Event<'_>, Error> {
-        let stored = self.buffer[record.start + 1..record.end].try_into().map_or(0, u64::from_le_bytes);
-        self.begin = record.start + 1;
-        self.sum();
+        // A version without checksums has no bytes for one.
         let at = record.start + 1;
-        self.begin = record.end;
-        self.summed = record.end;
-        self.ended = true;
+        let stored = self.buffer[at..record.end].try_into().map_or(0, u64::from_le_bytes);
+        self.begin = at;
+        self.sum();
+        (self.begin, self.summed, self.ended) = (record.end, record.end, true);
         match self.checksum.as_ref().map(Crc64::value) {
             Some(found) if stored != 0 && stored != found => {
                 let offset = self.offset + at as u64;
@@ -250,14 +250,6 @@ impl Reader {
     }
 }
 
-/// Key and body of an entry, and where the body begins behind the form.
-fn entry(mut parts: Primitives<'_>) -> rdb::Result<(Cow<'_, [u8]>, &[u8], usize)> {
-    let all = parts.rest().len();
-    let key = parts.blob()?;
-    let body = parts.rest();
-    Ok((key, body, all - body.len()))
-}
-
 fn other(first: u8, mut parts: Primitives) -> rdb::Result<Event> {
     Ok(match first {
         opcode::AUX => Event::Aux { key: parts.blob()?, value: parts.blob()? },
@@ -269,10 +261,4 @@ fn other(first: u8, mut parts: Primitives) -> rdb::Result<Event> {
         opcode::FUNCTION => Event::Function(parts.blob()?),
         _ => Event::ModuleAux { module: module_name(parts.length()?) },
     })
-}
-
-/// Nine characters of six bits and a version of ten.
-pub fn module_name(id: u64) -> String {
-    const CHARACTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    (0..9).map(|at| char::from(CHARACTERS[(id >> (58 - 6 * at)) as usize & 0x3F])).collect()
 }

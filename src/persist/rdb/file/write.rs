@@ -9,6 +9,8 @@ use crate::base::crc::Crc64;
 /// Who can read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
+    /// Redis since 7.0, and every Valkey. As version 11, without its forms of small sets and of streams.
+    V10,
     /// Redis since 7.2, and every Valkey. Without fields of hashes that expire.
     V11,
     /// Redis since 7.4.
@@ -21,14 +23,20 @@ impl Version {
     /// How hashes with fields that expire are written; none where they cannot be.
     pub fn expiring(self) -> Option<Dialect> {
         match self {
-            Version::V11 => None,
+            Version::V10 | Version::V11 => None,
             Version::Redis12 => Some(Dialect::Redis),
             Version::Valkey80 => Some(Dialect::Valkey),
         }
     }
 
+    /// Whether it has the forms of version 11: sets that are listpacks, streams that know when consumers were active.
+    pub fn has_newest_forms(self) -> bool {
+        self != Version::V10
+    }
+
     fn magic(self) -> &'static [u8; 9] {
         match self {
+            Version::V10 => b"REDIS0010",
             Version::V11 => b"REDIS0011",
             Version::Redis12 => b"REDIS0012",
             Version::Valkey80 => b"VALKEY080",

@@ -187,6 +187,18 @@ fn errors_say_where() {
 }
 
 #[test]
+fn a_value_of_a_module_is_measured_and_named() {
+    let file = b"REDIS0011\x07\x01m\x81\x12\x34\x56\x78\x9a\xbc\xde\xf0\x01\x05\x05\x03abc\0\0\x01k\x01v\xff\0\0\0\0\0\0\0\0";
+    let mut reader = Reader::new(None);
+    reader.feed(file);
+    assert!(matches!(reader.next(), Ok(Some(Event::Version { .. }))));
+    let Ok(Some(Event::Entry(raw))) = reader.next() else { panic!("an entry") };
+    let error = crate::persist::object::load(&raw, &crate::types::Limits::default()).unwrap_err();
+    assert_eq!(error.to_string(), "offset 12, key \"m\": data of the module 'EjRWeJq83', which is not here");
+    assert!(matches!(reader.next(), Ok(Some(Event::Entry(raw))) if *raw.key == *b"k"));
+}
+
+#[test]
 fn signatures_and_versions() {
     let error = |bytes: &[u8]| {
         let error = read(bytes, 4, None).1.unwrap_err();
