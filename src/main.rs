@@ -7,7 +7,7 @@ use ringfort::base::memory;
 use ringfort::config::{Config, ConfigError, os_error_text};
 use ringfort::log::{self, Syslog};
 use ringfort::server::boot::Server;
-use ringfort::server::{cli, process};
+use ringfort::server::{check, cli, process};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -24,6 +24,10 @@ fn main() -> ExitCode {
         cli::Action::Fail(text) => {
             eprint!("{text}");
             return ExitCode::FAILURE;
+        }
+        cli::Action::Check(task) => {
+            let sound = check::run(&task, &mut std::io::stdin().lock(), &mut std::io::stdout().lock());
+            return if sound.unwrap_or(false) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
         }
         cli::Action::Run(start) => start,
     };

@@ -2,5 +2,7 @@
 //! In: bytes, or values. Out: the other. Absent: files, keys, commands.
 
 pub mod aof;
+mod large;
 pub mod object;
 pub mod rdb;
+pub mod save;

@@ -5,7 +5,8 @@
 //! A pack is taken as it is if it has no more elements than the limits allow, and else element by element, as Redis
 //! does. A field that has expired is written and read as any other: whoever looks at the hash finds it absent.
 
-use super::rdb::{self, Dialect, Node, Part, Reader, Result, Text, Value, Writer};
+use super::large;
+use super::rdb::{self, Dialect, Node, Part, Reader, Result, Text, Value, Writer, file};
 use crate::base::number::parse_i64;
 use crate::types::hash::{Hash, HashView, Lifetime};
 use crate::types::list::{Chunk, List, ListView, OwnedChunk};
@@ -118,7 +119,21 @@ pub fn restore_unchecked(payload: &[u8], limits: &Limits) -> Result<Removed> {
 fn restore_opened((dialect, body): (Dialect, &[u8]), limits: &Limits) -> Result<Removed> {
     let mut reader = Reader::new(body);
     let form = reader.u8()?;
-    Ok(match rdb::decode(form, dialect, &mut reader)? {
+    read(form, dialect, &mut reader, limits)
+}
+
+/// The value of an entry of a file. Expiry and usage are not in it.
+pub fn load(raw: &file::Raw, limits: &Limits) -> std::result::Result<Removed, file::Error> {
+    let mut reader = Reader::new(raw.body);
+    let value = read(raw.form, raw.dialect, &mut reader, limits);
+    value.and_then(|value| raw.whole(&reader).map(|()| value)).map_err(|error| raw.error(&reader, error))
+}
+
+fn read(form: u8, dialect: Dialect, reader: &mut Reader, limits: &Limits) -> Result<Removed> {
+    if let Some(value) = large::read(form, dialect, reader, limits)? {
+        return Ok(value);
+    }
+    Ok(match rdb::decode(form, dialect, reader)? {
         Value::String(bytes) => string(&bytes),
         Value::List(nodes) => list(nodes, limits),
         Value::SetInts(ints) => set_of_ints(ints, limits),
@@ -225,7 +240,7 @@ fn packed(kind: Type, encoding: Encoding, bytes: Cow<[u8]>) -> Removed {
 }
 
 /// A collection as the keyspace takes it.
-fn collection<T: Collection>(mut collection: T) -> Removed {
+pub(super) fn collection<T: Collection>(mut collection: T) -> Removed {
     let encoding = collection.encoding();
     let value = match collection.packed_mut() {
         Some(bytes) => Owned::Bytes(std::mem::take(bytes)),

@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod batch;
 pub mod boot;
+pub mod check;
 pub mod cli;
 pub mod core;
 pub mod dispatch;

@@ -50,7 +50,7 @@ pub struct Field<'a> {
     pub expires_ms: Option<i64>,
 }
 
-const DUPLICATE: Error = Error::Corrupt("a member or field twice");
+pub(in crate::persist) const DUPLICATE: Error = Error::Corrupt("a member or field twice");
 const LISTPACK: Error = Error::Corrupt("not a listpack");
 
 /// Elements of a list that is not in packs are packed up to about so many bytes.
@@ -191,30 +191,45 @@ fn zset<'a>(form: u8, reader: &mut Reader<'a>) -> Result<Value<'a>> {
 }
 
 fn valkey_hash<'a>(reader: &mut Reader<'a>) -> Result<Value<'a>> {
-    let field = |reader: &mut Reader<'a>| {
-        let (name, value) = (reader.text()?, reader.text()?);
-        let expires_ms = match reader.i64()? {
-            -1 => None,
-            time if time >= 0 => Some(time),
-            _ => return Err(Error::Corrupt("a field expires before 1970")),
-        };
-        Ok(Field { name, value, expires_ms })
+    fields(elements(reader, VALKEY_FIELD_BYTES_MIN, valkey_field, |field| field.name.element())?)
+}
+
+pub(in crate::persist) const VALKEY_FIELD_BYTES_MIN: usize = 10;
+
+pub(in crate::persist) fn valkey_field<'a>(reader: &mut Reader<'a>) -> Result<Field<'a>> {
+    let (name, value) = (reader.text()?, reader.text()?);
+    let expires_ms = match reader.i64()? {
+        -1 => None,
+        time if time >= 0 => Some(time),
+        _ => return Err(Error::Corrupt("a field expires before 1970")),
     };
-    fields(elements(reader, 10, field, |field| field.name.element())?)
+    Ok(Field { name, value, expires_ms })
 }
 
 fn redis_hash<'a>(form: u8, reader: &mut Reader<'a>) -> Result<Value<'a>> {
-    // Times are written as what they are above the lowest, plus one; 0 is none.
-    let lowest = if form == form::HASH_METADATA { Some(u64::from_le_bytes(reader.array()?)) } else { None };
-    let field = |reader: &mut Reader<'a>| {
-        let time = match (reader.length()?, lowest) {
-            (0, _) => 0,
-            (above, Some(lowest)) => lowest.saturating_add(above - 1),
-            (time, None) => time,
-        };
-        Ok(Field { expires_ms: redis_time(time)?, name: reader.text()?, value: reader.text()? })
+    let lowest = redis_lowest(form, reader)?;
+    let field = |reader: &mut Reader<'a>| redis_field(reader, lowest);
+    fields(elements(reader, REDIS_FIELD_BYTES_MIN, field, |field| field.name.element())?)
+}
+
+/// What times are written relative to: as what they are above the lowest, plus one; 0 is none.
+pub(in crate::persist) fn redis_lowest(form: u8, reader: &mut Reader) -> Result<Option<u64>> {
+    if form == form::HASH_METADATA {
+        reader.array().map(|bytes| Some(u64::from_le_bytes(bytes)))
+    } else {
+        Ok(None)
+    }
+}
+
+pub(in crate::persist) const REDIS_FIELD_BYTES_MIN: usize = 3;
+
+pub(in crate::persist) fn redis_field<'a>(reader: &mut Reader<'a>, lowest: Option<u64>) -> Result<Field<'a>> {
+    let time = match (reader.length()?, lowest) {
+        (0, _) => 0,
+        (above, Some(lowest)) => lowest.saturating_add(above - 1),
+        (time, None) => time,
     };
-    fields(elements(reader, 3, field, |field| field.name.element())?)
+    Ok(Field { expires_ms: redis_time(time)?, name: reader.text()?, value: reader.text()? })
 }
 
 /// The time at which a field of Redis expires, 0 if it does not.

@@ -1,7 +1,7 @@
 //! Values in Redis' RDB format, as DUMP, RESTORE and RDB files have them.
 //! In: bytes to `decode`, or parts of a value for a `Writer`. Out: a `Value`, or bytes. A value is neutral: what the
 //! server makes of it (a table, a list of nodes) is decided where it becomes an object; but see `stream`.
-//! Absent: modules, which are refused as unsupported; the frame of a file (see RDB files).
+//! Absent: modules, which are refused as unsupported; what is around the values of a file (see `file`).
 //!
 //! ```text
 //! value:   form: u8 | [key: string, in files] | body
@@ -20,8 +20,9 @@
 //! 2. A decoded value is one that the server could have made: packs are sound through and through, members and fields
 //!    distinct, sorted sets in order, scores numbers, collections not empty but for streams.
 
-mod decode;
+pub(super) mod decode;
 mod element;
+pub mod file;
 mod lzf;
 mod old;
 mod payload;

@@ -126,8 +126,17 @@ fn read_consumer(form: u8, reader: &mut Reader, group: &mut Group, pending: &[(I
 }
 
 impl Writer<'_> {
-    pub fn stream(mut self, stream: &Stream) {
-        self.begin(form::STREAM_3);
+    pub fn stream(self, stream: &Stream) {
+        self.stream_as(form::STREAM_3, stream);
+    }
+
+    /// In the form that Redis 7.0 reads: when consumers were active is left out.
+    pub fn stream_without_active(self, stream: &Stream) {
+        self.stream_as(form::STREAM_2, stream);
+    }
+
+    fn stream_as(mut self, form: u8, stream: &Stream) {
+        self.begin(form);
         let log = &stream.log;
         self.length(log.nodes().len() as u64);
         for (key, pack) in log.nodes() {
@@ -140,7 +149,7 @@ impl Writer<'_> {
         self.length(stream.groups.len() as u64);
         for (name, group) in stream.groups.iter() {
             self.text(name);
-            self.group(group);
+            self.group(form, group);
         }
     }
 
@@ -149,22 +158,24 @@ impl Writer<'_> {
         self.length(id.seq);
     }
 
-    fn group(&mut self, group: &Group) {
+    fn group(&mut self, form: u8, group: &Group) {
         self.id(group.last_id);
         self.length(group.entries_read.unwrap_or(-1) as u64);
         self.length(group.pending().len() as u64);
         for (id, pending) in group.pending() {
-            self.raw(&id.to_be_bytes());
-            self.raw(&pending.delivered_ms.to_le_bytes());
+            self.bytes(&id.to_be_bytes());
+            self.bytes(&pending.delivered_ms.to_le_bytes());
             self.length(pending.deliveries);
         }
         self.length(group.consumers().len() as u64);
         for consumer in group.consumers() {
             self.text(consumer.name());
-            self.raw(&consumer.seen_ms.to_le_bytes());
-            self.raw(&consumer.active_ms.unwrap_or(-1).to_le_bytes());
+            self.bytes(&consumer.seen_ms.to_le_bytes());
+            if form == form::STREAM_3 {
+                self.bytes(&consumer.active_ms.unwrap_or(-1).to_le_bytes());
+            }
             self.length(consumer.pending().len() as u64);
-            consumer.pending().iter().for_each(|id| self.raw(&id.to_be_bytes()));
+            consumer.pending().iter().for_each(|id| self.bytes(&id.to_be_bytes()));
         }
     }
 }

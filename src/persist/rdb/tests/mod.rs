@@ -5,7 +5,7 @@
 
 mod broken;
 mod forms;
-mod mutate;
+pub(in crate::persist) mod mutate;
 
 use super::*;
 use crate::base::number;
@@ -211,7 +211,7 @@ fn what_is_behind_a_value_stays_unread() {
 #[test]
 fn a_file_has_the_key_behind_the_form() {
     let mut out = Vec::new();
-    Writer::with_key(&mut out, b"name", true).string(b"12");
+    Writer::new(&mut out, true).for_key(b"name").string(b"12");
     assert_eq!(out, b"\0\x04name\xC0\x0C");
 }
 
