@@ -28,8 +28,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "commands",
         &[
             "base", "client", "config", "log", "metrics", "persist", "pubsub", "resp", "shard", "shared",
-            "storage",
-            "types",
+            "storage", "types",
         ],
     ),
     (

@@ -284,7 +284,7 @@ impl<'a> Context<'a> {
 
     /// Something about a key was changed that its watchers do not see, as in Redis: what a stream's groups know.
     pub fn unsaved(&mut self, key: &[u8]) {
-        self.shard(key).counters.dirty += 1;
+        self.shard(key).counters.changes += 1;
     }
 
     /// Sets a string, whatever was there. `expiry` in unix ms.
