@@ -13,6 +13,8 @@ pub mod types;
 
 pub mod client;
 pub mod persist;
+pub mod storage;
+
 pub mod pubsub;
 pub mod shard;
 pub mod shared;

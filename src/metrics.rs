@@ -71,6 +71,10 @@ impl CommandMetrics {
 #[derive(Default, Debug)]
 #[repr(align(128))]
 pub struct CoreMetrics {
+    /// Changes of keys in the core's shard, up to its last tick.
+    pub changes: Counter,
+    /// The most memory that the last snapshot of the shard took besides its data.
+    pub snapshot_bytes_peak: Counter,
     pub connections_received: Counter,
     pub connections_rejected: Counter,
     pub commands_processed: Counter,

@@ -3,8 +3,10 @@
 //! Invariant: a change is visible to every core before the reply that acknowledges it leaves.
 
 mod memory;
+mod persistence;
 
 pub use memory::{Held, MemoryGauges};
+pub use persistence::{LoadCounters, Persistence, Saves, Saving};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -59,6 +61,10 @@ pub mod gate {
     pub const MONITORED: u32 = 1 << 1;
     /// The server is going down.
     pub const SHUTDOWN: u32 = 1 << 2;
+    /// A file is being loaded.
+    pub const LOADING: u32 = 1 << 3;
+    /// The last snapshot in the background failed: see `stop-writes-on-bgsave-error`.
+    pub const SAVE_FAILED: u32 = 1 << 4;
 }
 
 /// CLIENT PAUSE: until when, and whether reads wait too.
@@ -168,6 +174,7 @@ pub struct Shared {
     sample: Mutex<Sample>,
     /// The most memory that INFO or MEMORY ever saw used.
     pub memory_peak: AtomicU64,
+    pub persistence: Persistence,
     pub run_id: String,
     pub start_ms: i64,
     /// Set by DEBUG SET-ACTIVE-EXPIRE 0.
@@ -228,6 +235,7 @@ impl Shared {
             exchange: Exchange::new(cores, facts.hash_seed),
             sample: Mutex::new(sample),
             memory_peak: AtomicU64::new(0),
+            persistence: Persistence::new(start_ms / 1000),
             run_id,
             start_ms,
             active_expire_off: AtomicBool::new(false),

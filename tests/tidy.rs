@@ -20,21 +20,22 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("types", &["base"]),
     ("client", &["base", "config", "metrics", "resp", "types"]),
     ("persist", &["base", "resp", "types"]),
+    ("storage", &["base", "persist"]),
     ("pubsub", &["base", "client", "resp"]),
-    ("shard", &["base", "client", "config", "metrics", "types"]),
+    ("shard", &["base", "client", "config", "metrics", "persist", "types"]),
     ("shared", &["base", "client", "config", "log", "metrics", "pubsub", "types"]),
     (
         "commands",
         &[
             "base", "client", "config", "log", "metrics", "persist", "pubsub", "resp", "shard", "shared",
-            "types",
+            "storage", "types",
         ],
     ),
     (
         "server",
         &[
             "base", "client", "commands", "config", "log", "mesh", "metrics", "net", "persist", "pubsub",
-            "resp", "shard", "shared", "types",
+            "resp", "shard", "shared", "storage", "types",
         ],
     ),
 ];

@@ -10,6 +10,7 @@ use crate::pubsub::{Books, Kind};
 use crate::resp::Out;
 use crate::shard::{Encoding, Entry, Moment, Removed, Report, Shard, store};
 use crate::shared::Shared;
+use crate::storage::Job;
 use crate::types::{Collection, Hash, Limits};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -40,6 +41,8 @@ pub enum Signal {
     Evict { core: usize },
     /// Every core: stop.
     Shutdown,
+    /// Every core: the snapshot of this number came to nothing.
+    SaveOver { id: u64 },
 }
 
 /// Something a command did that the client's home core has to note on its connection.
@@ -47,6 +50,19 @@ pub enum Signal {
 pub enum Note {
     Watched(Watched),
     Waits(Arc<Wait>),
+    /// The command is not over: its shards stay where they are.
+    Hold(Hold),
+}
+
+/// What a command waits for that keeps all shards: nothing else runs meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub enum Hold {
+    /// SAVE: the snapshot of this number.
+    Save { id: u64 },
+    /// The last snapshot; then the server ends. `force`: also if it fails.
+    Shutdown { id: u64, force: bool },
+    /// DEBUG RELOAD: the snapshot, if there is one to wait for, then the file is loaded.
+    Reload { id: Option<u64>, flush: bool, merge: bool },
 }
 
 /// Collections of several keys; None where there is no such key.
@@ -74,6 +90,8 @@ pub struct Context<'a> {
     pub effects: &'a mut Effects,
     /// The command found nothing and waits: see `wait`.
     pub waiting: Option<Box<super::blocking::Waiting>>,
+    /// For the storage thread.
+    pub jobs: &'a mut Vec<Job>,
     /// What the fold gathered, for commands with `Route::Report`.
     pub report: Option<&'a Report>,
     /// All subscriptions, for commands that change them.
@@ -254,20 +272,7 @@ impl<'a> Context<'a> {
 
     /// Up to which sizes collections are packed.
     pub fn limits(&self) -> Limits {
-        let config = self.config;
-        Limits {
-            hash_entries_max: config.hash_max_listpack_entries,
-            hash_value_bytes_max: config.hash_max_listpack_value,
-            list_size_max: config.list_max_listpack_size as i64,
-            list_large_bytes_min: self.shared.list_large_bytes_min.load(Relaxed),
-            set_ints_max: config.set_max_intset_entries,
-            set_entries_max: config.set_max_listpack_entries,
-            set_value_bytes_max: config.set_max_listpack_value,
-            zset_entries_max: config.zset_max_listpack_entries,
-            zset_value_bytes_max: config.zset_max_listpack_value,
-            stream_node_bytes_max: config.stream_node_max_bytes,
-            stream_node_entries_max: config.stream_node_max_entries,
-        }
+        limits(self.config, self.shared)
     }
 
     /// A key was changed in place.
@@ -279,7 +284,7 @@ impl<'a> Context<'a> {
 
     /// Something about a key was changed that its watchers do not see, as in Redis: what a stream's groups know.
     pub fn unsaved(&mut self, key: &[u8]) {
-        self.shard(key).counters.dirty += 1;
+        self.shard(key).counters.changes += 1;
     }
 
     /// Sets a string, whatever was there. `expiry` in unix ms.
@@ -402,5 +407,22 @@ impl<'a> Context<'a> {
             let db = self.session.db;
             self.effects.record(db, &[&[b"HDEL", key], &overdue[..]].concat());
         }
+    }
+}
+
+/// Up to which sizes collections are packed.
+pub fn limits(config: &Config, shared: &Shared) -> Limits {
+    Limits {
+        hash_entries_max: config.hash_max_listpack_entries,
+        hash_value_bytes_max: config.hash_max_listpack_value,
+        list_size_max: config.list_max_listpack_size as i64,
+        list_large_bytes_min: shared.list_large_bytes_min.load(Relaxed),
+        set_ints_max: config.set_max_intset_entries,
+        set_entries_max: config.set_max_listpack_entries,
+        set_value_bytes_max: config.set_max_listpack_value,
+        zset_entries_max: config.zset_max_listpack_entries,
+        zset_value_bytes_max: config.zset_max_listpack_value,
+        stream_node_bytes_max: config.stream_node_max_bytes,
+        stream_node_entries_max: config.stream_node_max_entries,
     }
 }

@@ -48,6 +48,9 @@ fixed! {
     DISCARD_WITHOUT_MULTI = "ERR DISCARD without MULTI";
     WATCH_INSIDE_MULTI = "ERR WATCH inside MULTI is not allowed";
     NOT_IN_TRANSACTION = "ERR Command not allowed inside a transaction";
+    SAVE_RUNNING = "ERR Background save already in progress";
+    LOADING = "LOADING Redis is loading the dataset in memory";
+    SAVE_FAILED = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.";
     OOM = "OOM command not allowed when used memory > 'maxmemory'.";
 }
 

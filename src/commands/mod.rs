@@ -26,7 +26,7 @@ pub mod transaction;
 pub mod zset;
 
 pub use command::{Command, Family, Find, KeySpec, Registry, Route, flags};
-pub use context::{Context, Keyspace, Note, Signal};
+pub use context::{Context, Hold, Keyspace, Note, Signal};
 pub use effect::{Effects, Event};
 pub use error::Error;
 

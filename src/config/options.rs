@@ -337,6 +337,7 @@ pub static TABLE: &[Opt] = &[
         .apply(|c, v| c.dbfilename = v.string()),
     bool("rdbcompression", "yes").apply(|c, v| c.rdbcompression = v.bool()),
     bool("rdbchecksum", "yes").immutable().apply(|c, v| c.rdbchecksum = v.bool()),
+    word("rdb-dialect", "redis", &["redis", "redis-7.0", "valkey"]).apply(|c, v| c.rdb_dialect = v.word()),
     bool("rdb-del-sync-files", "no"),
     bool("rdb-save-incremental-fsync", "yes"),
     word("rdb-version-check", "strict", &["strict", "relaxed"]),

@@ -119,6 +119,9 @@ pub struct Config {
     // Snapshots and the append-only file.
     pub save_points: Vec<SavePoint>,
     pub dbfilename: String,
+    /// Who is to read what is saved: `redis` (since 7.2, or since 7.4 if fields of hashes expire), `redis-7.0` (if no fields
+    /// expire), or `valkey` (since 9.0 if fields expire; otherwise any).
+    pub rdb_dialect: &'static str,
     pub rdbcompression: bool,
     pub rdbchecksum: bool,
     pub stop_writes_on_bgsave_error: bool,
@@ -305,6 +308,7 @@ fn blank() -> Config {
             .map(|(seconds, changes)| SavePoint { seconds, changes })
             .to_vec(),
         dbfilename: String::new(),
+        rdb_dialect: "redis",
         rdbcompression: false,
         rdbchecksum: false,
         stop_writes_on_bgsave_error: false,

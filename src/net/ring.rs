@@ -517,6 +517,31 @@ impl Ring {
     }
 }
 
+/// Wakes cores from a thread that has no ring of its own.
+pub struct Bellboy(IoUring);
+
+impl Bellboy {
+    pub fn new() -> Result<Self, RingError> {
+        IoUring::new(8).map(Self).map_err(explain)
+    }
+
+    /// Wakes the core with this ring.
+    pub fn wake(&mut self, ring_fd: RawFd) {
+        let entry = opcode::MsgRingData::new(Fd(ring_fd), 0, Op::Wake.data(0), None).build();
+        let flags = squeue::Flags::SKIP_SUCCESS;
+        // SAFETY: the entry points to nothing.
+        let pushed = unsafe { self.0.submission().push(&entry.flags(flags)) };
+        pushed.expect("each entry is submitted at once");
+        while let Err(error) = self.0.submit() {
+            if error.raw_os_error() != Some(libc::EINTR) {
+                // Only a ring that is gone refuses: its core needs no waking.
+                break;
+            }
+        }
+        self.0.completion().for_each(drop);
+    }
+}
+
 /// One sentence: what is missing, and what to do.
 fn explain(error: io::Error) -> RingError {
     let text = match error.raw_os_error() {

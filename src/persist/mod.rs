@@ -4,5 +4,8 @@
 pub mod aof;
 mod large;
 pub mod object;
+mod parcel;
 pub mod rdb;
 pub mod save;
+
+pub use parcel::Parcel;

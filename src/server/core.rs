@@ -18,6 +18,7 @@ use crate::persist::aof::Chunk;
 use crate::pubsub::Parcel;
 use crate::shard::{Moment, Shard};
 use crate::shared::{Shared, gate};
+use crate::storage::{Failure, Job};
 
 /// What a core wants of its driver; drained after every turn.
 #[derive(Default)]
@@ -31,6 +32,12 @@ pub struct Actions {
     /// Slots to stop (true) or start (false) receiving from.
     pub pause: Vec<(u32, bool)>,
     pub mesh: Vec<(usize, Message)>,
+    /// For the storage thread.
+    pub jobs: Vec<Job>,
+    /// The file of the start was loaded, in so many ms, or could not be.
+    pub loaded: Option<Result<i64, Failure>>,
+    /// A shutdown came to nothing: the next signal is to be noticed, too.
+    pub await_stop: bool,
 }
 
 /// A place for a connection.
@@ -115,6 +122,9 @@ pub struct Core {
     pub(super) bundle: super::mail::Bundle,
     /// Memory is full: keys of the home shard have to go.
     pub(super) evicting: bool,
+    pub(super) storage: super::persist::Storage,
+    /// Something happened since idle work was last done.
+    pub(super) had_events: bool,
     /// The home shard came back in the middle of a step: look at `waiting` again.
     pub(super) revisit: bool,
     /// Unix ms at the last event: the time of all that follows from it.
@@ -167,6 +177,8 @@ impl Core {
             parcels: Vec::new(),
             bundle: super::mail::Bundle::default(),
             evicting: false,
+            storage: super::persist::Storage::default(),
+            had_events: false,
             revisit: false,
             now_ms: 0,
             #[cfg(test)]
@@ -454,13 +466,9 @@ impl Core {
             Message::Shard(shard) => self.shard_returned(shard),
             Message::Connection(new) => self.adopt(*new),
             Message::Signal(signal) => self.signalled(*signal),
+            Message::Done(done) => self.stored(done),
+            Message::Job(_) => unreachable!("jobs go to the storage thread"),
         }
-    }
-
-    /// The process was told to end.
-    pub fn stop(&mut self) {
-        self.signals.push(Signal::Shutdown);
-        self.send_signals();
     }
 
     /// Runs what became possible during this turn; call after the events of a turn.
@@ -490,6 +498,7 @@ impl Core {
         if self.config.timeout_s > 0 {
             self.close_idle(now_ms);
         }
+        self.look_at_save_points();
         if !self.held_back.is_empty() && self.shared.pause.until_ms.load(Acquire) <= now_ms {
             self.resume();
         }
@@ -501,10 +510,19 @@ impl Core {
         !self.held_back.is_empty()
             || (self.config.timeout_s > 0 && self.slots.len() > self.free.len())
             || self.shards[self.id].as_ref().is_some_and(|shard| shard.has_expires())
+            || self.watches_save_points()
+            || self.walk_rests()
     }
 
     /// Work that is never urgent, a slice at a time: true while there is more.
     pub fn idle_work(&mut self) -> bool {
+        let more = self.may_walk() && self.walk();
+        self.had_events = false;
+        self.free_some() || more
+    }
+
+    /// Frees portions of what was thrown away, and evicts keys, for a while; true while there is more.
+    fn free_some(&mut self) -> bool {
         let evicts = self.evict_slice();
         let mut start_us = None;
         for _ in 0..FREE_PORTIONS {
@@ -543,6 +561,7 @@ impl Core {
     /// in this event comes after what was published before.
     #[inline]
     pub(super) fn begin_event(&mut self) {
+        self.had_events = true;
         self.now_ms = self.shared.clock.unix_ms();
         self.refresh_config();
         self.look_for_mail();
@@ -594,6 +613,7 @@ impl Core {
             rng: &mut self.rng,
             signals: &mut self.signals,
             effects: &mut self.effects,
+            jobs: &mut self.actions.jobs,
             connection: home.map(|slot| {
                 &mut **self.slots[slot as usize].connection.as_mut().expect("K2: the slot is taken")
             }),
@@ -634,7 +654,7 @@ impl Core {
                 }
                 Signal::Served { wait, .. } => self.signal_core(wait.to.core as usize, signal),
                 Signal::Mail { core } | Signal::Evict { core } => self.signal_core(*core, signal),
-                Signal::Resume | Signal::Shutdown => {
+                Signal::Resume | Signal::Shutdown | Signal::SaveOver { .. } => {
                     for core in 0..self.shared.slots.shard_count() {
                         self.signal_core(core, signal.clone());
                     }
@@ -669,6 +689,7 @@ impl Core {
             Signal::Mail { .. } => self.take_mail(),
             Signal::MonitorLine { to, place, line } => self.monitor_line(to, place, line),
             Signal::Shutdown => self.shared.set_gate(gate::SHUTDOWN, true),
+            Signal::SaveOver { id } => self.save_over(id),
         }
     }
 

@@ -61,10 +61,37 @@ impl Gates<'_> {
         if self.lacks_memory(connection, command) {
             return Verdict::Refuse(Error::OOM);
         }
+        if let Some(error) = self.persistence(connection, command) {
+            return Verdict::Refuse(error);
+        }
         if self.held_back(connection, command) {
             return Verdict::Hold;
         }
         if connection.transaction.is_some() && !command.unqueued { Verdict::Queue } else { Verdict::Run }
+    }
+
+    /// Writes are refused after a failed snapshot, where that is configured, and nearly everything while a file is loaded.
+    fn persistence(&self, connection: &Connection, command: &Command) -> Option<Error> {
+        if self.gates & gate::SAVE_FAILED != 0 {
+            let config = self.shared.config();
+            let stops = config.stop_writes_on_bgsave_error && !config.save_points.is_empty();
+            if stops && (self.writes(connection, command, flags::WRITE) || command.name == "PING") {
+                return Some(Error::SAVE_FAILED);
+            }
+        }
+        let refused = self.gates & gate::LOADING != 0 && !command.is(flags::LOADING);
+        refused.then_some(Error::LOADING)
+    }
+
+    /// Whether a command has one of these flags; EXEC has those of what is queued.
+    fn writes(&self, connection: &Connection, command: &Command, wanted: u32) -> bool {
+        match &connection.transaction {
+            Some(queued) if command.name == "EXEC" => {
+                let has = |number| self.registry.row(number).is(wanted);
+                queued.requests.list.iter().any(|request| has(request.command))
+            }
+            _ => command.is(wanted),
+        }
     }
 
     /// CLIENT PAUSE holds back everything, or what writes, queued by MULTI or not; EXEC counts as a write if a queued
@@ -81,13 +108,7 @@ impl Gates<'_> {
         if pause.all.load(std::sync::atomic::Ordering::Acquire) {
             return true;
         }
-        let writes = |command: &Command| command.is(flags::WRITE | flags::MAY_REPLICATE);
-        match &connection.transaction {
-            Some(queued) if command.name == "EXEC" => {
-                queued.requests.list.iter().any(|request| writes(self.registry.row(request.command)))
-            }
-            _ => writes(command),
-        }
+        self.writes(connection, command, flags::WRITE | flags::MAY_REPLICATE)
     }
 }
 

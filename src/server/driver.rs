@@ -5,6 +5,7 @@
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering::*};
+use std::sync::mpsc::Sender;
 use std::time::Instant;
 
 use super::batch::{Message, NewConnection};
@@ -13,6 +14,7 @@ use crate::base::prefetch::prefetch;
 use crate::mesh::Port;
 use crate::net::{Event, Listener, Peer, Ring};
 use crate::shared::gate;
+use crate::storage::{Bell, Failure};
 
 /// Messages taken from the mesh before the ring is looked at again.
 const MESSAGES_A_TURN: usize = 256;
@@ -24,16 +26,30 @@ const EVENTS_A_TURN: usize = 128;
 /// The rings of all cores, so that one can wake another.
 pub type RingFds = Arc<[AtomicI32]>;
 
+/// What a core's thread has besides the core.
+pub struct Ends {
+    pub ring: Ring,
+    pub port: Port<Message>,
+    pub rings: RingFds,
+    /// Wakes the storage thread.
+    pub bell: Bell,
+    /// A descriptor that becomes readable when the process is told to end; core 0 watches it.
+    pub stop_fd: Option<RawFd>,
+    /// Who waits for the file of the start to be loaded.
+    pub booted: Option<Sender<Result<i64, Failure>>>,
+}
+
 pub struct Driver {
     core: Core,
     ring: Ring,
     port: Port<Message>,
     rings: RingFds,
+    bell: Bell,
+    booted: Option<Sender<Result<i64, Failure>>>,
     /// Paths of unix listeners by their number, for the names of their connections.
     listener_paths: Vec<Option<String>>,
     /// Slots that close once their output has left.
     closing: Vec<u32>,
-    /// A descriptor that becomes readable when the process is told to end; core 0 watches it.
     stop_fd: Option<RawFd>,
     poll: Polling,
     /// Messages at hand, kept for its capacity.
@@ -72,13 +88,16 @@ impl Polling {
 
 impl Driver {
     /// The driver of `core`, on the thread that will run it.
-    pub fn new(core: Core, ring: Ring, port: Port<Message>, rings: RingFds, stop_fd: Option<RawFd>) -> Self {
+    pub fn new(core: Core, ends: Ends) -> Self {
+        let Ends { ring, port, rings, bell, stop_fd, booted } = ends;
         let max_us = if core.shared.slots.shard_count() > 1 { core.config().poll_us_max as u64 } else { 0 };
         Self {
             core,
             ring,
             port,
             rings,
+            bell,
+            booted,
             listener_paths: Vec::new(),
             closing: Vec::new(),
             stop_fd,
@@ -116,6 +135,9 @@ impl Driver {
         self.core.finish_turn();
         self.act();
         let more = self.core.idle_work() || busy || self.port.has_input();
+        if !self.core.actions.jobs.is_empty() || !self.core.actions.mesh.is_empty() {
+            self.act();
+        }
         self.ring.feed_starved();
         if self.core.wants_tick() {
             self.ring.tick_in(self.core.tick_ms());
@@ -134,9 +156,6 @@ impl Driver {
     fn rest(&mut self) {
         if self.poll.us > 0 && self.look_around() {
             return;
-        }
-        if self.core.shared.slots.shard_count() == 1 {
-            return self.ring.enter(1);
         }
         if self.port.announce_sleep() {
             self.poll.slept_at = Some(Instant::now());
@@ -201,7 +220,11 @@ impl Driver {
             Event::Woken => {}
             Event::Tick => self.core.tick(),
             Event::Alarm => self.core.alarm(),
-            Event::Readable => self.core.stop(),
+            Event::Readable => {
+                if let Some(signal) = super::process::stop_signal() {
+                    self.core.stop(signal);
+                }
+            }
         }
     }
 
@@ -268,6 +291,11 @@ impl Driver {
                 self.ring.close(slot);
             }
         }
+        let storage = self.rings.len();
+        for job in std::mem::take(&mut self.core.actions.jobs) {
+            self.port.send(storage, Message::Job(job));
+        }
+        self.act_rarely();
         let mut mesh = std::mem::take(&mut self.core.actions.mesh);
         for (to, message) in mesh.drain(..) {
             self.port.send(to, message);
@@ -275,7 +303,26 @@ impl Driver {
         self.core.actions.mesh = mesh;
         self.port.flush();
         for sleeper in self.port.take_wakes() {
-            self.ring.wake(self.rings[sleeper].load(Acquire));
+            match self.rings.get(sleeper) {
+                Some(ring) => self.ring.wake(ring.load(Acquire)),
+                None => self.bell.ring(),
+            }
+        }
+    }
+
+    /// What the core asks for once in a lifetime.
+    fn act_rarely(&mut self) {
+        if let Some(result) = self.core.actions.loaded.take()
+            && let Some(booted) = self.booted.take()
+        {
+            // Who waited may have given up.
+            let _ = booted.send(result);
+        }
+        if std::mem::take(&mut self.core.actions.await_stop)
+            && let Some(fd) = self.stop_fd
+        {
+            super::process::forget_stop(fd);
+            self.ring.poll_readable(fd);
         }
     }
 

@@ -11,8 +11,11 @@ pub mod driver;
 mod effects;
 #[cfg(test)]
 pub mod inspect;
+pub mod intake;
+mod link;
 mod mail;
 pub mod monitor;
+mod persist;
 pub mod process;
 pub mod room;
 pub mod route;

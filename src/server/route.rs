@@ -58,11 +58,17 @@ impl Core {
         let mut convoy = std::mem::take(&mut self.convoy);
         for batch in &mut convoy {
             self.run_plain(batch, at_hand);
+            if batch.is_held() {
+                break;
+            }
         }
         self.take_in_hand(errand, at_hand);
         self.send_signals();
-        for batch in convoy {
-            if batch.is_done() || batch.replies.len() > BATCH_REPLIES_MAX {
+        for mut batch in convoy {
+            if let Some(hold) = batch.take_hold() {
+                batch.held = std::mem::take(&mut errand.held);
+                self.hold(batch, hold);
+            } else if batch.is_done() || batch.replies.len() > BATCH_REPLIES_MAX {
                 self.send_home(batch);
             } else {
                 self.convoy.push(batch);
@@ -136,7 +142,17 @@ impl Core {
                     self.recycle(batch);
                     return None;
                 }
-                Gather::Ready => self.run_batch(&mut batch),
+                Gather::Ready if matches!(batch.kind, Kind::Task { .. }) => {
+                    self.run_task(batch);
+                    return None;
+                }
+                Gather::Ready => {
+                    self.run_batch(&mut batch);
+                    if let Some(hold) = batch.take_hold() {
+                        self.hold(batch, hold);
+                        return None;
+                    }
+                }
                 Gather::Wait => return Some(batch),
                 Gather::GoTo(core) => {
                     let all_at_hand = batch.needs().is_subset(batch.holds());
@@ -192,7 +208,7 @@ impl Core {
     }
 
     /// Returns the borrowed shards that are not in `keep`.
-    fn give_back(&mut self, batch: &mut Batch, keep: ShardSet) {
+    pub(super) fn give_back(&mut self, batch: &mut Batch, keep: ShardSet) {
         let mut index = 0;
         while index < batch.held.len() {
             let core = batch.held[index].id;
@@ -244,6 +260,9 @@ impl Core {
             self.run_one(batch, batch.next, None);
             batch.next += 1;
             batch.extra = ShardSet::EMPTY;
+            if batch.is_held() {
+                break;
+            }
         }
     }
 
@@ -407,7 +426,7 @@ impl Core {
     }
 
     /// Keeps a batch that ended, to be filled again.
-    fn recycle(&mut self, mut batch: Box<Batch>) {
+    pub(super) fn recycle(&mut self, mut batch: Box<Batch>) {
         batch.clear();
         if self.spare_batches.len() < SPARE_BATCHES {
             self.spare_batches.push(batch);

@@ -20,6 +20,7 @@ use crate::pubsub::Books;
 use crate::resp::{Limits, Out, ProtocolError, Step};
 use crate::shard::{Moment, Report, Shard, store};
 use crate::shared::{Shared, gate};
+use crate::storage::Job;
 
 /// Commands parsed before the first of them runs.
 const CHUNK_COMMANDS: usize = 64;
@@ -35,6 +36,7 @@ pub struct Parts<'a> {
     pub rng: &'a mut Rng,
     pub signals: &'a mut Vec<Signal>,
     pub effects: &'a mut Effects,
+    pub jobs: &'a mut Vec<Job>,
     pub connection: Option<&'a mut Connection>,
     pub core: usize,
     #[cfg(test)]
@@ -107,6 +109,7 @@ impl Parts<'_> {
             signals: self.signals,
             effects: self.effects,
             waiting: None,
+            jobs: self.jobs,
             report,
             books,
             connection: self.connection.as_deref_mut(),
@@ -511,6 +514,7 @@ impl Core {
         for note in notes.drain(..) {
             match note {
                 Note::Waits(wait) => self.begin_wait(slot, wait),
+                Note::Hold(hold) => self.hold_here(slot, hold),
                 Note::Watched(watched) => {
                     let connection = self.connection_mut(slot);
                     connection.watched.push(watched);
@@ -565,7 +569,7 @@ impl Core {
             && !matches!(self.registry.row(request.command).route, Route::Home | Route::Report)
     }
 
-    fn new_batch(&mut self, slot: u32) -> Box<Batch> {
+    pub(super) fn new_batch(&mut self, slot: u32) -> Box<Batch> {
         let mut batch = self.spare_batches.pop().unwrap_or_default();
         let connection = self.connection_mut(slot);
         batch.connection = Some(connection.id);

@@ -42,7 +42,7 @@ impl Core {
                 !self.registry.row(command).is(flags::READONLY)
             }
             Kind::Transaction { .. } => true,
-            Kind::Errand { .. } | Kind::Report { .. } => false,
+            Kind::Errand { .. } | Kind::Report { .. } | Kind::Task { .. } => false,
         };
         if self.shared.waits.load(Relaxed) == 0 || !writes {
             return ShardSet::EMPTY;

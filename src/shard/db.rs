@@ -1,17 +1,20 @@
 //! One database of a shard, the moment a command looks at it, active expiry, and the counts for INFO.
 
 use super::fields::FieldExpiries;
+use super::snapshot::{Progress, Walk};
 use super::{Entry, Shard, ShardCounters, Store};
 
 /// One database: a store, and which of its hashes have fields that expire.
 pub struct Db {
     pub store: Store,
     pub fields: FieldExpiries,
+    /// How far a snapshot has come; None if there is none, or nothing of it is left here.
+    pub(super) walk: Option<Walk>,
 }
 
 impl Db {
     pub fn new(store: Store) -> Self {
-        Self { store, fields: FieldExpiries::default() }
+        Self { store, fields: FieldExpiries::default(), walk: None }
     }
 }
 
@@ -128,6 +131,8 @@ pub struct Report {
     pub trash: usize,
     pub shards: usize,
     pub watched_keys: usize,
+    /// Of a running snapshot: what it holds now and at most, and how many keys it has written.
+    pub snapshot: Progress,
 }
 
 impl Report {
@@ -149,10 +154,11 @@ impl Report {
         into.evicted += from.evicted;
         into.lazy_freed += from.lazy_freed;
         into.expire_cycle_us += from.expire_cycle_us;
-        into.dirty += from.dirty;
+        into.changes += from.changes;
         self.trash += shard.trash_len();
         self.watched_keys +=
             (0..shard.dbs.len()).map(|db| shard.watch.keys_of(db as u16).len()).sum::<usize>();
+        self.snapshot.add(&shard.snapshot_progress());
         self.shards += 1;
     }
 }

@@ -5,10 +5,12 @@
 
 mod channels;
 pub mod conversation;
+pub mod disk;
 pub mod history;
 pub mod model;
 mod reply;
 mod scenario;
+mod snapshots;
 pub mod traffic;
 pub mod world;
 

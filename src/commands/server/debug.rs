@@ -68,7 +68,8 @@ const SUBCOMMANDS: &[Sub] = &[
         "RELOAD",
         2,
         5,
-        "\n    Encodes every value as for a snapshot, and decodes it in its place.",
+        "[NOSAVE] [NOFLUSH] [MERGE]\n    Saves the keyspace and loads it again; NOSAVE: from the file that is there; NOFLUSH: into what is \
+         there; MERGE: keys that are there are replaced.",
         reload::reload,
     ),
     ("SDSLEN", 3, 3, "key\n    Describes the memory of a key's name and of a string value.", value::sdslen),

@@ -10,6 +10,7 @@ mod keyspace;
 mod latency;
 mod lolwut;
 mod memory;
+pub mod persistence;
 mod process;
 mod slowlog;
 #[cfg(test)]
@@ -84,7 +85,20 @@ pub const TABLE: &[Command] = &[
         .since("2.8.12")
         .categories(ADMIN_DANGEROUS)
         .about("Returns the part that the server plays in replication."),
-    Command::new("LASTSAVE", "", process::lastsave)
+    Command::new("SAVE", "", persistence::save)
+        .arity(1)
+        .admin()
+        .flag(flags::NO_ASYNC_LOADING | flags::NO_MULTI)
+        .route(Route::All)
+        .about("Writes a snapshot to disk, and lets nothing else happen meanwhile.")
+        .complexity("O(N), N being the number of keys"),
+    Command::new("BGSAVE", "[SCHEDULE | CANCEL]", persistence::bgsave)
+        .admin()
+        .flag(flags::NO_ASYNC_LOADING)
+        .route(Route::All)
+        .about("Begins to write a snapshot of this moment to disk, while the server goes on.")
+        .complexity("O(1)"),
+    Command::new("LASTSAVE", "", persistence::lastsave)
         .arity(1)
         .always()
         .fast()
@@ -115,10 +129,10 @@ pub const TABLE: &[Command] = &[
     .categories(&["keyspace", "dangerous"])
     .about("Creates a key of a slot that is on its way here, as RESTORE does.")
     .complexity("O(N log N), N being the size of the value"),
-    Command::new("SHUTDOWN", "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]", process::shutdown)
+    Command::new("SHUTDOWN", "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]", persistence::shutdown)
         .admin()
         .always()
-        .home()
+        .route(Route::All)
         .flag(flags::NO_MULTI | flags::ALLOW_BUSY | flags::SENTINEL)
         .about("Ends the server."),
     Command::new("COMMAND", "", command_info::command)
