@@ -325,6 +325,16 @@ impl Core {
         self.recount(slot);
     }
 
+    /// So many of the bytes last said to be sent are not, yet.
+    pub fn unsent(&mut self, slot: u32, bytes: usize) {
+        let metrics = &self.shared.metrics[self.id];
+        metrics.net_output_bytes.sub(bytes as u64);
+        let connection = self.connection_mut(slot);
+        connection.card.net_out.sub(bytes as u64);
+        connection.unsent += bytes;
+        self.recount(slot);
+    }
+
     /// Counts anew what the connection's buffers hold, and what it takes of the memory in use.
     fn recount(&mut self, slot: u32) {
         let connection = self.connection_mut(slot);

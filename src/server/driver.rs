@@ -6,7 +6,7 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering::*};
 use std::sync::mpsc::Sender;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::batch::{Message, NewConnection};
 use super::core::Core;
@@ -22,6 +22,9 @@ const MESSAGES_A_TURN: usize = 256;
 const MESSAGES_A_GROUP: usize = 16;
 /// Completions handled before the replies so far are sent.
 const EVENTS_A_TURN: usize = 128;
+
+/// How long replies on their way may take to leave when the server stops.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// The rings of all cores, so that one can wake another.
 pub type RingFds = Arc<[AtomicI32]>;
@@ -50,6 +53,8 @@ pub struct Driver {
     listener_paths: Vec<Option<String>>,
     /// Slots that close once their output has left.
     closing: Vec<u32>,
+    /// Output waits behind a promised send: the next enter tells when it can go, and must not sleep.
+    output_waits: bool,
     stop_fd: Option<RawFd>,
     poll: Polling,
     /// Messages at hand, kept for its capacity.
@@ -100,6 +105,7 @@ impl Driver {
             booted,
             listener_paths: Vec::new(),
             closing: Vec::new(),
+            output_waits: false,
             stop_fd,
             poll: Polling::new(max_us),
             group: Vec::new(),
@@ -138,6 +144,7 @@ impl Driver {
         if !self.core.actions.jobs.is_empty() || !self.core.actions.mesh.is_empty() {
             self.act();
         }
+        let more = std::mem::take(&mut self.output_waits) || more;
         self.ring.feed_starved();
         if self.core.wants_tick() {
             self.ring.tick_in(self.core.tick_ms());
@@ -203,11 +210,11 @@ impl Driver {
             Event::Sent { slot, bytes, idle } => {
                 self.core.sent(slot, bytes);
                 if idle {
-                    let buffer = self.ring.take_sent_buffer(slot);
-                    self.core.keep_buffer(buffer);
-                    self.send(slot);
+                    self.send_next(slot);
                 }
             }
+            Event::Kept { slot } => self.send_next(slot),
+            Event::Broken { slot, rest } => self.core.unsent(slot, rest),
             Event::Accepted { listener, fd } => self.accepted(listener, fd),
             Event::HungUp { slot } => self.core.hung_up(slot),
             Event::Closed { slot } => {
@@ -285,7 +292,7 @@ impl Driver {
             self.ring.pause(slot, pause);
         }
         for (slot, flush) in std::mem::take(&mut self.core.actions.close) {
-            if flush && !self.ring.can_send(slot) {
+            if flush && !self.is_free(slot) {
                 self.closing.push(slot);
             } else {
                 self.ring.close(slot);
@@ -326,15 +333,34 @@ impl Driver {
         }
     }
 
+    /// A send is done: its buffer serves again, and what was said meanwhile follows.
+    fn send_next(&mut self, slot: u32) {
+        let buffer = self.ring.take_sent_buffer(slot);
+        self.core.keep_buffer(buffer);
+        self.send(slot);
+    }
+
+    /// Whether a socket can take output or be closed now. If not, an event will tell when it can.
+    fn is_free(&mut self, slot: u32) -> bool {
+        let free = self.ring.can_send(slot);
+        self.output_waits |= !free && self.ring.is_promised(slot);
+        free
+    }
+
     /// Sends what a connection has to say, if its socket is free; closes it if that was its last word.
     fn send(&mut self, slot: u32) {
-        if !self.ring.can_send(slot) {
+        if !self.is_free(slot) {
             return;
         }
         let mut buffer = Vec::new();
         self.core.take_output(slot, &mut buffer);
-        if !buffer.is_empty() {
-            self.ring.send(slot, buffer);
+        let bytes = buffer.len();
+        if bytes > 0 {
+            if self.ring.send(slot, buffer) {
+                // Counted as sent already: the core may sleep before it hears that this was so.
+                self.core.sent(slot, bytes);
+                self.output_waits |= self.closing.contains(&slot);
+            }
         } else if self.closing.contains(&slot) {
             self.ring.close(slot);
         }
@@ -342,14 +368,19 @@ impl Driver {
 
     /// Replies that are on their way when the server stops still leave.
     fn last_words(&mut self) {
+        let deadline = Instant::now() + LAST_WORDS;
         self.act();
-        let deadline = Instant::now() + std::time::Duration::from_millis(100);
-        self.ring.enter(0);
-        while Instant::now() < deadline {
-            match self.ring.next_event() {
-                Some(Event::Sent { .. }) | None => break,
-                Some(_) => {}
+        loop {
+            self.ring.enter(0);
+            while let Some(event) = self.ring.next_event() {
+                if matches!(event, Event::Sent { .. } | Event::Kept { .. } | Event::Broken { .. }) {
+                    self.event(event);
+                }
             }
+            if !self.ring.is_sending() || Instant::now() >= deadline {
+                return;
+            }
+            std::thread::sleep(LAST_WORDS / 100);
         }
     }
 }
