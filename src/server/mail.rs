@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering::Acquire;
 use super::batch::{Batch, Stamp};
 use super::core::Core;
 use crate::client::{Connection, ConnectionId, ReplyMode, State};
+use crate::commands::Note;
 use crate::pubsub::{Books, Exchange, Parcel};
 
 /// A bundle takes no further message beyond this.
@@ -170,7 +171,10 @@ pub fn interleave(connection: &mut Connection, output: &mut Vec<u8>, batch: &Bat
     } else {
         // A batch of one command, or a transaction.
         batch.confirmations.iter().for_each(|range| output.extend_from_slice(&batch.replies[range.clone()]));
-        super::run::mute(connection, output, 0, true);
+        let waits = batch.notes.iter().any(|note| matches!(note, Note::Waits(_)));
+        if !waits {
+            super::run::mute(connection, output, 0, true);
+        }
     }
     messages.write_up_to(u64::MAX, output);
 }

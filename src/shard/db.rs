@@ -128,6 +128,7 @@ pub struct Report {
     pub trash: usize,
     pub shards: usize,
     pub watched_keys: usize,
+    pub blocking_keys: usize,
 }
 
 impl Report {
@@ -153,6 +154,7 @@ impl Report {
         self.trash += shard.trash_len();
         self.watched_keys +=
             (0..shard.dbs.len()).map(|db| shard.watch.keys_of(db as u16).len()).sum::<usize>();
+        self.blocking_keys += shard.waiting.len();
         self.shards += 1;
     }
 }

@@ -10,6 +10,7 @@ pub mod model;
 mod reply;
 mod scenario;
 pub mod traffic;
+mod waiters;
 pub mod world;
 
 pub use conversation::{check, check_configured, check_outside_multi, check3};
