@@ -125,6 +125,7 @@ impl Core {
             wait.finish();
             return true;
         }
+        let place = self.shared.exchange.place();
         let mut reply = Vec::new();
         let mut session = Session { serving: true, ..wait.session };
         let moment = super::run::moment_of(&session, self.moment(true));
@@ -146,7 +147,7 @@ impl Core {
             wait.give_back();
             return false;
         }
-        wait.finish();
+        wait.finish_at(place);
         #[cfg(test)]
         if self.neglects(Neglect::Answer) {
             return true;
@@ -212,11 +213,13 @@ impl Core {
         if unserved {
             self.shared.metrics[self.id].commands[wait.request.command as usize].record(0, false);
         }
+        self.write_pending(slot, wait.place());
         self.reply(slot, |out| match answer {
             Answer::Reply(bytes) => out.raw(&bytes),
             Answer::TimeOut => reply_time_out(out, wait.nothing),
             Answer::Unblocked => out.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
         });
+        self.write_pending(slot, u64::MAX);
     }
 
     /// Takes the wait off a connection, and off the shards where it is registered.

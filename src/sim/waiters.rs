@@ -4,6 +4,7 @@
 //! waits by time. Replayed on the model: right behind the command that makes a key appear, the trace has to go on with the
 //! clients that wait for it, the longest waiting first; and each client's replies have to be the model's. So every element
 //! goes to exactly one client, nobody sees what was another's due, nobody waits for a key that is there, and no wait ends early.
+//! Some listen, too: messages and answers reach them in the order of the trace.
 //! When all have left, nothing of their waits is left either.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -50,6 +51,19 @@ impl Plan {
     }
 }
 
+fn bulk(text: &[u8]) -> Reply {
+    Reply::Bulk(text.into())
+}
+
+/// A reply as RESP2 has it.
+fn in_resp2(reply: Reply) -> Reply {
+    match reply {
+        Reply::Double(text) => Reply::Bulk(text.into()),
+        Reply::Array(replies) => Reply::Array(replies.into_iter().map(in_resp2).collect()),
+        other => other,
+    }
+}
+
 struct Waiter {
     client: u64,
     args: Words,
@@ -66,6 +80,8 @@ struct Naive {
     /// Keys that appeared while somebody waits for them, in that order.
     ready: VecDeque<Vec<u8>>,
     closed: BTreeSet<u64>,
+    /// Who hears what is published.
+    listeners: BTreeSet<u64>,
     streams: BTreeMap<u64, Vec<Reply>>,
     served: usize,
     timed_out: usize,
@@ -139,10 +155,11 @@ impl Naive {
     /// SORT … BY nosort STORE: a copy of a list.
     fn store_sorted(&mut self, from: &[u8], to: &[u8]) -> Reply {
         let kind = self.type_of(from);
-        if kind == "zset" || kind == "string" {
+        if kind == "string" {
             return Reply::Any;
         }
-        let range = self.ask(vec![b"LRANGE".to_vec(), from.to_vec(), b"0".to_vec(), b"-1".to_vec()]);
+        let range = if kind == "zset" { "ZRANGE" } else { "LRANGE" };
+        let range = self.ask(vec![range.into(), from.to_vec(), b"0".to_vec(), b"-1".to_vec()]);
         let Reply::Array(elements) = range else { panic!("LRANGE answers with an array") };
         self.ask(vec![b"DEL".to_vec(), to.to_vec()]);
         let count = elements.len();
@@ -186,6 +203,7 @@ impl Naive {
         match line.args[0].as_slice() {
             CLOSED => {
                 self.closed.insert(me);
+                self.listeners.remove(&me);
                 self.waiters.retain(|waiter| waiter.client != me);
             }
             TIMED_OUT => {
@@ -206,6 +224,16 @@ impl Naive {
                 let replies = Reply::Array(replies.collect());
                 self.answer(me, replies);
                 used += inside.len();
+            }
+            b"SUBSCRIBE" => {
+                self.listeners.insert(me);
+                let words = [bulk(b"subscribe"), bulk(&line.args[1]), Reply::Integer(1)];
+                self.answer(me, Reply::Push(words.into()));
+            }
+            b"PUBLISH" => {
+                let message = Reply::Push(vec![bulk(b"message"), bulk(&line.args[1]), bulk(&line.args[2])]);
+                self.answer(me, Reply::Integer(self.listeners.len() as i64));
+                self.listeners.clone().into_iter().for_each(|who| self.answer(who, message.clone()));
             }
             b"CLIENT" => {
                 let how = match line.args.len() {
@@ -330,7 +358,8 @@ fn pipeline(rng: &mut Rng, clients: u64, n: &mut u64) -> Vec<String> {
         *n += 1;
         match rng.below(12) {
             0..=3 => lines.push(consumer(rng)),
-            4..=7 => lines.push(producer(rng, *n)),
+            4..=6 => lines.push(producer(rng, *n)),
+            7 => lines.extend([producer(rng, *n), format!("PUBLISH news {n}")]),
             8 => {
                 lines.push("MULTI".into());
                 for _ in 0..1 + rng.below(4) {
@@ -357,6 +386,12 @@ impl Market {
             market.join();
         }
         market.world.run_until_quiet();
+        for at in (0..market.talkers.len()).step_by(3) {
+            let number = market.talkers[at].number;
+            let (core, slot) = market.world.place(number).expect("it was adopted");
+            market.world.cores[core].speak_resp3(slot);
+            market.world.write(number, &request(&words("SUBSCRIBE news")));
+        }
         market.world.restless = true;
         market
     }
@@ -373,7 +408,7 @@ impl Market {
             while let Some((reply, used)) = (!inbox.is_empty()).then(|| Reply::parse(inbox)).flatten() {
                 inbox.drain(..used);
                 if reply != Reply::Simple("QUEUED".into()) {
-                    talker.heard.push(reply);
+                    talker.heard.push(in_resp2(reply));
                 }
             }
         }

@@ -89,7 +89,8 @@ fn what_appeared_first_is_served_first() {
     for (first, second) in [("a", "b"), ("b", "a"), ("a", "c"), ("c", "a"), ("b", "c"), ("c", "b")] {
         check_outside_multi(&format!(
             "b> BLMOVE {first} x LEFT RIGHT 0 => ... | c> BLMOVE {second} x LEFT RIGHT 0 => ... | MULTI => OK \
-             | RPUSH {first} 1 => QUEUED | RPUSH {second} 2 => QUEUED | EXEC => [1 1] | LRANGE x 0 -1 => [\"1\" \"2\"]"
+             | RPUSH {first} 1 => QUEUED | RPUSH {second} 2 => QUEUED | EXEC => [1 1] | LRANGE x 0 -1 => [\"1\" \"2\"] \
+             | b> => \"1\" | c> => \"2\""
         ));
     }
 }
@@ -104,7 +105,7 @@ fn a_silenced_wait_stays_silent() {
 #[test]
 fn who_was_killed_gets_no_element() {
     check_outside_multi(
-        "b> CLIENT SETNAME x => OK | b> BLPOP k 0 => ... | CLIENT KILL TYPE normal => 1 | RPUSH k v => 1 | LLEN k => 1",
+        "b> CLIENT SETNAME x => OK | b> BLPOP k 0 => ... | CLIENT KILL TYPE normal => * | RPUSH k v => 1 | LLEN k => 1",
     );
 }
 
