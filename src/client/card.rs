@@ -136,8 +136,10 @@ impl Card {
 
     /// Sets or clears a flag. Only the home core writes flags.
     pub fn set_flag(&self, bit: u64, on: bool) {
-        let old = self.flags.load(Relaxed);
-        self.flags.store(if on { old | bit } else { old & !bit }, Relaxed);
+        match on {
+            true => self.flags.fetch_or(bit, Relaxed),
+            false => self.flags.fetch_and(!bit, Relaxed),
+        };
     }
 
     pub fn has(&self, bit: u64) -> bool {

@@ -55,7 +55,8 @@ pub fn deadline_ms(cx: &Context, ms: i64) -> Result<Option<i64>, Error> {
     match ms {
         ..0 => Err(Error::new("ERR timeout is negative")),
         0 => Ok(None),
-        _ => match ms.checked_add(cx.now_ms()) {
+        // The clock may be at the end of its millisecond: no wait ends early.
+        _ => match ms.checked_add(cx.now_ms() + 1) {
             Some(at_ms) => Ok(Some(at_ms)),
             None => Err(Error::new("ERR timeout is out of range")),
         },

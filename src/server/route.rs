@@ -175,7 +175,7 @@ impl Core {
             let at_home = batch.runs_at_home();
             let usable = if at_home { holds } else { holds.union(ShardSet::one(self.id)) };
             if needs.is_subset(usable) {
-                let beyond = self.beyond_batch(batch, usable);
+                let beyond = self.beyond_batch(batch);
                 if !beyond.is_empty() {
                     batch.extra = batch.extra.union(beyond);
                     continue;
@@ -253,7 +253,7 @@ impl Core {
             {
                 break;
             }
-            if !self.beyond(self.registry.row(request.command), at_hand).is_empty() {
+            if !self.beyond(self.registry.row(request.command), request.shards, at_hand).is_empty() {
                 break;
             }
             self.stamp(batch);

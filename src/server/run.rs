@@ -168,6 +168,11 @@ fn begin_wait(cx: &mut Context, waiting: Waiting, client: ConnectionId, request:
     let wait = Arc::new(Wait::new(client, *cx.session, request, &words, keys, deadline_ms, nothing));
     cx.register(&wait, kind, target);
     cx.shared.waits.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    // CLIENT UNBLOCK finds it although the news have yet to travel home.
+    if let Some(card) = cx.shared.clients.get(cx.session.id) {
+        *card.wait.lock().expect("nobody panics holding a wait") = Some(wait.clone());
+        card.set_flag(flag::BLOCKED, true);
+    }
     cx.notes.push(Note::Waits(wait));
 }
 
@@ -441,7 +446,7 @@ impl Core {
         if !request.shards.is_subset(here) || (reports && here.is_empty()) {
             return 0;
         }
-        if !self.beyond(command, here).is_empty() {
+        if !self.beyond(command, request.shards, here).is_empty() {
             return 0;
         }
         let request = *request;
@@ -492,12 +497,13 @@ impl Core {
             report,
             books: books.as_deref_mut(),
         };
-        self.parts(Some(slot)).call(call);
+        let waits = self.parts(Some(slot)).call(call).waits;
         drop(books);
         self.after_command(false);
         let connection = self.connection_mut(slot);
         connection.session = session;
-        if connection.reply_mode != ReplyMode::On {
+        // What waits has its reply, and so its silence, before it.
+        if connection.reply_mode != ReplyMode::On && !waits {
             mute(connection, &mut out, begin, subscribes);
         }
         connection.output = out;

@@ -133,6 +133,7 @@ pub struct Report {
     pub watched_keys: usize,
     /// Of a running snapshot: what it holds now and at most, and how many keys it has written.
     pub snapshot: Progress,
+    pub blocking_keys: usize,
 }
 
 impl Report {
@@ -159,6 +160,7 @@ impl Report {
         self.watched_keys +=
             (0..shard.dbs.len()).map(|db| shard.watch.keys_of(db as u16).len()).sum::<usize>();
         self.snapshot.add(&shard.snapshot_progress());
+        self.blocking_keys += shard.waiting.len();
         self.shards += 1;
     }
 }

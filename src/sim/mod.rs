@@ -12,6 +12,7 @@ mod reply;
 mod scenario;
 mod snapshots;
 pub mod traffic;
+mod waiters;
 pub mod world;
 
 pub use conversation::{check, check_configured, check_outside_multi, check3};

@@ -75,7 +75,8 @@ pub fn clients(cx: &mut Context, text: &mut Text) {
     text.field("watching_clients", cards.iter().filter(|card| card.watched.get() > 0).count());
     text.field("clients_in_timeout_table", 0);
     text.field("total_watched_keys", cx.report.map_or(0, |report| report.watched_keys));
-    text.same(&["total_blocking_keys", "total_blocking_keys_on_nokey"], 0);
+    text.field("total_blocking_keys", cx.report.map_or(0, |report| report.blocking_keys));
+    text.field("total_blocking_keys_on_nokey", 0);
     let pause = &cx.shared.pause;
     let left_ms = (pause.until_ms.load(Acquire) - now_ms).max(0);
     let actions = match (left_ms, pause.all.load(Acquire)) {
