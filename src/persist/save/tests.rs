@@ -128,7 +128,9 @@ fn load(bytes: &[u8], limits: &Limits) -> Store {
 
 /// All that is in an entry.
 fn known(entry: &Entry) -> (Type, Option<i64>, Vec<Vec<u8>>) {
-    let payload = object::dump(entry, false).unwrap();
+    let payload =
+        object::dump(entry, object::Style { compress: false, ..object::Style::of(&Config::default()) })
+            .unwrap();
     let (dialect, value) = rdb::open(&payload).unwrap();
     (entry.kind(), entry.expiry(), contents(&rdb::tests::read(dialect, value).unwrap()))
 }
