@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::base::crc::Crc64;
+use crate::config::Config;
 use crate::persist::rdb::file::{Checksum, Event, Reader, Usage, Version, Writer, trailer};
 use crate::persist::rdb::tests::contents;
 use crate::persist::{object, rdb};
