@@ -104,6 +104,9 @@ pub struct LatencySeries {
 /// Samples kept of a latency event.
 pub const LATENCY_SAMPLES: usize = 160;
 
+/// CLIENT LIST tells the most that was in a buffer of replies in the last 5 seconds or so.
+pub const REPLY_PEAK_RESET_MS: i64 = 5000;
+
 /// Sums over all cores, from which INFO derives rates.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Totals {
@@ -176,9 +179,15 @@ pub struct Shared {
     pub memory_peak: AtomicU64,
     pub persistence: Persistence,
     pub run_id: String,
+    /// Names the history of this server's data.
+    pub replid: Mutex<String>,
     pub start_ms: i64,
     /// Set by DEBUG SET-ACTIVE-EXPIRE 0.
     pub active_expire_off: AtomicBool,
+    /// Set by DEBUG PAUSE-CRON 1.
+    pub cron_paused: AtomicBool,
+    /// Set by DEBUG REPLYBUFFER PEAK-RESET-TIME; negative: never.
+    pub reply_peak_reset_ms: AtomicI64,
     /// Set by DEBUG SET-SKIP-CHECKSUM-VALIDATION 1.
     pub skip_checksums: AtomicBool,
     /// Set by DEBUG QUICKLIST-PACKED-THRESHOLD; 0: as list-max-listpack-size says.
@@ -236,9 +245,12 @@ impl Shared {
             sample: Mutex::new(sample),
             memory_peak: AtomicU64::new(0),
             persistence: Persistence::new(start_ms / 1000),
+            replid: Mutex::new(run_id.clone()),
             run_id,
             start_ms,
             active_expire_off: AtomicBool::new(false),
+            cron_paused: AtomicBool::new(false),
+            reply_peak_reset_ms: AtomicI64::new(REPLY_PEAK_RESET_MS),
             skip_checksums: AtomicBool::new(false),
             list_large_bytes_min: AtomicU32::new(0),
             logged: AtomicBool::new(false),

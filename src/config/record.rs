@@ -124,6 +124,8 @@ pub struct Config {
     pub rdb_dialect: &'static str,
     pub rdbcompression: bool,
     pub rdbchecksum: bool,
+    /// Only versions of the format that are known are read.
+    pub rdb_version_check: bool,
     pub stop_writes_on_bgsave_error: bool,
     pub appendonly: bool,
     pub appendfilename: String,
@@ -311,6 +313,7 @@ fn blank() -> Config {
         rdb_dialect: "redis",
         rdbcompression: false,
         rdbchecksum: false,
+        rdb_version_check: false,
         stop_writes_on_bgsave_error: false,
         appendonly: false,
         appendfilename: String::new(),

@@ -105,7 +105,7 @@ fn hash<'a>(
 mod tests {
     use super::*;
     use crate::persist::object::restore;
-    use crate::persist::rdb::{self, Error};
+    use crate::persist::rdb::{self, Checks, Error};
 
     /// A payload of so many elements; the last one is the first again if `twice`.
     fn payload(form: u8, version: u16, head: &[u8], before: &[u8], behind: &[u8], twice: bool) -> Vec<u8> {
@@ -139,15 +139,17 @@ mod tests {
         for limits in [Limits::default(), Limits::NONE_PACKED] {
             for (form, version, head, before, behind) in cases {
                 assert!(
-                    restore(&payload(form, version, head, before, behind, false), &limits).is_ok(),
+                    restore(&payload(form, version, head, before, behind, false), Checks::ALL, &limits)
+                        .is_ok(),
                     "{form}"
                 );
-                let twice = restore(&payload(form, version, head, before, behind, true), &limits);
+                let twice =
+                    restore(&payload(form, version, head, before, behind, true), Checks::ALL, &limits);
                 assert_eq!(twice.unwrap_err(), DUPLICATE, "{form}");
                 let whole = payload(form, version, head, before, behind, false);
                 let mut cut = whole[..whole.len() - 11].to_vec();
                 rdb::seal(&mut cut, version);
-                assert!(matches!(restore(&cut, &limits), Err(Error::Corrupt(_))), "{form}");
+                assert!(matches!(restore(&cut, Checks::ALL, &limits), Err(Error::Corrupt(_))), "{form}");
             }
         }
     }

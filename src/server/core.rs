@@ -337,12 +337,12 @@ impl Core {
 
     /// Counts anew what the connection's buffers hold, and what it takes of the memory in use.
     fn recount(&mut self, slot: u32) {
+        let (now_ms, reset_ms) = (self.now_ms, self.shared.reply_peak_reset_ms.load(Relaxed));
         let connection = self.connection_mut(slot);
         let (card, output) = (&connection.card, &connection.output);
         card.output_bytes.set((output.len() + connection.unsent) as u64);
-        card.reply_bytes.set(output.len() as u64);
         card.reply_capacity.set(output.capacity() as u64);
-        card.reply_peak.set(card.reply_peak.get().max(output.len() as u64));
+        card.note_reply_bytes(output.len() as u64, now_ms, reset_ms);
         let bytes = card.memory_bytes();
         let old = std::mem::replace(&mut connection.counted_bytes, bytes);
         self.shared.metrics[self.id].client_bytes.add(bytes.wrapping_sub(old));
@@ -502,11 +502,13 @@ impl Core {
     pub fn tick(&mut self) {
         self.begin_event();
         let now_ms = self.now_ms;
-        if self.shards[self.id].is_some() {
-            self.expire_some();
-        }
-        if self.config.timeout_s > 0 {
-            self.close_idle(now_ms);
+        if !self.shared.cron_paused.load(Relaxed) {
+            if self.shards[self.id].is_some() {
+                self.expire_some();
+            }
+            if self.config.timeout_s > 0 {
+                self.close_idle(now_ms);
+            }
         }
         self.look_at_save_points();
         if !self.held_back.is_empty() && self.shared.pause.until_ms.load(Acquire) <= now_ms {

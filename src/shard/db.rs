@@ -43,6 +43,22 @@ pub struct Moment {
 const LFU_INITIAL: u32 = 5;
 
 impl Moment {
+    /// For tests of the keyspace.
+    #[cfg(test)]
+    pub const fn at(now_ms: i64) -> Self {
+        Self {
+            now_ms,
+            access_ms: now_ms,
+            touch: true,
+            keep_overdue: false,
+            tell: 0,
+            lfu: false,
+            lfu_log_factor: 1,
+            lfu_decay_minutes: 0,
+            random: 0,
+        }
+    }
+
     /// The same for a client whose log says what expired.
     pub fn timeless(self) -> Self {
         Self { now_ms: 0, tell: 0, keep_overdue: true, ..self }

@@ -410,9 +410,10 @@ impl Shard {
     /// Empties a database at once; its memory goes in slices. Returns how many keys it had.
     pub fn flush(&mut self, db: u16, moment: &Moment) -> usize {
         for key in self.watch.keys_of(db) {
-            // An overdue key is gone already: its watchers see no change.
             if self.peek(db, &key, moment).is_some() {
                 self.watch.changed(db, &key);
+            } else {
+                self.lapse_unseen(db, &key);
             }
         }
         self.waiting.changed_all(db);
@@ -434,12 +435,21 @@ impl Shard {
                 let either = [from, to].map(|db| self.peek(db, &key, moment).is_some());
                 if either.contains(&true) {
                     self.watch.changed(from, &key);
+                } else {
+                    self.lapse_unseen(from, &key);
                 }
             }
         }
         self.dbs.swap(a as usize, b as usize);
         [a, b].into_iter().for_each(|db| self.waiting.changed_all(db));
         self.counters.changes += 1;
+    }
+
+    /// An overdue key that CLIENT PAUSE kept leaves with its database: a change for who watched it while it was alive.
+    fn lapse_unseen(&mut self, db: u16, key: &[u8]) {
+        if self.dbs[db as usize].store.find(key).is_some() {
+            self.watch.expired(db, key);
+        }
     }
 
     /// Frees a slice of what was thrown away: about `entries_max` entries and elements. True when nothing is left.
@@ -465,5 +475,30 @@ impl Shard {
     /// Whether any key or field carries an expiry: only then is there work for the active expiry.
     pub fn has_expires(&self) -> bool {
         self.dbs.iter().any(|db| db.store.expires() > 0 || !db.fields.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A key ended after WATCH while the server was paused, FLUSHALL took it along, and EXEC ran.
+    #[test]
+    fn watchers_hear_of_overdue_keys_that_leave_with_their_database() {
+        let ways: [fn(&mut Shard, &Moment); 2] = [
+            |shard, moment| _ = shard.flush(0, moment),
+            |shard, moment| {
+                shard.swap(0, 1, moment);
+            },
+        ];
+        for leave in ways {
+            let mut shard = Shard::new(0, 16, 7);
+            let before = Moment::at(1000);
+            shard.set_string(0, b"k", b"v", Encoding::Embstr, Some(1500), &before);
+            let stamp = shard.watch.watch(0, b"k");
+            leave(&mut shard, &Moment { keep_overdue: true, ..Moment::at(2000) });
+            assert!(!shard.watch.unchanged_since(stamp, 0, b"k", false));
+            assert!(shard.watch.unchanged_since(stamp, 0, b"k", true), "who found it overdue sees no change");
+        }
     }
 }

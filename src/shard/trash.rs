@@ -107,17 +107,7 @@ mod tests {
     const SLICE: usize = 256;
     /// What a slice may free beyond its budget: the rest of a bucket, of a leaf.
     const OVERSHOOT: usize = 64;
-    const MOMENT: Moment = Moment {
-        now_ms: 0,
-        access_ms: 0,
-        touch: false,
-        keep_overdue: false,
-        tell: 0,
-        lfu: false,
-        lfu_log_factor: 10,
-        lfu_decay_minutes: 1,
-        random: 0,
-    };
+    const MOMENT: Moment = Moment::at(0);
 
     fn element(number: usize) -> Vec<u8> {
         format!("element:{number}").into_bytes()

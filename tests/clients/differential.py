@@ -240,6 +240,10 @@ class Draw:
     def type(self):
         return self.rng.choice(["string", "STRING", "hash", "list", "zset", "set", "stream", "nonsense"])
 
+    def timeout(self):
+        """Seconds that a command may block; none is drawn that blocks for long."""
+        return self.rng.choice(["0.01"] * 8 + ["-1", "soon"])
+
     def name(self):
         return self.rng.choice(["me", "a-b", "", "two words", "\xff"])
 
@@ -457,6 +461,9 @@ EXPLAINED = [
 # (command, reason): never sent, since the data would differ from then on.
 NOT_SENT = [
     (r"^client kill id (?!999999)", "the numbers of connections are the server's own"),
+    (r"^(blpop|brpop|brpoplpush|blmove|bzpopmin|bzpopmax) (?!.* (0\.01|-1|soon)$)", "it may block for long"),
+    (r"^b[lz]mpop (?!(0\.01|-1|soon) )", "it may block for long"),
+    (r"^wait (?!0 )(?!.* (-1|soon)$)", "it may block for long"),
     (r"^h[gs]etex fields ", "Valkey looks for the word FIELDS in the key, too"),
     (r"^lset \S+ -?\d{12}", "Valkey cuts the index to 32 bits"),
     (r"^z.* limit -", "a negative offset finds nothing in a listpack, and something in Valkey's skip list"),
@@ -464,7 +471,7 @@ NOT_SENT = [
 # DBSIZE counts a hash whose fields are all overdue until it is swept.
 TIMES = {"dbsize": 1, "httl": 1, "hexpiretime": 1, "hpttl": 3000, "hpexpiretime": 3000, "ttl": 1, "expiretime": 1, "pttl": 3000, "pexpiretime": 3000, "object": 2}
 # Replies that are not the same from one server to the next. One call of SCAN is not, a whole walk (SCAN WHOLE) is.
-TYPE_ONLY = {"client id", "client info", "client list", "randomkey", "scan"}
+TYPE_ONLY = {"time", "client id", "client info", "client list", "randomkey", "scan"}
 # What is dumped is compared where it is restored: COPYDUMP.
 TYPE_ONLY |= {"dump", "srandmember", "hrandfield", "zrandmember", "hscan", "sscan", "zscan"}
 UNORDERED = {"keys", "hkeys", "hvals", "smembers", "sinter", "sunion", "sdiff"}

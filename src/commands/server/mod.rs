@@ -17,7 +17,7 @@ mod slowlog;
 mod tests;
 
 use super::generic::dump::restore;
-use super::help::{container, help};
+use super::help::{self, container};
 use super::{Command, KeySpec, Route, flags};
 
 const ALL_NODES: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
@@ -177,13 +177,7 @@ pub const TABLE: &[Command] = &[
         .categories(CONNECTION)
         .about("Returns the keys of a command, and what it does to each.")
         .complexity("O(N), N being the number of arguments"),
-    Command::new("COMMAND HELP", "", help)
-        .arity(2)
-        .always()
-        .flag(flags::SENTINEL)
-        .since("5.0.0")
-        .categories(CONNECTION)
-        .about("Lists these subcommands."),
+    help::row("COMMAND HELP", "5.0.0").flag(flags::SENTINEL).categories(CONNECTION),
     Command::new("COMMAND INFO", "[command-name [command-name ...]]", command_info::info)
         .arity(-2)
         .always()
@@ -219,7 +213,7 @@ pub const TABLE: &[Command] = &[
         .since("2.0.0")
         .about("Returns the parameters that match, with their values.")
         .complexity("O(N), N being the number of parameters"),
-    Command::new("CONFIG HELP", "", help).arity(2).always().since("5.0.0").about("Lists these subcommands."),
+    help::row("CONFIG HELP", "5.0.0"),
     Command::new("CONFIG RESETSTAT", "", config::resetstat)
         .arity(2)
         .admin()
@@ -262,7 +256,7 @@ pub const TABLE: &[Command] = &[
         .since("4.0.0")
         .tips(SPECIAL_SHARDS)
         .about("Says in words whether something about memory looks wrong."),
-    Command::new("MEMORY HELP", "", help).arity(2).always().since("4.0.0").about("Lists these subcommands."),
+    help::row("MEMORY HELP", "4.0.0"),
     Command::new("MEMORY MALLOC-STATS", "", memory::malloc_stats)
         .arity(2)
         .flag(flags::LOADING)
@@ -307,11 +301,7 @@ pub const TABLE: &[Command] = &[
         .since("2.8.13")
         .tips(SPECIAL_NODES)
         .about("Draws the samples of an event."),
-    Command::new("LATENCY HELP", "", help)
-        .arity(2)
-        .always()
-        .since("2.8.13")
-        .about("Lists these subcommands."),
+    help::row("LATENCY HELP", "2.8.13"),
     Command::new("LATENCY HISTOGRAM", "[command [command ...]]", latency::histogram)
         .arity(-2)
         .admin()
@@ -355,7 +345,7 @@ pub const TABLE: &[Command] = &[
         .tips(&["request_policy:all_nodes", "nondeterministic_output"])
         .about("Returns the newest entries of the slow log.")
         .complexity("O(N), N being the number of entries"),
-    Command::new("SLOWLOG HELP", "", help).arity(2).always().since("6.2.0").about("Lists these subcommands."),
+    help::row("SLOWLOG HELP", "6.2.0"),
     Command::new("SLOWLOG LEN", "", slowlog::len)
         .arity(2)
         .flag(flags::ADMIN)

@@ -35,7 +35,9 @@ mod write;
 
 pub use decode::{Field, Node, Value, decode};
 pub use element::Text;
-pub use payload::{VERSION, VERSION_EXPIRING, open, open_unchecked, seal};
+pub use payload::{
+    Checks, VERSION, VERSION_EXPIRING, VERSION_REDIS_7_0, VERSION_VALKEY, open, open_with, seal,
+};
 pub use read::Reader;
 pub use write::{Part, Writer};
 
@@ -60,7 +62,7 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    const VALKEY_VERSION_MIN: u16 = 80;
+    const VALKEY_VERSION_MIN: u16 = payload::VERSION_VALKEY;
 
     /// The dialect of a version, none if the version is too new or nobody's.
     pub fn of_version(version: u16) -> Option<Dialect> {
@@ -69,6 +71,11 @@ impl Dialect {
             Self::VALKEY_VERSION_MIN => Some(Dialect::Valkey),
             _ => None,
         }
+    }
+
+    /// Whose a version is that nobody had when this was written.
+    pub fn nearest(version: u16) -> Dialect {
+        if version < Self::VALKEY_VERSION_MIN { Dialect::Redis } else { Dialect::Valkey }
     }
 }
 

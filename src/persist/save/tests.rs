@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::base::crc::Crc64;
+use crate::config::Config;
 use crate::persist::rdb::file::{Checksum, Event, Reader, Usage, Version, Writer, trailer};
 use crate::persist::rdb::tests::contents;
 use crate::persist::{object, rdb};
@@ -128,7 +129,9 @@ fn load(bytes: &[u8], limits: &Limits) -> Store {
 
 /// All that is in an entry.
 fn known(entry: &Entry) -> (Type, Option<i64>, Vec<Vec<u8>>) {
-    let payload = object::dump(entry, false).unwrap();
+    let payload =
+        object::dump(entry, object::Style { compress: false, ..object::Style::of(&Config::default()) })
+            .unwrap();
     let (dialect, value) = rdb::open(&payload).unwrap();
     (entry.kind(), entry.expiry(), contents(&rdb::tests::read(dialect, value).unwrap()))
 }

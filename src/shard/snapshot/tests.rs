@@ -1,7 +1,9 @@
 //! A snapshot against a copy of everything at its moment, with random changes between slices.
 
 use super::*;
-use crate::persist::object;
+use crate::config::Config;
+use crate::persist::object::{self, Style};
+use crate::persist::rdb::Checks;
 use crate::persist::rdb::file::{Event, Reader, Version};
 use crate::shard::Encoding;
 use crate::types::list::Side;
@@ -117,7 +119,7 @@ type State = BTreeMap<(u64, Vec<u8>), (Option<i64>, Vec<u8>)>;
 fn fresh_dump(value: crate::types::store::Removed) -> Vec<u8> {
     let mut store = Store::new(crate::types::hasher());
     store.put(store.hash(b"k"), b"k", value, None, 0);
-    object::dump(store.find(b"k").unwrap(), true).unwrap()
+    object::dump(store.find(b"k").unwrap(), Style::of(&Config::default())).unwrap()
 }
 
 /// Every key with its expiry and its value, in an order that does not depend on tables.
@@ -125,7 +127,7 @@ fn state_of(shard: &Shard) -> State {
     let mut state = State::new();
     for (number, db) in shard.dbs.iter().enumerate() {
         db.store.for_each(&mut |entry| {
-            let dumped = sorted(object::dump(entry, true).unwrap());
+            let dumped = sorted(object::dump(entry, Style::of(&Config::default())).unwrap());
             state.insert((number as u64, entry.key().to_vec()), (entry.expiry(), dumped));
         });
     }
@@ -134,7 +136,7 @@ fn state_of(shard: &Shard) -> State {
 
 /// A payload, or the elements of a set or hash in order.
 fn sorted(dump: Vec<u8>) -> Vec<u8> {
-    let value = object::restore(&dump, &Limits::default()).unwrap();
+    let value = object::restore(&dump, Checks::ALL, &Limits::default()).unwrap();
     let mut store = Store::new(crate::types::hasher());
     store.put(store.hash(b"k"), b"k", value, None, 0);
     let entry = store.find(b"k").unwrap();

@@ -5,7 +5,8 @@
 use crate::client::Args;
 use crate::commands::server::persistence;
 use crate::commands::{Context, Error, Hold, Note};
-use crate::persist::object;
+use crate::persist::object::{self, Style};
+use crate::persist::rdb::Checks;
 
 pub fn reload(cx: &mut Context, args: Args) -> Result<(), Error> {
     let (mut save, mut flush, mut merge) = (true, true, false);
@@ -31,7 +32,7 @@ pub fn reload(cx: &mut Context, args: Args) -> Result<(), Error> {
 }
 
 fn reload_in_place(cx: &mut Context) -> Result<(), Error> {
-    let (moment, limits, compress) = (cx.moment, cx.limits(), cx.config.rdbcompression);
+    let (moment, limits, style) = (cx.moment, cx.limits(), Style::of(cx.config));
     for shard in cx.shards() {
         for db in 0..shard.dbs.len() as u16 {
             let store = &shard.dbs[db as usize].store;
@@ -41,8 +42,8 @@ fn reload_in_place(cx: &mut Context) -> Result<(), Error> {
                 // What is overdue goes, as it does when a file is loaded.
                 let Some(entry) = shard.peek(db, &key, &moment) else { continue };
                 let (expiry, access) = (entry.expiry(), entry.access());
-                let decoded =
-                    object::dump(entry, compress).and_then(|saved| object::restore(&saved, &limits));
+                let decoded = object::dump(entry, style)
+                    .and_then(|saved| object::restore(&saved, Checks::ALL, &limits));
                 let value = decoded.map_err(|error| {
                     crate::log::warning(format!("DEBUG RELOAD: {error:?} at key \"{}\"", key.escape_ascii()));
                     Error::new("ERR Error trying to load the RDB dump, check server logs.")

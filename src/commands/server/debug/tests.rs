@@ -120,6 +120,56 @@ fn large_elements_lie_by_themselves() {
 }
 
 #[test]
+fn periodic_work_stands_still() {
+    check(
+        "SET k v PX 50 => OK | DEBUG PAUSE-CRON 1 => OK | +60ms | tick | DBSIZE => 1 | DEBUG PAUSE-CRON 0 => OK | tick | DBSIZE => 0 \
+         | DEBUG PAUSE-CRON => -ERR unknown subcommand or wrong number of arguments for 'PAUSE-CRON'. Try DEBUG HELP.",
+    );
+}
+
+#[test]
+fn the_peak_of_replies_is_forgotten_in_time() {
+    check(
+        "DEBUG REPLYBUFFER RESIZING 0 => OK | DEBUG REPLYBUFFER PEAK-RESET-TIME x => -ERR value is not an integer or out of range \
+         | DEBUG REPLYBUFFER FOO 1 => -ERR unknown subcommand or wrong number of arguments for 'REPLYBUFFER'. Try DEBUG HELP.",
+    );
+    let mut world = World::configured(1, 1, allowed());
+    let client = world.connect();
+    let mut ask = |words: &[&str]| {
+        let args: Vec<Vec<u8>> = words.iter().map(|word| word.as_bytes().to_vec()).collect();
+        world.write(client, &request(&args));
+        world.run_until_quiet();
+        String::from_utf8(std::mem::take(world.inbox(client))).expect("it is text")
+    };
+    let mut long_reply_is_known_after = |reset: &str| {
+        ask(&["DEBUG", "REPLYBUFFER", "PEAK-RESET-TIME", reset]);
+        ask(&["ECHO", &"x".repeat(5000)]);
+        ask(&["DEBUG", "SLEEP", "1"]);
+        ask(&["CLIENT", "INFO"]).contains(" rbp=50")
+    };
+    assert!(long_reply_is_known_after("reset"));
+    assert!(!long_reply_is_known_after("100"));
+    assert!(long_reply_is_known_after("NEVER"));
+}
+
+#[test]
+fn the_replication_id_changes() {
+    let mut world = World::configured(1, 1, allowed());
+    let client = world.connect();
+    let mut ask = |text: &str| {
+        let args: Vec<Vec<u8>> = text.split(' ').map(|arg| arg.as_bytes().to_vec()).collect();
+        world.write(client, &request(&args));
+        world.run_until_quiet();
+        String::from_utf8(std::mem::take(world.inbox(client))).expect("it is text")
+    };
+    let replid = |info: String| info.split("master_replid:").nth(1).map(|rest| rest[..40].to_owned());
+    let before = replid(ask("INFO replication"));
+    assert_eq!(ask("DEBUG CHANGE-REPL-ID"), "+OK\r\n");
+    let after = replid(ask("INFO replication"));
+    assert!(before.is_some() && after.is_some() && before != after);
+}
+
+#[test]
 fn patterns_are_tried() {
     check("DEBUG STRINGMATCH-TEST => Apparently Redis did not crash: test passed");
 }

@@ -192,7 +192,7 @@ pub fn replication(cx: &mut Context, text: &mut Text) {
     text.field("role", "master");
     text.field("connected_slaves", 0);
     text.field("master_failover_state", "no-failover");
-    text.field("master_replid", &cx.shared.run_id);
+    text.field("master_replid", cx.shared.replid.lock().expect("nobody panics holding the replication ID"));
     text.field("master_replid2", NO_REPLID);
     text.field("master_repl_offset", 0);
     text.field("second_repl_offset", -1);
