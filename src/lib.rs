@@ -14,6 +14,7 @@ pub mod types;
 pub mod client;
 pub mod persist;
 pub mod pubsub;
+pub mod script;
 pub mod shard;
 pub mod shared;
 

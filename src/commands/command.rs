@@ -72,6 +72,10 @@ pub enum Route {
     Report,
     /// With the shards of its keys, or with every shard if BY or GET make names of keys (SORT).
     Patterns,
+    /// A script: with the shards of its keys if it is known to stay with them, else with every shard.
+    Script,
+    /// A function: with every shard, on one core always, whose Lua holds what functions remember.
+    Function,
     /// With the shard that its cursor (argument 1) names.
     Cursor,
 }

@@ -3,9 +3,11 @@
 
 use super::core::Core;
 use crate::client::{Args, Connection, Request, ShardSet};
+use crate::commands::routing::shards_of;
+use crate::commands::script::reach::shards_of_script;
 use crate::commands::{Command, Error, Registry, Route, flags};
 use crate::config::Config;
-use crate::shared::{Shared, SlotTable, gate};
+use crate::shared::{Shared, gate};
 
 /// What the gates say.
 pub enum Verdict {
@@ -58,6 +60,9 @@ impl Gates<'_> {
         if let Some(refused) = inside_multi(connection, command) {
             return refused;
         }
+        if let Some(refused) = self.busy(command) {
+            return refused;
+        }
         if self.lacks_memory(connection, command) {
             return Verdict::Refuse(Error::OOM);
         }
@@ -65,6 +70,15 @@ impl Gates<'_> {
             return Verdict::Hold;
         }
         if connection.transaction.is_some() && !command.unqueued { Verdict::Queue } else { Verdict::Run }
+    }
+
+    /// A script takes long: only what may end it, and what concerns the connection alone, goes on.
+    fn busy(&self, command: &Command) -> Option<Verdict> {
+        if self.gates & gate::BUSY == 0 || command.is(flags::ALLOW_BUSY) {
+            return None;
+        }
+        let running = self.shared.scripts.running()?;
+        Some(Verdict::Refuse(Error::busy(&running)))
     }
 
     /// CLIENT PAUSE holds back everything, or what writes, queued by MULTI or not; EXEC counts as a write if a queued
@@ -111,27 +125,16 @@ fn inside_multi(connection: &Connection, command: &Command) -> Option<Verdict> {
     }
 }
 
-/// The shards of a command's keys. Arguments that name no keys rightly need none: the handler refuses them.
-pub fn shards_of(command: &Command, args: Args, slots: &SlotTable) -> ShardSet {
-    let count = slots.shard_count();
-    match command.route {
-        Route::All => ShardSet::first(count),
-        Route::Patterns if crate::commands::sort::has_patterns(args) => ShardSet::first(count),
-        Route::Home | Route::Report => ShardSet::EMPTY,
-        Route::Cursor => ShardSet::one(crate::commands::cursor_shard(args).min(count - 1)),
-        Route::Keys | Route::Patterns if command.keys.is_empty() => ShardSet::EMPTY,
-        Route::Keys | Route::Patterns if count == 1 => ShardSet::one(0),
-        Route::Keys | Route::Patterns => {
-            let mut shards = ShardSet::EMPTY;
-            for spec in command.keys {
-                spec.each(args, &mut |index| shards.insert(slots.shard(args.at(index))));
-            }
-            shards
+impl Core {
+    /// The shards that a command needs. `alone`: nothing before it in a transaction has written.
+    #[inline]
+    pub(super) fn shards_for(&self, command: &Command, args: Args, alone: bool) -> ShardSet {
+        match command.route {
+            Route::Script => shards_of_script(command, args, &self.shared, &self.scripts, alone),
+            _ => shards_of(command, args, &self.shared.slots),
         }
     }
-}
 
-impl Core {
     /// Routes every command of a transaction: the shards of all, and whether it must run at home.
     pub fn route_transaction(&self, list: &crate::client::Requests, buf: &[u8]) -> (ShardSet, bool) {
         let mut shards = ShardSet::EMPTY;
@@ -141,7 +144,7 @@ impl Core {
             at_home |= command.route == Route::Home;
             shards = shards.union(match command.route {
                 Route::Report => ShardSet::first(self.shared.slots.shard_count()),
-                _ => shards_of(command, list.args(request, buf), &self.shared.slots),
+                _ => self.shards_for(command, list.args(request, buf), false),
             });
         }
         (shards, at_home)

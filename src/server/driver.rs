@@ -115,7 +115,7 @@ impl Driver {
         busy |= self.take_messages();
         self.core.finish_turn();
         self.act();
-        let more = self.core.idle_work() || busy || self.port.has_input();
+        let more = self.core.idle_work() || busy || self.port.has_input() || self.core.has_parked();
         self.ring.feed_starved();
         if self.core.wants_tick() {
             self.ring.tick_in(self.core.tick_ms());

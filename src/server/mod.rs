@@ -13,6 +13,7 @@ mod effects;
 pub mod inspect;
 mod mail;
 pub mod monitor;
+pub mod parked;
 pub mod process;
 pub mod room;
 pub mod route;

@@ -9,6 +9,7 @@ pub mod history;
 pub mod model;
 mod reply;
 mod scenario;
+mod script;
 pub mod traffic;
 pub mod world;
 
