@@ -1,5 +1,6 @@
 """The rows about lists, sets, hashes, sorted sets and streams: CPU per command and bytes per item against Valkey."""
 
+import hashlib
 import time
 
 import bench
@@ -151,6 +152,26 @@ def small(make):
     return lambda first, last: [make(f"key:{n:012}", n) for n in range(first, last)]
 
 
+SCRIPT = "return redis.call('GET',KEYS[1])"
+EVALSHA = ["EVALSHA", hashlib.sha1(SCRIPT.encode()).hexdigest(), "1", "key:__rand_int__"]
+WINDOW = (
+    "redis.call('ZREMRANGEBYSCORE',KEYS[1],0,ARGV[1]) "
+    "if redis.call('ZCARD',KEYS[1]) < 20 then redis.call('ZADD',KEYS[1],ARGV[2],ARGV[3]) "
+    "redis.call('PEXPIRE',KEYS[1],60000) return 1 end return 0"
+)
+
+
+def script(server):
+    with server.connect() as s:
+        s.sendall(bench.encode(["SCRIPT", "LOAD", SCRIPT]))
+        s.recv(100)
+
+
+def strings_and_script(server):
+    bench.fill(server, 1_000_000, 64)
+    script(server)
+
+
 def all_rows(o):
     P16 = 0.75, 0.55
     RANGE = 0.8, 0.5
@@ -180,6 +201,8 @@ def all_rows(o):
         Row("zadd", "ZADD", compared(o, ["ZADD", "myzset", rand, f"element:{rand}"]), *P16),
         Row("zpopmin", "ZPOPMIN", pop("zpopmin", small_fill(["ZADD", "myzset", rand, f"element:{rand}"])), *P16),
         Row("incr", "INCR", compared(o, "incr"), *P16),
+        Row("evalsha", "EVALSHA of a GET", compared(o, EVALSHA, strings_and_script), 1.0, 0.7),
+        Row("window", "a sliding-window limiter, EVAL", compared(o, ["EVAL", WINDOW, "1", f"limit:{rand}", "5", rand, rand], keys=100_000), 0.9, 0.7),
         Row("lrange-100", "LRANGE of 100", long(["LRANGE", "mylist", "0", "99"], list_of(700)), *RANGE),
         Row("lrange-600", "LRANGE of 600", long(["LRANGE", "mylist", "0", "599"], list_of(700)), *RANGE),
         Row("hgetall-50", "HGETALL of 50 fields", long(["HGETALL", "myhash"], hash_of(50)), *RANGE),

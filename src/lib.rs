@@ -16,6 +16,7 @@ pub mod persist;
 pub mod storage;
 
 pub mod pubsub;
+pub mod script;
 pub mod shard;
 pub mod shared;
 

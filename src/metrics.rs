@@ -90,6 +90,8 @@ pub struct CoreMetrics {
     pub error_replies: Counter,
     /// Buffers of the core's connections.
     pub client_bytes: Counter,
+    /// Bytes that the core's Lua holds.
+    pub lua_bytes: Counter,
     /// One for each row of the command table, in its order.
     pub commands: Vec<CommandMetrics>,
 }

@@ -18,6 +18,7 @@ use crate::client::Clients;
 use crate::config::Config;
 use crate::metrics::{CommandMetrics, CoreMetrics};
 use crate::pubsub::Exchange;
+use crate::script::Scripts;
 
 /// Hash slots of the keyspace, as in a Redis cluster.
 pub const SLOTS: usize = 16384;
@@ -65,6 +66,8 @@ pub mod gate {
     pub const LOADING: u32 = 1 << 3;
     /// The last snapshot in the background failed: see `stop-writes-on-bgsave-error`.
     pub const SAVE_FAILED: u32 = 1 << 4;
+    /// A script runs for longer than `busy-reply-threshold`.
+    pub const BUSY: u32 = 1 << 5;
 }
 
 /// CLIENT PAUSE: until when, and whether reads wait too.
@@ -162,6 +165,7 @@ pub struct Shared {
     pub clients: Clients,
     pub next_client_id: AtomicU64,
     pub pause: Pause,
+    pub scripts: Scripts,
     pub slow_log: Mutex<SlowLog>,
     pub latency: Mutex<BTreeMap<&'static str, LatencySeries>>,
     /// Error replies by their first word.
@@ -235,6 +239,7 @@ impl Shared {
             clients: Clients::default(),
             next_client_id: AtomicU64::new(1),
             pause: Pause::default(),
+            scripts: Scripts::default(),
             slow_log: Mutex::default(),
             latency: Mutex::default(),
             errors: Mutex::default(),
@@ -367,6 +372,13 @@ impl Shared {
         } else if errors.len() < KINDS_MAX {
             errors.insert(word.to_owned(), 1);
         }
+    }
+
+    /// Counts an error reply of core `core` that stands at the start of `reply`.
+    pub fn count_error_reply(&self, core: usize, reply: &[u8]) {
+        self.metrics[core].error_replies.add(1);
+        let end = reply.iter().position(|&b| b == b'\r').unwrap_or(reply.len());
+        self.count_error(&String::from_utf8_lossy(&reply[1.min(end)..end]));
     }
 
     /// Notes a latency event if it lasted long enough for `latency-monitor-threshold`.

@@ -68,10 +68,16 @@ pub enum Route {
     Home,
     /// With every shard at hand.
     All,
+    /// With every shard at hand, unless it saves nothing (SHUTDOWN).
+    Save,
     /// Anywhere, after a fold that gathered a `Report` of every shard.
     Report,
     /// With the shards of its keys, or with every shard if BY or GET make names of keys (SORT).
     Patterns,
+    /// A script: with the shards of its keys if it is known to stay with them, else with every shard.
+    Script,
+    /// A function: with every shard, on one core always, whose Lua holds what functions remember.
+    Function,
     /// With the shard that its cursor (argument 1) names.
     Cursor,
 }

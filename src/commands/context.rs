@@ -8,6 +8,7 @@ use crate::client::{Answer, Args, Card, Connection, ConnectionId, Session, Wait,
 use crate::config::{Config, Events};
 use crate::pubsub::{Books, Kind};
 use crate::resp::Out;
+use crate::script::Engine;
 use crate::shard::{Encoding, Entry, Moment, Removed, Report, Shard, store};
 use crate::shared::Shared;
 use crate::storage::Job;
@@ -19,6 +20,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::command::Registry;
 use super::effect::Effects;
 use super::error::Error;
+use super::script::Ongoing;
 
 /// Something for another core, or for this core's loop, to do after the command.
 #[derive(Clone, Debug)]
@@ -39,6 +41,8 @@ pub enum Signal {
     Mail { core: usize },
     /// This core: memory is full, evict keys of its shard.
     Evict { core: usize },
+    /// Every core: a script takes long, see `gate::BUSY`.
+    Busy,
     /// Every core: stop.
     Shutdown,
     /// Every core: the snapshot of this number came to nothing.
@@ -99,6 +103,22 @@ pub struct Context<'a> {
     /// The client's connection, for commands with `Route::Home`.
     pub connection: Option<&'a mut Connection>,
     pub core: usize,
+    /// The core's Lua; a script that runs has it.
+    pub scripts: Option<&'a mut Engine>,
+    /// Set by a command that did not come to its end.
+    pub pending: Option<Pending>,
+    /// The reply is an error that was counted when it came about, inside a script.
+    pub error_counted: bool,
+    /// Memory was short when the command began: what a script calls must not need more.
+    pub lacks_memory: bool,
+}
+
+/// What becomes of a command that did not come to its end. It has written no reply.
+pub enum Pending {
+    /// Nothing was changed: run it again with all shards at hand.
+    Widen,
+    /// A script that takes long: go on with it after other work.
+    Parked(Box<Ongoing>),
 }
 
 impl<'a> Context<'a> {

@@ -15,7 +15,10 @@ pub mod hash;
 pub mod help;
 pub mod hyperloglog;
 pub mod list;
+pub mod monitor;
 pub mod pubsub;
+pub mod routing;
+pub mod script;
 pub mod server;
 pub mod set;
 pub mod sort;
@@ -26,7 +29,7 @@ pub mod transaction;
 pub mod zset;
 
 pub use command::{Command, Family, Find, KeySpec, Registry, Route, flags};
-pub use context::{Context, Hold, Keyspace, Note, Signal};
+pub use context::{Context, Hold, Keyspace, Note, Pending, Signal};
 pub use effect::{Effects, Event};
 pub use error::Error;
 
@@ -49,6 +52,7 @@ pub const FAMILIES: &[Family] = &[
     Family { group: "pubsub", table: pubsub::TABLE },
     Family { group: "stream", table: stream::TABLE },
     Family { group: "transactions", table: transaction::TABLE },
+    Family { group: "scripting", table: script::TABLE },
 ];
 
 /// SCAN cursors: the shard in the low bits, the place in its hash space above, so that they fit a double's 53 bits.

@@ -43,6 +43,16 @@ impl Out<'_> {
         self.line(b'-', text.trim_end_matches(['\r', '\n']).as_bytes());
     }
 
+    /// The same, of an error that may be no text.
+    pub fn error_bytes(&mut self, text: &[u8]) {
+        self.line(b'-', text);
+    }
+
+    /// A status that may be no text. Line ends in it become spaces.
+    pub fn status(&mut self, text: &[u8]) {
+        self.line(b'+', text);
+    }
+
     fn line(&mut self, mark: u8, text: &[u8]) {
         self.buf.push(mark);
         self.buf.extend(text.iter().map(|&byte| if byte == b'\r' || byte == b'\n' { b' ' } else { byte }));

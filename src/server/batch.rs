@@ -34,6 +34,8 @@ pub enum Kind {
         /// One of them reads or changes the connection: it runs at home.
         at_home: bool,
     },
+    /// The rest of a transaction, from `next` on: one of its scripts was parked.
+    Rest { shards: ShardSet, at_home: bool },
     /// No commands of its own: it fetches all shards to core `home`, whose convoy waits for them.
     Errand { home: usize, shards: ShardSet },
     /// No commands: something that needs all shards on core `home`.
@@ -115,7 +117,9 @@ impl Batch {
     pub fn needs(&self) -> ShardSet {
         match &self.kind {
             Kind::Plain => self.requests.list[self.next].shards.union(self.extra),
-            Kind::Transaction { shards, .. } | Kind::Errand { shards, .. } => shards.union(self.extra),
+            Kind::Transaction { shards, .. } | Kind::Rest { shards, .. } | Kind::Errand { shards, .. } => {
+                shards.union(self.extra)
+            }
             Kind::Task { shards, .. } => *shards,
             Kind::Report { .. } => ShardSet::EMPTY,
         }
@@ -127,7 +131,10 @@ impl Batch {
     }
 
     pub fn runs_at_home(&self) -> bool {
-        matches!(self.kind, Kind::Transaction { at_home: true, .. } | Kind::Errand { .. } | Kind::Task { .. })
+        let at_home = |kind: &Kind| {
+            matches!(kind, Kind::Transaction { at_home: true, .. } | Kind::Rest { at_home: true, .. })
+        };
+        at_home(&self.kind) || matches!(self.kind, Kind::Errand { .. } | Kind::Task { .. })
     }
 
     pub fn holds(&self) -> ShardSet {

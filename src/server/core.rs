@@ -12,10 +12,12 @@ use super::batch::{Batch, Message, NewConnection};
 use crate::base::memory::SpentBuffers;
 use crate::base::rng::Rng;
 use crate::client::{Answer, Card, Connection, ConnectionId, Input, Requests, State, Wait, flag};
+use crate::commands::script::Ongoing;
 use crate::commands::{Effects, Note, Registry, Signal};
 use crate::config::Config;
 use crate::persist::aof::Chunk;
 use crate::pubsub::Parcel;
+use crate::script::Engine;
 use crate::shard::{Moment, Shard};
 use crate::shared::{Shared, gate};
 use crate::storage::{Failure, Job};
@@ -115,6 +117,10 @@ pub struct Core {
     /// Active expiry ran out of time with more to do: it goes on soon.
     expiry_behind: bool,
     pub(super) rng: Rng,
+    pub(super) scripts: Engine,
+    /// A script that takes long, and one that is about to be parked.
+    pub(super) parked: Option<super::parked::Parked>,
+    pub(super) parking: Option<Box<Ongoing>>,
     /// Lines for MONITOR clients of this core that came before their turn.
     pub(super) monitor: super::monitor::Reorder,
     /// What was published for this core's clients, while it is delivered; and its text.
@@ -137,7 +143,13 @@ pub struct Core {
 
 impl Core {
     /// Core `id` of a server, with its shard.
-    pub fn new(id: usize, shared: Arc<Shared>, registry: Arc<Registry>, shard: Box<Shard>, rng: Rng) -> Self {
+    pub fn new(
+        id: usize,
+        shared: Arc<Shared>,
+        registry: Arc<Registry>,
+        shard: Box<Shard>,
+        mut rng: Rng,
+    ) -> Self {
         let mut shards: Vec<Option<Box<Shard>>> = (0..shared.slots.shard_count()).map(|_| None).collect();
         assert_eq!(shard.id, id, "a core owns the shard of its number");
         shards[id] = Some(shard);
@@ -172,6 +184,9 @@ impl Core {
             is_serving: false,
             spent_buffers: SpentBuffers::default(),
             expiry_behind: false,
+            scripts: Engine::new(rng.next_u64()),
+            parked: None,
+            parking: None,
             rng,
             monitor: super::monitor::Reorder::default(),
             parcels: Vec::new(),
@@ -495,6 +510,10 @@ impl Core {
                 break;
             }
         }
+        if self.parked.is_some() {
+            self.begin_event();
+            self.go_on_with_parked();
+        }
         self.publish_home();
     }
 
@@ -630,6 +649,7 @@ impl Core {
                 &mut **self.slots[slot as usize].connection.as_mut().expect("K2: the slot is taken")
             }),
             core: self.id,
+            scripts: &mut self.scripts,
             #[cfg(test)]
             trace: &mut self.trace,
         }
@@ -666,7 +686,7 @@ impl Core {
                 }
                 Signal::Served { wait, .. } => self.signal_core(wait.to.core as usize, signal),
                 Signal::Mail { core } | Signal::Evict { core } => self.signal_core(*core, signal),
-                Signal::Resume | Signal::Shutdown | Signal::SaveOver { .. } => {
+                Signal::Resume | Signal::Busy | Signal::Shutdown | Signal::SaveOver { .. } => {
                     for core in 0..self.shared.slots.shard_count() {
                         self.signal_core(core, signal.clone());
                     }
@@ -700,6 +720,7 @@ impl Core {
             Signal::Unwait { wait, .. } => self.unwait(wait),
             Signal::Mail { .. } => self.take_mail(),
             Signal::MonitorLine { to, place, line } => self.monitor_line(to, place, line),
+            Signal::Busy => self.refuse_waiting(),
             Signal::Shutdown => self.shared.set_gate(gate::SHUTDOWN, true),
             Signal::SaveOver { id } => self.save_over(id),
         }

@@ -140,7 +140,7 @@ impl Driver {
         busy |= self.take_messages();
         self.core.finish_turn();
         self.act();
-        let more = self.core.idle_work() || busy || self.port.has_input();
+        let more = self.core.idle_work() || busy || self.port.has_input() || self.core.has_parked();
         if !self.core.actions.jobs.is_empty() || !self.core.actions.mesh.is_empty() {
             self.act();
         }

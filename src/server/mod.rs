@@ -15,6 +15,7 @@ pub mod intake;
 mod link;
 mod mail;
 pub mod monitor;
+pub mod parked;
 mod persist;
 pub mod process;
 pub mod room;

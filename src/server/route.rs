@@ -11,9 +11,10 @@
 
 use super::batch::{BATCH_REPLIES_MAX, Batch, Kind, Message};
 use super::core::Core;
-use super::run::Call;
-use crate::client::{ReplyMode, Session, ShardSet, State, flag};
-use crate::commands::Route;
+use super::run::{Call, Outcome, Parts};
+use crate::client::{ReplyMode, Request, Session, ShardSet, State, flag};
+use crate::commands::script::Ongoing;
+use crate::commands::{Pending, Route};
 use crate::resp::Out;
 use crate::shard::Shard;
 
@@ -26,7 +27,7 @@ impl Core {
     /// Takes a batch as far as this core can, then passes it on.
     pub(super) fn advance(&mut self, batch: Box<Batch>) {
         if let Some(batch) = self.step(batch) {
-            self.waiting.push_back(batch);
+            self.refuse_or_wait(batch);
         }
         self.serve_waiting();
     }
@@ -35,8 +36,10 @@ impl Core {
     pub(super) fn rides_in_convoy(&self, batch: &Batch) -> bool {
         let cores = self.shards.len();
         let wide = || batch.requests.list.iter().any(|request| request.shards.sole().is_none());
+        let settled = |request: &Request| self.registry.row(request.command).route == Route::Function;
         (2..=CONVOY_CORES_MAX).contains(&cores)
             && matches!(batch.kind, Kind::Plain)
+            && !batch.requests.list.iter().any(settled)
             && (batch.runs() > cores || (batch.requests.list.len() > 1 && wide()))
     }
 
@@ -56,13 +59,25 @@ impl Core {
     fn run_convoy(&mut self, errand: &mut Batch) {
         let at_hand = self.put_at_hand(errand);
         let mut convoy = std::mem::take(&mut self.convoy);
-        for batch in &mut convoy {
+        let mut parked = None;
+        for (index, batch) in convoy.iter_mut().enumerate() {
             self.run_plain(batch, at_hand);
             if batch.is_held() {
                 break;
             }
+            if self.parking.is_some() {
+                parked = Some(index);
+                break;
+            }
         }
         self.take_in_hand(errand, at_hand);
+        if let Some(index) = parked {
+            // The shards stay with the script; who else waits sends for them anew.
+            let mut batch = convoy.remove(index);
+            batch.held.append(&mut errand.held);
+            let unparked = self.park(batch);
+            assert!(unparked.is_none(), "its script asked for it");
+        }
         self.send_signals();
         for mut batch in convoy {
             if let Some(hold) = batch.take_hold() {
@@ -77,7 +92,7 @@ impl Core {
     }
 
     /// Shards that a batch holds become the core's, for a while.
-    fn put_at_hand(&mut self, batch: &mut Batch) -> ShardSet {
+    pub(super) fn put_at_hand(&mut self, batch: &mut Batch) -> ShardSet {
         let borrowed = batch.holds();
         for shard in batch.held.drain(..) {
             let place = shard.id;
@@ -88,7 +103,7 @@ impl Core {
     }
 
     /// The batch holds them again.
-    fn take_in_hand(&mut self, batch: &mut Batch, borrowed: ShardSet) {
+    pub(super) fn take_in_hand(&mut self, batch: &mut Batch, borrowed: ShardSet) {
         for core in 0..self.shards.len() {
             if borrowed.contains(core) {
                 batch.held.push(self.shards[core].take().expect("it was put there"));
@@ -152,6 +167,7 @@ impl Core {
                         self.hold(batch, hold);
                         return None;
                     }
+                    batch = self.park(batch)?;
                 }
                 Gather::Wait => return Some(batch),
                 Gather::GoTo(core) => {
@@ -257,18 +273,54 @@ impl Core {
                 break;
             }
             self.stamp(batch);
-            self.run_one(batch, batch.next, None);
-            batch.next += 1;
-            batch.extra = ShardSet::EMPTY;
+            match self.run_one(batch, batch.next, None) {
+                None => {
+                    batch.next += 1;
+                    batch.extra = ShardSet::EMPTY;
+                }
+                Some(Pending::Widen) => {
+                    batch.requests.list[batch.next].shards = ShardSet::first(self.shards.len());
+                }
+                Some(Pending::Parked(ongoing)) => {
+                    self.parking = Some(ongoing);
+                    break;
+                }
+            }
             if batch.is_held() {
                 break;
             }
         }
     }
 
+    /// Goes on with the parked script that is the batch's next command.
+    pub(super) fn run_slice(
+        &mut self,
+        batch: &mut Batch,
+        ongoing: Ongoing,
+        home: Option<u32>,
+    ) -> Option<Pending> {
+        let request = batch.requests.list[batch.next];
+        self.call_of_batch(batch, request, home, |parts, call| parts.resume(call, ongoing))
+    }
+
     /// Runs one command of a batch.
-    fn run_one(&mut self, batch: &mut Batch, index: usize, home: Option<u32>) {
+    fn run_one(&mut self, batch: &mut Batch, index: usize, home: Option<u32>) -> Option<Pending> {
         let request = batch.requests.list[index];
+        if let Some(error) = self.busy_error(request.command) {
+            let resp3 = batch.session.is_some_and(|session| session.resp3);
+            Out { buf: &mut batch.replies, resp3 }.error(&error.0);
+            return None;
+        }
+        self.call_of_batch(batch, request, home, |parts, call| parts.call(call))
+    }
+
+    fn call_of_batch(
+        &mut self,
+        batch: &mut Batch,
+        request: Request,
+        home: Option<u32>,
+        run: impl FnOnce(&mut Parts, Call) -> Outcome,
+    ) -> Option<Pending> {
         let reports = self.registry.row(request.command).route == Route::Report;
         let report = reports.then(|| match &batch.kind {
             Kind::Report { report, .. } => (**report).clone(),
@@ -292,18 +344,23 @@ impl Core {
             report: report.as_ref(),
             books: books.as_deref_mut(),
         };
-        self.parts(home).call(call);
+        let outcome = run(&mut self.parts(home), call);
         drop(books);
+        if outcome.pending.is_some() {
+            self.refresh_config();
+            return outcome.pending;
+        }
         if shared.is_some() {
             batch.confirmations.push(from..batch.replies.len());
         }
         let atomic = batch.session.is_some_and(|session| session.atomic);
         self.after_command(atomic);
+        None
     }
 
     /// EXEC: checks the watched keys, then runs everything with all shards at hand.
     fn run_transaction(&mut self, batch: &mut Batch) {
-        let Kind::Transaction { watched, at_home, .. } = std::mem::take(&mut batch.kind) else {
+        let Kind::Transaction { watched, at_home, shards } = std::mem::take(&mut batch.kind) else {
             unreachable!("the caller looked")
         };
         let mut unchanged = true;
@@ -335,14 +392,32 @@ impl Core {
         if unchanged {
             out.array(count);
             self.set_atomic(batch, true);
-            let home = at_home.then_some(batch.home().slot);
-            (0..count).for_each(|index| self.run_one(batch, index, home));
-            self.set_atomic(batch, false);
-            self.after_command(false);
+            batch.kind = Kind::Rest { shards, at_home };
+            self.run_rest(batch);
         } else {
             out.null_array();
+            batch.next = count;
         }
-        batch.next = count;
+    }
+
+    /// The commands of a transaction from `next` on.
+    pub(super) fn run_rest(&mut self, batch: &mut Batch) {
+        let home = batch.runs_at_home().then(|| batch.home().slot);
+        while batch.next < batch.requests.list.len() {
+            match self.run_one(batch, batch.next, home) {
+                None => batch.next += 1,
+                Some(Pending::Widen) => {
+                    unreachable!("scripts of a transaction are proven, or have all shards")
+                }
+                Some(Pending::Parked(ongoing)) => {
+                    self.parking = Some(ongoing);
+                    return;
+                }
+            }
+        }
+        batch.kind = Kind::Plain;
+        self.set_atomic(batch, false);
+        self.after_command(false);
     }
 
     fn set_atomic(&self, batch: &mut Batch, atomic: bool) {
@@ -367,14 +442,15 @@ impl Core {
         }
         let slot = batch.home().slot;
         self.stamp(&mut batch);
-        self.run_one(&mut batch, 0, Some(slot));
+        let pending = self.run_one(&mut batch, 0, Some(slot));
+        assert!(pending.is_none(), "a report is no script");
         self.send_signals();
         batch.next = 1;
         batch.kind = Kind::Plain;
         Ok(batch)
     }
 
-    fn send_home(&mut self, batch: Box<Batch>) {
+    pub(super) fn send_home(&mut self, batch: Box<Batch>) {
         let home = batch.home().core as usize;
         if home == self.id {
             self.arrive_home(batch);

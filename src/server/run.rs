@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::batch::{BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, Batch, Kind};
 use super::core::{Core, OUTPUT_PAUSE_BYTES};
-use super::dispatch::{Gates, Verdict, shards_of};
+use super::dispatch::{Gates, Verdict};
 use crate::base::clock::{ticks, ticks_to_ns};
 use crate::base::rng::Rng;
 use crate::client::{
@@ -14,10 +14,14 @@ use crate::client::{
     Wait, Watched, flag,
 };
 use crate::commands::blocking::Waiting;
-use crate::commands::{Command, Context, Effects, Error, Keyspace, Note, Registry, Route, Signal, flags};
+use crate::commands::script::{Ongoing, go_on};
+use crate::commands::{
+    Command, Context, Effects, Error, Keyspace, Note, Pending, Registry, Route, Signal, flags,
+};
 use crate::config::Config;
 use crate::pubsub::Books;
 use crate::resp::{Limits, Out, ProtocolError, Step};
+use crate::script::Engine;
 use crate::shard::{Moment, Report, Shard, store};
 use crate::shared::{Shared, gate};
 use crate::storage::Job;
@@ -39,6 +43,7 @@ pub struct Parts<'a> {
     pub jobs: &'a mut Vec<Job>,
     pub connection: Option<&'a mut Connection>,
     pub core: usize,
+    pub scripts: &'a mut Engine,
     #[cfg(test)]
     pub trace: &'a mut Vec<super::inspect::Executed>,
 }
@@ -62,6 +67,8 @@ pub struct Outcome {
     pub failed: bool,
     /// It has no reply yet.
     pub waits: bool,
+    /// It did not come to its end.
+    pub pending: Option<Pending>,
 }
 
 /// Why a chunk stopped.
@@ -75,22 +82,46 @@ enum Stop {
 }
 
 impl Parts<'_> {
-    /// Runs one command: the only place that calls a handler.
+    /// Runs one command: the only place that calls a handler, but for scripts.
     #[inline]
     pub fn call(&mut self, call: Call) -> Outcome {
+        let handler = self.registry.row(call.request.command).handler;
+        let args = call.args;
+        self.run(call, false, |context| handler(context, args))
+    }
+
+    /// Goes on with a script that was parked.
+    pub fn resume(&mut self, call: Call, ongoing: Ongoing) -> Outcome {
+        self.run(call, true, |context| go_on(context, ongoing))
+    }
+
+    #[inline]
+    fn run(
+        &mut self,
+        call: Call,
+        resumed: bool,
+        run: impl FnOnce(&mut Context) -> Result<(), Error>,
+    ) -> Outcome {
+        let _ = resumed;
         let Call { request, args, session, from: client, out, notes, moment, report, books } = call;
         let command = self.registry.row(request.command);
         let metrics = &self.shared.metrics[self.core];
         let from = out.len();
         let resp3 = session.resp3;
-        if let Err(error) = self.admits(command, session, &moment) {
-            Out { buf: out, resp3 }.error(&error.0);
-            metrics.commands[request.command as usize].rejected.add(1);
-            count_error_reply(self.shared, self.core, &out[from..]);
-            return Outcome { failed: true, waits: false };
-        }
+        let lacks_memory = match self.admits(command, session, &moment) {
+            Ok(lacks_memory) => lacks_memory,
+            Err(error) => {
+                Out { buf: out, resp3 }.error(&error.0);
+                metrics.commands[request.command as usize].rejected.add(1);
+                self.shared.count_error_reply(self.core, &out[from..]);
+                return Outcome { failed: true, waits: false, pending: None };
+            }
+        };
         #[cfg(test)]
-        self.trace.push(super::inspect::Executed::command(session.id, moment.now_ms, session.atomic, args));
+        if !resumed {
+            let line = super::inspect::Executed::command(session.id, moment.now_ms, session.atomic, args);
+            self.trace.push(line);
+        }
         let wanted = self.effects.wanted();
         if wanted {
             self.effects.begin(self.shards.iter().filter_map(|shard| shard.as_deref()));
@@ -114,13 +145,26 @@ impl Parts<'_> {
             books,
             connection: self.connection.as_deref_mut(),
             core: self.core,
+            scripts: Some(self.scripts),
+            pending: None,
+            error_counted: false,
+            lacks_memory,
         };
-        let result = (command.handler)(&mut context, args);
+        let result = run(&mut context);
         if let Some(waiting) = context.waiting.take() {
             begin_wait(&mut context, *waiting, client, request, args);
-            return Outcome { failed: false, waits: true };
+            return Outcome { failed: false, waits: true, pending: None };
         }
+        let counted = context.error_counted;
         let db = context.session.db;
+        if let Some(pending) = context.pending.take() {
+            #[cfg(test)]
+            if let Pending::Widen = pending {
+                // It changed nothing, and runs again.
+                self.trace.pop();
+            }
+            return Outcome { failed: false, waits: false, pending: Some(pending) };
+        }
         let ns = ticks_to_ns(ticks().wrapping_sub(start));
         metrics.commands_processed.add(1);
         let counts = &metrics.commands[request.command as usize];
@@ -138,7 +182,9 @@ impl Parts<'_> {
         };
         if failed {
             counts.failed.add(1);
-            count_error_reply(self.shared, self.core, &out[from..]);
+            if !counted {
+                self.shared.count_error_reply(self.core, &out[from..]);
+            }
         }
         if self.config.maxmemory > 0 && !command.is(flags::READONLY) {
             self.publish(request.shards);
@@ -151,7 +197,7 @@ impl Parts<'_> {
             let event = if command.is(flags::FAST) { "fast-command" } else { "command" };
             self.shared.note_latency(event, ns / 1_000_000);
         }
-        Outcome { failed, waits: false }
+        Outcome { failed, waits: false, pending: None }
     }
 }
 
@@ -180,13 +226,6 @@ fn begin_wait(cx: &mut Context, waiting: Waiting, client: ConnectionId, request:
 pub(super) fn moment_of(session: &Session, moment: Moment) -> Moment {
     let moment = Moment { touch: !session.no_touch, ..moment };
     if session.timeless { moment.timeless() } else { moment }
-}
-
-/// Counts an error reply that stands at the start of `reply`.
-fn count_error_reply(shared: &Shared, core: usize, reply: &[u8]) {
-    shared.metrics[core].error_replies.add(1);
-    let end = reply.iter().position(|&b| b == b'\r').unwrap_or(reply.len());
-    shared.count_error(&String::from_utf8_lossy(&reply[1.min(end)..end]));
 }
 
 impl Core {
@@ -331,7 +370,7 @@ impl Core {
         let Requests { spans, list } = chunk;
         for request in list.iter_mut().filter(|request| request.command != Request::UNKNOWN) {
             let args = Args::new(bytes, &spans[request.first_span as usize..][..request.argc as usize]);
-            request.shards = shards_of(self.registry.row(request.command), args, &self.shared.slots);
+            request.shards = self.shards_for(self.registry.row(request.command), args, true);
         }
         self.prefetch(chunk, 0, bytes, db);
     }
@@ -454,8 +493,27 @@ impl Core {
         if self.shared.gates() & gate::MONITORED != 0 {
             self.monitor_command(slot, &request, argv);
         }
-        self.run_here(slot, request, argv, moment, report.as_ref());
-        1
+        match self.run_here(slot, request, argv, moment, report.as_ref()) {
+            None => 1,
+            Some(Pending::Widen) => {
+                chunk.list[index].shards = ShardSet::first(self.shards.len());
+                0
+            }
+            Some(Pending::Parked(ongoing)) => {
+                self.park_here(slot, chunk, index, bytes, ongoing);
+                1
+            }
+        }
+    }
+
+    /// A script that was begun straight from the receive buffer takes long: it becomes a batch, and is parked.
+    fn park_here(&mut self, slot: u32, chunk: &Requests, index: usize, bytes: &[u8], ongoing: Box<Ongoing>) {
+        let mut batch = self.new_batch(slot);
+        batch.requests.adopt(&mut batch.buf, &chunk.list[index], chunk, bytes);
+        self.connection_mut(slot).state = State::Away;
+        self.parking = Some(ongoing);
+        let unparked = self.park(batch);
+        assert!(unparked.is_none(), "it was to be parked");
     }
 
     /// Runs one command on this core, straight from the receive buffer into the connection's output.
@@ -467,14 +525,14 @@ impl Core {
         args: Args,
         moment: &Moment,
         report: Option<&Report>,
-    ) {
+    ) -> Option<Pending> {
         let subscribes = self.registry.row(request.command).subscribes;
         let shared = subscribes.then(|| self.shared.clone());
         let mut books = shared.as_ref().map(|shared| self.settle_mail(&shared.exchange));
         let connection = self.connection_mut(slot);
         if connection.state != State::Ready {
             // What was delivered last was too much for it.
-            return;
+            return None;
         }
         let (mut session, from) = (connection.session, connection.id);
         let mut out = std::mem::take(&mut connection.output);
@@ -497,13 +555,16 @@ impl Core {
             report,
             books: books.as_deref_mut(),
         };
-        let waits = self.parts(Some(slot)).call(call).waits;
+        let Outcome { waits, pending, .. } = self.parts(Some(slot)).call(call);
         drop(books);
-        self.after_command(false);
+        match pending {
+            None => self.after_command(false),
+            Some(_) => self.refresh_config(),
+        }
         let connection = self.connection_mut(slot);
         connection.session = session;
         // What waits has its reply, and so its silence, before it.
-        if connection.reply_mode != ReplyMode::On && !waits {
+        if connection.reply_mode != ReplyMode::On && !waits && pending.is_none() {
             mute(connection, &mut out, begin, subscribes);
         }
         connection.output = out;
@@ -513,6 +574,7 @@ impl Core {
         if leaving {
             self.close(slot, true);
         }
+        pending
     }
 
     /// Notes of a command for its connection.

@@ -41,7 +41,7 @@ impl Core {
                 let command = batch.requests.list[batch.next].command;
                 !self.registry.row(command).is(flags::READONLY)
             }
-            Kind::Transaction { .. } => true,
+            Kind::Transaction { .. } | Kind::Rest { .. } => true,
             Kind::Errand { .. } | Kind::Report { .. } | Kind::Task { .. } => false,
         };
         if self.shared.waits.load(Relaxed) == 0 || !writes {

@@ -10,6 +10,7 @@ pub mod history;
 pub mod model;
 mod reply;
 mod scenario;
+mod script;
 mod snapshots;
 pub mod traffic;
 mod waiters;

@@ -132,7 +132,7 @@ pub const TABLE: &[Command] = &[
     Command::new("SHUTDOWN", "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]", persistence::shutdown)
         .admin()
         .always()
-        .route(Route::All)
+        .route(Route::Save)
         .flag(flags::NO_MULTI | flags::ALLOW_BUSY | flags::SENTINEL)
         .about("Ends the server."),
     Command::new("COMMAND", "", command_info::command)

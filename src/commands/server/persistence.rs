@@ -199,6 +199,9 @@ pub fn shutdown(cx: &mut Context, args: Args) -> Result<(), Error> {
     if cx.session.atomic {
         return Err(Error::NOT_IN_TRANSACTION);
     }
+    if let Some(running) = cx.shared.scripts.running().filter(|_| !how.nosave) {
+        return Err(Error::busy(&running));
+    }
     if abort {
         return Err(Error::new("ERR No shutdown in progress."));
     }

@@ -50,6 +50,12 @@ impl<'a> Writer<'a> {
         self.text(bytes);
     }
 
+    /// A string behind a mark that is no form of a value.
+    pub fn marked(mut self, mark: u8, bytes: &[u8]) {
+        self.out.push(mark);
+        self.text(bytes);
+    }
+
     /// So many nodes.
     pub fn list(mut self, nodes: usize, each: impl FnOnce(&mut dyn FnMut(Part))) {
         self.begin_list(nodes);

@@ -108,13 +108,20 @@ pub fn memory(cx: &mut Context, text: &mut Text) {
     text.same(&["allocator_active", "allocator_resident"], rss);
     text.field("allocator_muzzy", 0);
     text.bytes("total_system_memory", usage::machine_bytes());
-    text.same(&["used_memory_lua", "used_memory_vm_eval"], 0);
-    text.field("used_memory_lua_human", human(0));
-    text.same(&["used_memory_scripts_eval", "number_of_cached_scripts", "number_of_functions"], 0);
-    text.same(&["number_of_libraries", "used_memory_vm_functions"], 0);
-    text.bytes("used_memory_vm_total", 0);
-    text.field("used_memory_functions", 0);
-    text.bytes("used_memory_scripts", 0);
+    // Scripts and functions share a core's Lua: it is counted once.
+    let lua: u64 = cx.shared.metrics.iter().map(|core| core.lua_bytes.get()).sum();
+    let (scripts, script_bytes) = cx.shared.scripts.size();
+    let libraries = cx.shared.scripts.libraries();
+    text.same(&["used_memory_lua", "used_memory_vm_eval"], lua);
+    text.field("used_memory_lua_human", human(lua));
+    text.field("used_memory_scripts_eval", script_bytes);
+    text.field("number_of_cached_scripts", scripts);
+    text.field("number_of_functions", libraries.function_count());
+    text.field("number_of_libraries", libraries.by_name.len());
+    text.field("used_memory_vm_functions", 0);
+    text.bytes("used_memory_vm_total", lua);
+    text.field("used_memory_functions", libraries.code_bytes());
+    text.bytes("used_memory_scripts", (script_bytes + libraries.code_bytes()) as u64);
     text.bytes("maxmemory", config.maxmemory);
     let policy = config.get(&[b"maxmemory-policy"]).pop().map(|(_, name)| name).unwrap_or_default();
     text.field("maxmemory_policy", String::from_utf8_lossy(&policy));
