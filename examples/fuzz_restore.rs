@@ -4,14 +4,17 @@
 
 #![allow(unsafe_code)] // An allocator that counts is the only way to see what is asked of it.
 
+use rewrite::rewrite;
 use ringfort::base::rng::Rng;
-use ringfort::persist::rdb::{self, Dialect, Part, Reader, Value, Writer};
+use ringfort::persist::rdb::{self, Dialect, Node, Part, Reader, Value, Writer};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
 #[path = "../src/persist/rdb/tests/mutate.rs"]
 mod mutate;
+#[path = "../src/persist/rdb/tests/rewrite.rs"]
+mod rewrite;
 
 /// Bytes that reading may take for a byte of the input, and for none.
 const BYTES_PER_BYTE_MAX: usize = 400;
@@ -51,40 +54,6 @@ fn read(dialect: Dialect, value: &[u8]) -> rdb::Result<Value<'_>> {
     rdb::decode(form, dialect, &mut reader)
 }
 
-/// Writes a value that was read.
-fn write(value: &Value, dialect: Dialect) -> Vec<u8> {
-    let mut out = Vec::new();
-    let writer = Writer::new(&mut out, false);
-    match value {
-        Value::String(bytes) => writer.string(bytes),
-        Value::List(nodes) => writer.list(nodes.len(), |each| {
-            nodes.iter().for_each(|node| match node {
-                rdb::Node::Pack(pack) => each(Part::Pack(pack)),
-                rdb::Node::Plain(element) => each(Part::Plain(element)),
-            });
-        }),
-        Value::SetInts(ints) => writer.set_ints(ints),
-        Value::SetPack(pack) => writer.set_pack(pack),
-        Value::Set(members) => {
-            writer.set(members.len(), |each| members.iter().for_each(|member| each(member.element())));
-        }
-        Value::HashPack(pack) => writer.hash_pack(pack),
-        Value::Hash(fields) => writer.hash(fields.len(), |each| {
-            fields.iter().for_each(|(name, value)| each(name.element(), value.element()));
-        }),
-        Value::HashExpiring(fields) => writer.hash_expiring(dialect, fields.len(), |each| {
-            fields
-                .iter()
-                .for_each(|field| each(field.name.element(), field.value.element(), field.expires_ms));
-        }),
-        Value::ZsetPack(pack) => writer.zset_pack(pack),
-        Value::Zset(members) => writer.zset(members.len(), |each| {
-            members.iter().for_each(|(member, score)| each(member.element(), *score));
-        }),
-    }
-    out
-}
-
 /// Values of all forms, compressed and not.
 fn corpus() -> Vec<(Dialect, Vec<u8>)> {
     let mut corpus = Vec::new();
@@ -92,7 +61,7 @@ fn corpus() -> Vec<(Dialect, Vec<u8>)> {
         let payload = unhex(line.split('\t').next_back().expect("a payload"));
         let (dialect, body) = rdb::open(&payload).expect("a sound payload");
         if let Ok(value) = read(dialect, body) {
-            corpus.push((dialect, write(&value, dialect)));
+            corpus.push((dialect, rewrite(&value, dialect, false)));
         }
         corpus.push((dialect, body.to_vec()));
     }
@@ -137,7 +106,7 @@ fn main() {
         assert!(taken <= bound, "seed {seed}, round {round}: {taken} bytes for {bytes:02x?}");
         if let Ok(value) = value {
             sound += 1;
-            let again = write(&value, *dialect);
+            let again = rewrite(&value, *dialect, false);
             assert!(read(*dialect, &again).is_ok(), "seed {seed}, round {round}: {bytes:02x?}");
         }
     }

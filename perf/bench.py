@@ -4,6 +4,7 @@ Standard library only. Every server listens on a free loopback port and is stopp
 """
 
 import json
+import mmap
 import os
 import platform
 import re
@@ -185,16 +186,27 @@ def encode(args):
     return b"*%d\r\n%s" % (len(parts), b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts))
 
 
+def skip_reply(replies):
+    """Reads a reply; its first line."""
+    line = replies.readline()
+    if line[:1] == b"$" and line[1:2] != b"-":
+        replies.read(int(line[1:]) + 2)
+    elif line[:1] == b"*":
+        for _ in range(int(line[1:])):
+            skip_reply(replies)
+    return line
+
+
 def send(server, commands, at_once=500):
-    """Sends commands, many at once; their replies must be lines (numbers, OK)."""
+    """Sends commands, many at once; none may be answered by an error."""
     with server.connect() as s:
         replies = s.makefile("rb")
         for start in range(0, len(commands), at_once):
             some = commands[start : start + at_once]
             s.sendall(b"".join(encode(args) for args in some))
             for args in some:
-                line = replies.readline()
-                if line[:1] not in b":+":
+                line = skip_reply(replies)
+                if line[:1] not in b":+$*":
                     die(f"{server.kind.name} answered {line[:100]!r} to {args[:3]}")
 
 

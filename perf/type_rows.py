@@ -1,5 +1,6 @@
-"""The rows about lists, sets, hashes and sorted sets: CPU per command and bytes per item against Valkey."""
+"""The rows about lists, sets, hashes, sorted sets and streams: CPU per command and bytes per item against Valkey."""
 
+import hashlib
 import time
 
 import bench
@@ -96,6 +97,41 @@ def bytes_per_item(options, items, commands, count):
     return measure
 
 
+def group_of_readers(options, entries=100_000, batch=100):
+    """CPU for XREADGROUP of a hundred entries and their XACK. The group begins again when it is through."""
+    ids = [f"{n + 1}-0" for n in range(entries)]
+
+    def prepare(server):
+        bench.send(server, [["XADD", "s", id, "field", f"value:{n:06}"] for n, id in enumerate(ids)])
+        bench.send(server, [["XGROUP", "CREATE", "s", "g", "0"]])
+
+    def run(server, ops):
+        commands = []
+        for n in range(ops):
+            first = n * batch % entries
+            if first == 0:
+                commands.append(["XGROUP", "SETID", "s", "g", "0"])
+            commands.append(["XREADGROUP", "GROUP", "g", "c", "COUNT", batch, "STREAMS", "s", ">"])
+            commands.append(["XACK", "s", "g", *ids[first : first + batch]])
+        cpu, began = server.cpu_seconds(), time.monotonic()
+        bench.send(server, commands, at_once=20)
+        wall, cpu = time.monotonic() - began, server.cpu_seconds() - cpu
+        return bench.Load(ops, cpu * 1e6 / ops, wall, ops / wall, {})
+
+    def measure():
+        servers = {kind.name: Server(kind, SERVER_CPU) for kind in options.kinds}
+        try:
+            for server in servers.values():
+                prepare(server)
+            rounds = interleaved(options, servers, run, 1000)
+        finally:
+            for server in servers.values():
+                server.stop()
+        return summed_up(rounds, "cpu", "ringfort", "valkey")
+
+    return measure
+
+
 def stall(options, way, kind, elements):
     """The worst PING, in ms, while a large value or database goes: what of it was the server's work (see examples/stalls.rs)."""
 
@@ -116,6 +152,26 @@ def small(make):
     return lambda first, last: [make(f"key:{n:012}", n) for n in range(first, last)]
 
 
+SCRIPT = "return redis.call('GET',KEYS[1])"
+EVALSHA = ["EVALSHA", hashlib.sha1(SCRIPT.encode()).hexdigest(), "1", "key:__rand_int__"]
+WINDOW = (
+    "redis.call('ZREMRANGEBYSCORE',KEYS[1],0,ARGV[1]) "
+    "if redis.call('ZCARD',KEYS[1]) < 20 then redis.call('ZADD',KEYS[1],ARGV[2],ARGV[3]) "
+    "redis.call('PEXPIRE',KEYS[1],60000) return 1 end return 0"
+)
+
+
+def script(server):
+    with server.connect() as s:
+        s.sendall(bench.encode(["SCRIPT", "LOAD", SCRIPT]))
+        s.recv(100)
+
+
+def strings_and_script(server):
+    bench.fill(server, 1_000_000, 64)
+    script(server)
+
+
 def all_rows(o):
     P16 = 0.75, 0.55
     RANGE = 0.8, 0.5
@@ -131,6 +187,9 @@ def all_rows(o):
     zset8 = lambda key, n: ["ZADD", key, *(w for i in range(8) for w in (n + i, f"item:{n % 1000 + i:04}"))]
     big_zset = lambda first, last: [["ZADD", "z", n * 2_654_435_761 % 1_000_000_007, f"player:{n:09}"] for n in range(first, last)]
     big_hash = lambda first, last: [["HSET", "h", f"field:{n:010}", f"value:{n % 100:02}"] for n in range(first, last)]
+    xadd = ["XADD", "mystream", "*", "field", "value:000000"]
+    entry = lambda n: ["XADD", "s", f"{1_700_000_000_000 + n}-0", "f1", f"v{n % 1000}", "f2", f"w{n % 1000}"]
+    one_stream = lambda first, last: [entry(n) for n in range(first, last)]
     return [
         Row("lpush", "LPUSH", compared(o, "lpush"), *P16),
         Row("rpush", "RPUSH", compared(o, "rpush"), *P16),
@@ -142,6 +201,8 @@ def all_rows(o):
         Row("zadd", "ZADD", compared(o, ["ZADD", "myzset", rand, f"element:{rand}"]), *P16),
         Row("zpopmin", "ZPOPMIN", pop("zpopmin", small_fill(["ZADD", "myzset", rand, f"element:{rand}"])), *P16),
         Row("incr", "INCR", compared(o, "incr"), *P16),
+        Row("evalsha", "EVALSHA of a GET", compared(o, EVALSHA, strings_and_script), 1.0, 0.7),
+        Row("window", "a sliding-window limiter, EVAL", compared(o, ["EVAL", WINDOW, "1", f"limit:{rand}", "5", rand, rand], keys=100_000), 0.9, 0.7),
         Row("lrange-100", "LRANGE of 100", long(["LRANGE", "mylist", "0", "99"], list_of(700)), *RANGE),
         Row("lrange-600", "LRANGE of 600", long(["LRANGE", "mylist", "0", "599"], list_of(700)), *RANGE),
         Row("hgetall-50", "HGETALL of 50 fields", long(["HGETALL", "myhash"], hash_of(50)), *RANGE),
@@ -158,10 +219,13 @@ def all_rows(o):
         Row("flush", "worst PING while FLUSHALL drops 10 million keys", stall(o, "flush", "strings", TEN), 1.0),
         Row("expire-set", "worst PING while a set of 10 million expires", stall(o, "expire", "set", TEN), 1.0),
         Row("expire-keys", "worst PING while a million keys expire", stall(o, "expire", "strings", 1_000_000), 1.0),
+        Row("xadd", "XADD", compared(o, xadd), 0.75, 0.5),
+        Row("xreadgroup", "XREADGROUP of 100 and XACK", group_of_readers(o), 0.75, 0.5),
         Row("mem-hash5", "bytes per hash of 5 fields", bytes_per_item(o, 500_000, small(hash5), 10_000), 0.9, 0.7),
         Row("mem-list8", "bytes per list of 8 items", bytes_per_item(o, 500_000, small(list8), 10_000), 0.9, 0.7),
         Row("mem-set8", "bytes per set of 8 members", bytes_per_item(o, 500_000, small(set8), 10_000), 0.9, 0.7),
         Row("mem-zset8", "bytes per sorted set of 8", bytes_per_item(o, 500_000, small(zset8), 10_000), 0.9, 0.7),
+        Row("mem-stream", "bytes per entry of a stream of 5 million", bytes_per_item(o, 5_000_000, one_stream, 10_000), 1.0, 0.85),
         Row("mem-zset", "bytes per member of a sorted set of 2 million", bytes_per_item(o, 2_000_000, big_zset, 10_000), 0.9, 0.6),
         Row("mem-hash", "bytes per field of a hash of 2 million", bytes_per_item(o, 2_000_000, big_hash, 10_000), 0.9, 0.7),
     ]

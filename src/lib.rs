@@ -13,7 +13,10 @@ pub mod types;
 
 pub mod client;
 pub mod persist;
+pub mod storage;
+
 pub mod pubsub;
+pub mod script;
 pub mod shard;
 pub mod shared;
 

@@ -7,7 +7,7 @@ use ringfort::base::memory;
 use ringfort::config::{Config, ConfigError, os_error_text};
 use ringfort::log::{self, Syslog};
 use ringfort::server::boot::Server;
-use ringfort::server::{cli, process};
+use ringfort::server::{check, cli, intake, process};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -24,6 +24,10 @@ fn main() -> ExitCode {
         cli::Action::Fail(text) => {
             eprint!("{text}");
             return ExitCode::FAILURE;
+        }
+        cli::Action::Check(task) => {
+            let sound = check::run(&task, &mut std::io::stdin().lock(), &mut std::io::stdout().lock());
+            return if sound.unwrap_or(false) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
         }
         cli::Action::Run(start) => start,
     };
@@ -99,16 +103,23 @@ fn serve(mut config: Config, program: &str, no_options: bool) -> ExitCode {
     let stop = process::stop_event().unwrap_or_else(|error| fail(format!("No event for signals: {error}")));
     let server = Server::prepare(config).unwrap_or_else(|text| fail(text));
     let shared = server.shared.clone();
-    warn_of_no_persistence(&shared.config());
+    warn_of_what_is_missing(&shared.config());
     process::boot_warnings(&shared.config(), server.cores()).iter().for_each(log::warning);
     banner(&server);
     log::notice("Server initialized");
-    server.run(Some(stop), || ready(&shared.config()));
-    if let Some(signal) = process::stop_signal() {
-        let name = if signal == 2 { "SIGINT" } else { "SIGTERM" };
-        log::warning(format!("Received {name} scheduling shutdown..."));
-    }
-    log::warning("User requested shutdown...");
+    let served = server.run(Some(stop), |loaded| match loaded {
+        Ok(ms) => {
+            if let Some(ms) = ms {
+                log::notice(format!("DB loaded from disk: {:.3} seconds", ms as f64 / 1000.0));
+            }
+            ready(&shared.config());
+        }
+        Err(failure) => {
+            intake::log_failure(&failure);
+            exit(1);
+        }
+    });
+    served.unwrap_or_else(|text| fail(text));
     if let Some(path) = &shared.config().unixsocket {
         log::notice("Removing the unix socket file.");
         let _ = std::fs::remove_file(path);
@@ -125,15 +136,9 @@ fn syslog(config: &Config) -> Option<Syslog> {
 }
 
 /// What the configuration asks for and this version does not do yet must not go unsaid.
-fn warn_of_no_persistence(config: &Config) {
+fn warn_of_what_is_missing(config: &Config) {
     if config.appendonly {
-        log::warning(
-            "WARNING appendonly is on, but this version keeps data in memory only: nothing is written to disk",
-        );
-    } else if !config.save_points.is_empty() {
-        log::notice(
-            "This version keeps data in memory only: save points are kept and shown, and have no effect",
-        );
+        log::warning("WARNING appendonly is on, but this version writes snapshots only");
     }
     if config.replicaof.is_some() {
         log::warning("WARNING replicaof is set, but this version does not replicate");

@@ -71,6 +71,10 @@ impl CommandMetrics {
 #[derive(Default, Debug)]
 #[repr(align(128))]
 pub struct CoreMetrics {
+    /// Changes of keys in the core's shard, up to its last tick.
+    pub changes: Counter,
+    /// The most memory that the last snapshot of the shard took besides its data.
+    pub snapshot_bytes_peak: Counter,
     pub connections_received: Counter,
     pub connections_rejected: Counter,
     pub commands_processed: Counter,
@@ -86,6 +90,8 @@ pub struct CoreMetrics {
     pub error_replies: Counter,
     /// Buffers of the core's connections.
     pub client_bytes: Counter,
+    /// Bytes that the core's Lua holds.
+    pub lua_bytes: Counter,
     /// One for each row of the command table, in its order.
     pub commands: Vec<CommandMetrics>,
 }

@@ -3,8 +3,10 @@
 //! Invariant: a change is visible to every core before the reply that acknowledges it leaves.
 
 mod memory;
+mod persistence;
 
 pub use memory::{Held, MemoryGauges};
+pub use persistence::{LoadCounters, Persistence, Saves, Saving};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -16,6 +18,7 @@ use crate::client::Clients;
 use crate::config::Config;
 use crate::metrics::{CommandMetrics, CoreMetrics};
 use crate::pubsub::Exchange;
+use crate::script::Scripts;
 
 /// Hash slots of the keyspace, as in a Redis cluster.
 pub const SLOTS: usize = 16384;
@@ -59,6 +62,12 @@ pub mod gate {
     pub const MONITORED: u32 = 1 << 1;
     /// The server is going down.
     pub const SHUTDOWN: u32 = 1 << 2;
+    /// A file is being loaded.
+    pub const LOADING: u32 = 1 << 3;
+    /// The last snapshot in the background failed: see `stop-writes-on-bgsave-error`.
+    pub const SAVE_FAILED: u32 = 1 << 4;
+    /// A script runs for longer than `busy-reply-threshold`.
+    pub const BUSY: u32 = 1 << 5;
 }
 
 /// CLIENT PAUSE: until when, and whether reads wait too.
@@ -97,6 +106,9 @@ pub struct LatencySeries {
 
 /// Samples kept of a latency event.
 pub const LATENCY_SAMPLES: usize = 160;
+
+/// CLIENT LIST tells the most that was in a buffer of replies in the last 5 seconds or so.
+pub const REPLY_PEAK_RESET_MS: i64 = 5000;
 
 /// Sums over all cores, from which INFO derives rates.
 #[derive(Clone, Copy, Default, Debug)]
@@ -153,6 +165,7 @@ pub struct Shared {
     pub clients: Clients,
     pub next_client_id: AtomicU64,
     pub pause: Pause,
+    pub scripts: Scripts,
     pub slow_log: Mutex<SlowLog>,
     pub latency: Mutex<BTreeMap<&'static str, LatencySeries>>,
     /// Error replies by their first word.
@@ -168,10 +181,17 @@ pub struct Shared {
     sample: Mutex<Sample>,
     /// The most memory that INFO or MEMORY ever saw used.
     pub memory_peak: AtomicU64,
+    pub persistence: Persistence,
     pub run_id: String,
+    /// Names the history of this server's data.
+    pub replid: Mutex<String>,
     pub start_ms: i64,
     /// Set by DEBUG SET-ACTIVE-EXPIRE 0.
     pub active_expire_off: AtomicBool,
+    /// Set by DEBUG PAUSE-CRON 1.
+    pub cron_paused: AtomicBool,
+    /// Set by DEBUG REPLYBUFFER PEAK-RESET-TIME; negative: never.
+    pub reply_peak_reset_ms: AtomicI64,
     /// Set by DEBUG SET-SKIP-CHECKSUM-VALIDATION 1.
     pub skip_checksums: AtomicBool,
     /// Set by DEBUG QUICKLIST-PACKED-THRESHOLD; 0: as list-max-listpack-size says.
@@ -219,6 +239,7 @@ impl Shared {
             clients: Clients::default(),
             next_client_id: AtomicU64::new(1),
             pause: Pause::default(),
+            scripts: Scripts::default(),
             slow_log: Mutex::default(),
             latency: Mutex::default(),
             errors: Mutex::default(),
@@ -228,9 +249,13 @@ impl Shared {
             exchange: Exchange::new(cores, facts.hash_seed),
             sample: Mutex::new(sample),
             memory_peak: AtomicU64::new(0),
+            persistence: Persistence::new(start_ms / 1000),
+            replid: Mutex::new(run_id.clone()),
             run_id,
             start_ms,
             active_expire_off: AtomicBool::new(false),
+            cron_paused: AtomicBool::new(false),
+            reply_peak_reset_ms: AtomicI64::new(REPLY_PEAK_RESET_MS),
             skip_checksums: AtomicBool::new(false),
             list_large_bytes_min: AtomicU32::new(0),
             logged: AtomicBool::new(false),
@@ -347,6 +372,13 @@ impl Shared {
         } else if errors.len() < KINDS_MAX {
             errors.insert(word.to_owned(), 1);
         }
+    }
+
+    /// Counts an error reply of core `core` that stands at the start of `reply`.
+    pub fn count_error_reply(&self, core: usize, reply: &[u8]) {
+        self.metrics[core].error_replies.add(1);
+        let end = reply.iter().position(|&b| b == b'\r').unwrap_or(reply.len());
+        self.count_error(&String::from_utf8_lossy(&reply[1.min(end)..end]));
     }
 
     /// Notes a latency event if it lasted long enough for `latency-monitor-threshold`.

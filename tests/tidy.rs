@@ -20,21 +20,23 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("types", &["base"]),
     ("client", &["base", "config", "metrics", "resp", "types"]),
     ("persist", &["base", "resp", "types"]),
+    ("storage", &["base", "persist"]),
     ("pubsub", &["base", "client", "resp"]),
-    ("shard", &["base", "client", "config", "metrics", "types"]),
-    ("shared", &["base", "client", "config", "log", "metrics", "pubsub", "types"]),
+    ("shard", &["base", "client", "config", "metrics", "persist", "types"]),
+    ("script", &["base", "client", "resp"]),
+    ("shared", &["base", "client", "config", "log", "metrics", "pubsub", "script", "types"]),
     (
         "commands",
         &[
-            "base", "client", "config", "log", "metrics", "persist", "pubsub", "resp", "shard", "shared",
-            "types",
+            "base", "client", "config", "log", "metrics", "persist", "pubsub", "resp", "script", "shard",
+            "shared", "storage", "types",
         ],
     ),
     (
         "server",
         &[
             "base", "client", "commands", "config", "log", "mesh", "metrics", "net", "persist", "pubsub",
-            "resp", "shard", "shared", "types",
+            "resp", "script", "shard", "shared", "storage", "types",
         ],
     ),
 ];
@@ -51,6 +53,8 @@ const UNSAFE: &[&str] = &[
     "log.rs",
     "mesh/ring.rs",
     "net/ring.rs",
+    "script/engine.rs",
+    "script/lua.rs",
     "server/process.rs",
     "types/entry.rs",
     "types/slab.rs",

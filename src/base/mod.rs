@@ -8,4 +8,5 @@ pub mod number;
 pub mod prefetch;
 pub mod quoted;
 pub mod rng;
+pub mod sha1;
 pub mod usage;

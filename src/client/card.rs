@@ -84,9 +84,11 @@ pub struct Card {
     pub output_bytes: Counter,
     /// The part of them that the driver was not handed.
     pub reply_bytes: Counter,
-    /// What the buffer of these can hold, and the most that was ever in it.
+    /// What the buffer of these can hold.
     pub reply_capacity: Counter,
-    pub reply_peak: Counter,
+    /// The most that was in it since then, in unix ms.
+    peak_bytes: Counter,
+    peak_since_ms: AtomicI64,
     pub net_in: Counter,
     pub net_out: Counter,
     pub commands: Counter,
@@ -123,11 +125,30 @@ impl Card {
             output_bytes: zero(),
             reply_bytes: zero(),
             reply_capacity: zero(),
-            reply_peak: zero(),
+            peak_bytes: zero(),
+            peak_since_ms: AtomicI64::new(now_ms),
             net_in: zero(),
             net_out: zero(),
             commands: zero(),
         }
+    }
+
+    /// Counts the replies that wait in the buffer now. A peak that is older than `reset_ms` is forgotten.
+    pub fn note_reply_bytes(&self, bytes: u64, now_ms: i64, reset_ms: i64) {
+        self.peak_bytes.set(self.reply_peak(now_ms, reset_ms).max(bytes));
+        self.reply_bytes.set(bytes);
+        if self.is_peak_old(now_ms, reset_ms) {
+            self.peak_since_ms.store(now_ms, Relaxed);
+        }
+    }
+
+    /// The most that was in the buffer of replies, in the last `reset_ms` or so, or ever if that is negative.
+    pub fn reply_peak(&self, now_ms: i64, reset_ms: i64) -> u64 {
+        if self.is_peak_old(now_ms, reset_ms) { self.reply_bytes.get() } else { self.peak_bytes.get() }
+    }
+
+    fn is_peak_old(&self, now_ms: i64, reset_ms: i64) -> bool {
+        reset_ms >= 0 && now_ms - self.peak_since_ms.load(Relaxed) > reset_ms
     }
 
     /// Memory that the client takes.
@@ -144,8 +165,10 @@ impl Card {
 
     /// Sets or clears a flag. Only the home core writes flags.
     pub fn set_flag(&self, bit: u64, on: bool) {
-        let old = self.flags.load(Relaxed);
-        self.flags.store(if on { old | bit } else { old & !bit }, Relaxed);
+        match on {
+            true => self.flags.fetch_or(bit, Relaxed),
+            false => self.flags.fetch_and(!bit, Relaxed),
+        };
     }
 
     pub fn has(&self, bit: u64) -> bool {

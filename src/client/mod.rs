@@ -33,6 +33,8 @@ pub struct Session {
     pub timeless: bool,
     /// A command that waited is run again since a key changed: not all of its shards are at hand.
     pub serving: bool,
+    /// A command that a script calls.
+    pub in_script: bool,
 }
 
 /// How replies of a connection are treated (CLIENT REPLY).
@@ -198,6 +200,7 @@ impl Connection {
                 atomic: false,
                 timeless: false,
                 serving: false,
+                in_script: false,
             },
             card,
             state: State::Ready,

@@ -2,7 +2,7 @@
 //! In: the command that found nothing, kept to be run again. Out: who may answer it, exactly once.
 //! Invariant T1: only who claimed a wait answers it; a claim that came to nothing is given back at once.
 
-use std::sync::atomic::{AtomicU8, Ordering::*};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::*};
 
 use super::{Args, ConnectionId, Request, Session};
 use crate::resp::Span;
@@ -45,6 +45,8 @@ pub struct Wait {
     pub deadline_ms: Option<i64>,
     pub nothing: Nothing,
     state: AtomicU8,
+    /// The latest message when it was answered: the answer stands behind it, and before the next.
+    place: AtomicU64,
 }
 
 impl Wait {
@@ -52,18 +54,29 @@ impl Wait {
         to: ConnectionId,
         session: Session,
         request: Request,
-        args: Args,
+        words: &[&[u8]],
         keys: Vec<(usize, Box<[u8]>)>,
         deadline_ms: Option<i64>,
         nothing: Nothing,
     ) -> Self {
         let mut bytes = Vec::new();
-        let mut spans = Vec::with_capacity(args.len());
-        for arg in args.iter() {
+        let mut spans = Vec::with_capacity(words.len());
+        for arg in words {
             spans.push(Span { start: bytes.len() as u32, len: arg.len() as u32 });
             bytes.extend_from_slice(arg);
         }
-        Self { to, session, request, bytes, spans, keys, deadline_ms, nothing, state: AtomicU8::new(OPEN) }
+        Self {
+            to,
+            session,
+            request,
+            bytes,
+            spans,
+            keys,
+            deadline_ms,
+            nothing,
+            state: AtomicU8::new(OPEN),
+            place: AtomicU64::new(u64::MAX),
+        }
     }
 
     pub fn args(&self) -> Args<'_> {
@@ -101,20 +114,20 @@ impl Wait {
         self.state.store(OVER, Release);
     }
 
+    /// The same, where the client may listen to messages.
+    pub fn finish_at(&self, place: u64) {
+        self.place.store(place, Relaxed);
+        self.finish();
+    }
+
+    pub fn place(&self) -> u64 {
+        self.place.load(Relaxed)
+    }
+
     /// Who claimed it has no answer after all.
     pub fn give_back(&self) {
         debug_assert_eq!(self.state.load(Relaxed), BUSY, "T1: who gives back has claimed");
         self.state.store(OPEN, Release);
-    }
-
-    /// Whether there is an answer on its way home; looks on while somebody is trying.
-    pub fn is_answered(&self) -> bool {
-        loop {
-            match self.state.load(Acquire) {
-                BUSY => std::hint::spin_loop(),
-                state => return state == OVER,
-            }
-        }
     }
 
     pub fn is_over(&self) -> bool {

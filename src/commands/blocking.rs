@@ -18,11 +18,13 @@ pub struct For<'a> {
     pub deadline_ms: Option<i64>,
     /// The reply when the time is up.
     pub nothing: Nothing,
+    /// The command that is run again, where it is not the one that was sent: `$` is the last id of now.
+    pub words: Option<&'a [Vec<u8>]>,
 }
 
 impl For<'_> {
     pub fn elements(kind: Type, deadline_ms: Option<i64>) -> Self {
-        For { kind, target: None, deadline_ms, nothing: Nothing::NullArray }
+        For { kind, target: None, deadline_ms, nothing: Nothing::NullArray, words: None }
     }
 }
 
@@ -35,6 +37,7 @@ pub struct Waiting {
     pub target: Option<usize>,
     pub deadline_ms: Option<i64>,
     pub nothing: Nothing,
+    pub words: Option<Vec<Vec<u8>>>,
 }
 
 /// The time-out of a command in seconds, as unix ms when it ends; None: never.
@@ -52,7 +55,8 @@ pub fn deadline_ms(cx: &Context, ms: i64) -> Result<Option<i64>, Error> {
     match ms {
         ..0 => Err(Error::new("ERR timeout is negative")),
         0 => Ok(None),
-        _ => match ms.checked_add(cx.now_ms()) {
+        // The clock may be at the end of its millisecond: no wait ends early.
+        _ => match ms.checked_add(cx.now_ms() + 1) {
             Some(at_ms) => Ok(Some(at_ms)),
             None => Err(Error::new("ERR timeout is out of range")),
         },
@@ -70,7 +74,7 @@ impl Context<'_> {
 
     /// The command found nothing in `keys`: it waits for them to change, unless it is part of a transaction or a script.
     pub fn wait<'k>(&mut self, keys: impl Iterator<Item = &'k [u8]>, what: For) {
-        let For { kind, target, deadline_ms, nothing } = what;
+        let For { kind, target, deadline_ms, nothing, words } = what;
         if self.session.atomic {
             return match nothing {
                 Nothing::Null => self.out.null(),
@@ -87,7 +91,14 @@ impl Context<'_> {
             }
         }
         let target = target.map(|key| self.shard_number(key));
-        self.waiting = Some(Box::new(Waiting { keys: known, kind, target, deadline_ms, nothing }));
+        self.waiting = Some(Box::new(Waiting {
+            keys: known,
+            kind,
+            target,
+            deadline_ms,
+            nothing,
+            words: words.map(<[_]>::to_vec),
+        }));
     }
 
     /// Registers a wait with the shards of its keys, which are at hand.
@@ -98,5 +109,11 @@ impl Context<'_> {
             let target = target.filter(|target| target != number);
             shard.waiting.add(db, key, Waiter { wait: wait.clone(), kind, target });
         }
+    }
+
+    /// Who waits for `key` is to look again, although the key itself did not change.
+    pub fn rouse(&mut self, key: &[u8]) {
+        let db = self.session.db;
+        self.shard(key).waiting.changed(db, key);
     }
 }

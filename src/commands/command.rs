@@ -68,10 +68,16 @@ pub enum Route {
     Home,
     /// With every shard at hand.
     All,
+    /// With every shard at hand, unless it saves nothing (SHUTDOWN).
+    Save,
     /// Anywhere, after a fold that gathered a `Report` of every shard.
     Report,
     /// With the shards of its keys, or with every shard if BY or GET make names of keys (SORT).
     Patterns,
+    /// A script: with the shards of its keys if it is known to stay with them, else with every shard.
+    Script,
+    /// A function: with every shard, on one core always, whose Lua holds what functions remember.
+    Function,
     /// With the shard that its cursor (argument 1) names.
     Cursor,
 }
@@ -97,7 +103,7 @@ pub struct KeySpec {
     /// Names as in COMMAND INFO: one of RO RW OW RM, then access, update, insert, delete, not_key …
     pub does: &'static str,
     pub notes: &'static str,
-    /// For `Find::Unknown`: the handler's own reading of where a key is.
+    /// The handler's own reading: for `Find::Unknown` of where a key is, for `Find::Keyword` of where the word is.
     pub ask: Option<fn(Args) -> Option<usize>>,
 }
 
@@ -163,7 +169,8 @@ impl KeySpec {
                 }
             }
             Find::Keyword { word, from, last, step, limit } => {
-                let Some(at) = find_word(args, word, from) else { return true };
+                let found = self.ask.map_or_else(|| find_word(args, word, from), |ask| ask(args));
+                let Some(at) = found else { return true };
                 let (first, len) = (at + 1, args.len());
                 let end = match last {
                     0.. => first + last as usize + 1,
@@ -507,6 +514,7 @@ mod tests {
     #[test]
     fn key_specs_find_keys() {
         let streams = KeySpec::after_all("STREAMS", 1, -1, 2, "RO access");
+        let grouped = streams.asked(crate::commands::stream::read::streams_at);
         let store = KeySpec::after("STORE", 5, "OW update");
         let migrate = KeySpec::after_all("KEYS", -2, -1, 0, "RW");
         for (spec, line, found) in [
@@ -520,6 +528,9 @@ mod tests {
             (&streams, "XREAD COUNT 2 streams a b 0 0", "a b"),
             (&streams, "XREAD COUNT 2", ""),
             (&streams, "XREAD STREAMS a", "-"),
+            (&grouped, "XREADGROUP NOACK GROUP streams streams COUNT 2 STREAMS a b > >", "a b"),
+            (&grouped, "XREADGROUP GROUP g c STREAMS", "-"),
+            (&grouped, "XREADGROUP GROUP g c FOO STREAMS a >", ""),
             (&store, "GEORADIUS k 1 1 9 m STORE d", "d"),
             (&store, "GEORADIUS k 1 1 9 m", ""),
             (&store, "GEORADIUS k 1 1 9 m STORE", "-"),

@@ -9,7 +9,7 @@ mod list;
 mod tests;
 mod tracking;
 
-use super::help::{container, help};
+use super::help::{self, container};
 use super::{Command, Context, Error, flags};
 use crate::base::number::parse_i64;
 use crate::client::Args;
@@ -30,7 +30,7 @@ pub const TABLE: &[Command] = &[
         .about("Returns the name of the connection."),
     Command::new("CLIENT GETREDIR", "", tracking::getredir).arity(2).flag(CLIENT).always().home().since("6.0.0")
         .about("Returns the client that invalidation messages of this connection go to; -1 without tracking."),
-    Command::new("CLIENT HELP", "", help).arity(2).always().since("5.0.0").about("Lists the subcommands."),
+    help::row("CLIENT HELP", "5.0.0"),
     Command::new("CLIENT ID", "", client::id).arity(2).flag(CLIENT).always().since("5.0.0").about("Returns the number of the connection."),
     Command::new("CLIENT INFO", "", list::info).arity(2).flag(flags::NOSCRIPT).always().home().since("6.2.0").tips(LISTED)
         .about("Describes the connection in one line."),

@@ -8,8 +8,10 @@ use crate::client::{Answer, Args, Card, Connection, ConnectionId, Session, Wait,
 use crate::config::{Config, Events};
 use crate::pubsub::{Books, Kind};
 use crate::resp::Out;
+use crate::script::Engine;
 use crate::shard::{Encoding, Entry, Moment, Removed, Report, Shard, store};
 use crate::shared::Shared;
+use crate::storage::Job;
 use crate::types::{Collection, Hash, Limits};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::command::Registry;
 use super::effect::Effects;
 use super::error::Error;
+use super::script::Ongoing;
 
 /// Something for another core, or for this core's loop, to do after the command.
 #[derive(Clone, Debug)]
@@ -31,8 +34,7 @@ pub enum Signal {
     /// A line for a MONITOR client: its place in the common order, then the text.
     MonitorLine { to: ConnectionId, place: u64, line: Arc<[u8]> },
     /// A wait is over: its client's home is to know.
-    /// The answer stands behind the messages up to that place.
-    Served { wait: Arc<Wait>, answer: Answer, place: u64 },
+    Served { wait: Arc<Wait>, answer: Answer },
     /// A wait is over: this shard is to forget it.
     Unwait { shard: usize, wait: Arc<Wait> },
     /// Something was published for clients of this core: it should look into its box soon.
@@ -41,8 +43,12 @@ pub enum Signal {
     Evict { core: usize },
     /// This core: too many keys are tracked, forget some of its shard's.
     Forget { core: usize },
+    /// Every core: a script takes long, see `gate::BUSY`.
+    Busy,
     /// Every core: stop.
     Shutdown,
+    /// Every core: the snapshot of this number came to nothing.
+    SaveOver { id: u64 },
 }
 
 /// Something a command did that the client's home core has to note on its connection.
@@ -50,6 +56,19 @@ pub enum Signal {
 pub enum Note {
     Watched(Watched),
     Waits(Arc<Wait>),
+    /// The command is not over: its shards stay where they are.
+    Hold(Hold),
+}
+
+/// What a command waits for that keeps all shards: nothing else runs meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub enum Hold {
+    /// SAVE: the snapshot of this number.
+    Save { id: u64 },
+    /// The last snapshot; then the server ends. `force`: also if it fails.
+    Shutdown { id: u64, force: bool },
+    /// DEBUG RELOAD: the snapshot, if there is one to wait for, then the file is loaded.
+    Reload { id: Option<u64>, flush: bool, merge: bool },
 }
 
 /// Collections of several keys; None where there is no such key.
@@ -77,6 +96,8 @@ pub struct Context<'a> {
     pub effects: &'a mut Effects,
     /// The command found nothing and waits: see `wait`.
     pub waiting: Option<Box<super::blocking::Waiting>>,
+    /// For the storage thread.
+    pub jobs: &'a mut Vec<Job>,
     /// What the fold gathered, for commands with `Route::Report`.
     pub report: Option<&'a Report>,
     /// All subscriptions, for commands that change them.
@@ -84,6 +105,22 @@ pub struct Context<'a> {
     /// The client's connection, for commands with `Route::Home`.
     pub connection: Option<&'a mut Connection>,
     pub core: usize,
+    /// The core's Lua; a script that runs has it.
+    pub scripts: Option<&'a mut Engine>,
+    /// Set by a command that did not come to its end.
+    pub pending: Option<Pending>,
+    /// The reply is an error that was counted when it came about, inside a script.
+    pub error_counted: bool,
+    /// Memory was short when the command began: what a script calls must not need more.
+    pub lacks_memory: bool,
+}
+
+/// What becomes of a command that did not come to its end. It has written no reply.
+pub enum Pending {
+    /// Nothing was changed: run it again with all shards at hand.
+    Widen,
+    /// A script that takes long: go on with it after other work.
+    Parked(Box<Ongoing>),
 }
 
 impl<'a> Context<'a> {
@@ -257,18 +294,7 @@ impl<'a> Context<'a> {
 
     /// Up to which sizes collections are packed.
     pub fn limits(&self) -> Limits {
-        let config = self.config;
-        Limits {
-            hash_entries_max: config.hash_max_listpack_entries,
-            hash_value_bytes_max: config.hash_max_listpack_value,
-            list_size_max: config.list_max_listpack_size as i64,
-            list_large_bytes_min: self.shared.list_large_bytes_min.load(Relaxed),
-            set_ints_max: config.set_max_intset_entries,
-            set_entries_max: config.set_max_listpack_entries,
-            set_value_bytes_max: config.set_max_listpack_value,
-            zset_entries_max: config.zset_max_listpack_entries,
-            zset_value_bytes_max: config.zset_max_listpack_value,
-        }
+        limits(self.config, self.shared)
     }
 
     /// A key was changed in place.
@@ -276,6 +302,11 @@ impl<'a> Context<'a> {
     pub fn changed(&mut self, key: &[u8]) {
         let db = self.session.db;
         self.shard(key).changed(db, key);
+    }
+
+    /// Something about a key was changed that its watchers do not see, as in Redis: what a stream's groups know.
+    pub fn unsaved(&mut self, key: &[u8]) {
+        self.shard(key).counters.changes += 1;
     }
 
     /// Sets a string, whatever was there. `expiry` in unix ms.
@@ -398,5 +429,22 @@ impl<'a> Context<'a> {
             let db = self.session.db;
             self.effects.record(db, &[&[b"HDEL", key], &overdue[..]].concat());
         }
+    }
+}
+
+/// Up to which sizes collections are packed.
+pub fn limits(config: &Config, shared: &Shared) -> Limits {
+    Limits {
+        hash_entries_max: config.hash_max_listpack_entries,
+        hash_value_bytes_max: config.hash_max_listpack_value,
+        list_size_max: config.list_max_listpack_size as i64,
+        list_large_bytes_min: shared.list_large_bytes_min.load(Relaxed),
+        set_ints_max: config.set_max_intset_entries,
+        set_entries_max: config.set_max_listpack_entries,
+        set_value_bytes_max: config.set_max_listpack_value,
+        zset_entries_max: config.zset_max_listpack_entries,
+        zset_value_bytes_max: config.zset_max_listpack_value,
+        stream_node_bytes_max: config.stream_node_max_bytes,
+        stream_node_entries_max: config.stream_node_max_entries,
     }
 }

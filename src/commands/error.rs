@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::client::Args;
+use crate::script::Running;
 
 /// An error reply: its text with the code first, without the leading dash.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -48,6 +49,30 @@ fixed! {
     DISCARD_WITHOUT_MULTI = "ERR DISCARD without MULTI";
     WATCH_INSIDE_MULTI = "ERR WATCH inside MULTI is not allowed";
     NOT_IN_TRANSACTION = "ERR Command not allowed inside a transaction";
+    SAVE_RUNNING = "ERR Background save already in progress";
+    LOADING = "LOADING Redis is loading the dataset in memory";
+    SAVE_FAILED = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.";
+    NO_SCRIPT = "NOSCRIPT No matching script. Please use EVAL.";
+    NO_FUNCTION = "ERR Function not found";
+    NO_FUNCTIONS = "ERR No functions registered";
+    NO_LIBRARY = "ERR Library not found";
+    NO_LIBRARY_NAME = "ERR library name argument was not given";
+    TOO_MANY_KEYS = "ERR Number of keys can't be greater than number of args";
+    NEGATIVE_KEYS = "ERR Number of keys can't be negative";
+    BAD_KEY_COUNT = "ERR Bad number of keys provided";
+    SCRIPT_WRITES = "ERR Can not execute a script with write flag using *_ro command.";
+    SCRIPT_OOM = "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'";
+    SCRIPT_FLUSH_OPTION = "ERR SCRIPT FLUSH only support SYNC|ASYNC option";
+    FUNCTION_FLUSH_OPTION = "ERR FUNCTION FLUSH only supports SYNC|ASYNC option";
+    SCRIPT_DEBUG_MODE = "ERR Use SCRIPT DEBUG YES/SYNC/NO";
+    NO_DEBUGGER = "ERR This server has no script debugger";
+    RESTORE_POLICY = "ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.";
+    NOT_A_FUNCTION = "ERR given type is not a function";
+    BAD_FUNCTIONS = "ERR failed loading functions from payload";
+    NOT_BUSY = "NOTBUSY No scripts in execution right now.";
+    UNKILLABLE = "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.";
+    BUSY_SCRIPT = "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
+    BUSY_FUNCTION = "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.";
     OOM = "OOM command not allowed when used memory > 'maxmemory'.";
 }
 
@@ -61,6 +86,11 @@ impl Error {
     pub fn exec_refused(reason: &Error) -> Self {
         let reason = reason.0.strip_prefix("ERR ").unwrap_or(&reason.0);
         Error::new(format!("EXECABORT Transaction discarded because of: {reason}"))
+    }
+
+    /// The server waits for that script.
+    pub fn busy(running: &Running) -> Self {
+        if running.function.is_some() { Error::BUSY_FUNCTION } else { Error::BUSY_SCRIPT }
     }
 
     pub fn arity(name: &str) -> Self {

@@ -9,7 +9,7 @@ pub mod scan;
 mod tests;
 
 use super::blocking::{For, deadline_ms};
-use super::help::{container, help};
+use super::help::{self, container};
 use super::{Command, Context, Error, KeySpec, Route, flags};
 use crate::base::number::parse_i64;
 use crate::client::{Args, Nothing};
@@ -56,7 +56,7 @@ pub const TABLE: &[Command] = &[
         .about("Names the form in which a value is stored."),
     Command::new("OBJECT FREQ", "key", object::freq).arity(3).read().keys(OBJECT_KEY).since("4.0.0").tips(VARIES)
         .about("Returns how often a key is used, on a logarithmic scale, under an LFU policy."),
-    Command::new("OBJECT HELP", "", help).arity(2).always().since("6.2.0").about("Lists the subcommands."),
+    help::row("OBJECT HELP", "6.2.0"),
     Command::new("OBJECT IDLETIME", "key", object::idletime).arity(3).read().keys(OBJECT_KEY).since("2.2.3").tips(VARIES)
         .about("Returns the seconds since a key was last used."),
     Command::new("OBJECT REFCOUNT", "key", object::refcount).arity(3).read().keys(OBJECT_KEY).since("2.2.3").tips(VARIES)
@@ -150,7 +150,7 @@ fn wait(cx: &mut Context, args: Args) -> Result<(), Error> {
         return Ok(());
     }
     let nothing = Nothing::Integer(0);
-    cx.wait(std::iter::empty(), For { kind: Type::String, target: None, deadline_ms, nothing });
+    cx.wait(std::iter::empty(), For { nothing, ..For::elements(Type::String, deadline_ms) });
     Ok(())
 }
 

@@ -1,11 +1,16 @@
 //! What every container of subcommands shares: its own handler, and HELP, which is written from the table.
 
-use super::{Context, Error};
+use super::{Command, Context, Error};
 use crate::client::Args;
 
 /// The handler of a row that only holds subcommands: a bare call of it does not pass the arity gate.
 pub fn container(_cx: &mut Context, args: Args) -> Result<(), Error> {
     Err(Error::arity(&String::from_utf8_lossy(args.at(0)).to_ascii_lowercase()))
+}
+
+/// The row `X HELP`.
+pub const fn row(name: &'static str, since: &'static str) -> Command {
+    Command::new(name, "", help).arity(2).always().since(since).about("Lists these subcommands.")
 }
 
 /// The handler of every `X HELP` row: one line with the syntax and one with the summary, for each subcommand of X.

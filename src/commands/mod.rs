@@ -15,17 +15,21 @@ pub mod hash;
 pub mod help;
 pub mod hyperloglog;
 pub mod list;
+pub mod monitor;
 pub mod pubsub;
+pub mod routing;
+pub mod script;
 pub mod server;
 pub mod set;
 pub mod sort;
+pub mod stream;
 pub mod string;
 pub mod syntax;
 pub mod transaction;
 pub mod zset;
 
 pub use command::{Command, Family, Find, KeySpec, Registry, Route, flags};
-pub use context::{Context, Keyspace, Note, Signal};
+pub use context::{Context, Hold, Keyspace, Note, Pending, Signal};
 pub use effect::{Effects, Event};
 pub use error::Error;
 
@@ -46,7 +50,9 @@ pub const FAMILIES: &[Family] = &[
     Family { group: "set", table: set::TABLE },
     Family { group: "list", table: list::TABLE },
     Family { group: "pubsub", table: pubsub::TABLE },
+    Family { group: "stream", table: stream::TABLE },
     Family { group: "transactions", table: transaction::TABLE },
+    Family { group: "scripting", table: script::TABLE },
 ];
 
 /// SCAN cursors: the shard in the low bits, the place in its hash space above, so that they fit a double's 53 bits.

@@ -5,7 +5,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::help::{container, help};
+use super::help::{self, container};
 use super::{Command, Context, Error, KeySpec, flags};
 use crate::base::glob;
 use crate::client::{Args, flag};
@@ -25,7 +25,7 @@ pub const TABLE: &[Command] = &[
     Command::new("PUBSUB", "", container).arity(-2).container().since("2.8.0").about("Holds the commands about channels."),
     Command::new("PUBSUB CHANNELS", "[pattern]", channels).arity(-2).flag(PUBSUB).since("2.8.0")
         .complexity("O(N), N being the number of channels").about("Lists the channels that somebody is subscribed to."),
-    Command::new("PUBSUB HELP", "", help).arity(2).always().since("6.2.0").categories(&["-pubsub"]).about("Lists the subcommands."),
+    help::row("PUBSUB HELP", "6.2.0").categories(&["-pubsub"]),
     Command::new("PUBSUB NUMPAT", "", numpat).arity(2).flag(PUBSUB).since("2.8.0")
         .about("Counts the different patterns that clients are subscribed to."),
     Command::new("PUBSUB NUMSUB", "[channel [channel ...]]", numsub).arity(-2).flag(PUBSUB).since("2.8.0")

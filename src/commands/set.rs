@@ -191,17 +191,15 @@ fn sscan(cx: &mut Context, args: Args) -> Result<(), Error> {
     let cursor = parse_cursor(args.at(2)).ok_or(Error::INVALID_CURSOR)?;
     let (set, out) = cx.view::<Set>(args.at(1))?;
     let Some(set) = set else {
-        out.array(2);
-        out.bulk(b"0");
-        out.array(0);
+        let nothing = out.deferred();
+        out.finish_scan(nothing, 0, 0);
         return Ok(());
     };
     let options = scan::Options::of_elements(args.from(3))?;
-    let mut found = Vec::new();
-    let (mut members, mut count, mut next) = (Out { buf: &mut found, resp3: out.resp3 }, 0, 0);
+    let (head, mut count, mut next) = (out.deferred(), 0, 0);
     let mut visit = |member: Element| {
         if member.with(|text| options.matches(text)) {
-            reply_member(&mut members, member);
+            reply_member(out, member);
             count += 1;
         }
     };
@@ -213,9 +211,6 @@ fn sscan(cx: &mut Context, args: Args) -> Result<(), Error> {
         }
         packed => packed.for_each(visit),
     }
-    out.array(2);
-    out.bulk(next.to_string().as_bytes());
-    out.array(count);
-    out.raw(&found);
+    out.finish_scan(head, next, count);
     Ok(())
 }

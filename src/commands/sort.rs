@@ -306,8 +306,8 @@ fn sort_ro(cx: &mut Context, args: Args) -> Result<(), Error> {
 fn run(cx: &mut Context, args: Args, mut options: Options) -> Result<(), Error> {
     let key = args.at(1);
     let is_set = cx.peek(key).is_some_and(|entry| entry.kind() == Type::Set);
-    if options.unsorted && is_set && options.store.is_some() {
-        // What is stored has to be the same everywhere, and a set has no order of its own.
+    if options.unsorted && is_set && (options.store.is_some() || cx.session.in_script) {
+        // What is stored, or what a script sees, has to be the same everywhere, and a set has no order of its own.
         (options.unsorted, options.alpha, options.by) = (false, true, None);
     }
     let (mut elements, range) = Elements::load(cx, key, &options)?;

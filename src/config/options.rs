@@ -337,9 +337,12 @@ pub static TABLE: &[Opt] = &[
         .apply(|c, v| c.dbfilename = v.string()),
     bool("rdbcompression", "yes").apply(|c, v| c.rdbcompression = v.bool()),
     bool("rdbchecksum", "yes").immutable().apply(|c, v| c.rdbchecksum = v.bool()),
+    word("rdb-dialect", "redis", &["redis", "redis-7.0", "valkey"]).apply(|c, v| c.rdb_dialect = v.word()),
     bool("rdb-del-sync-files", "no"),
     bool("rdb-save-incremental-fsync", "yes"),
-    word("rdb-version-check", "strict", &["strict", "relaxed"]),
+    word("rdb-version-check", "strict", &["strict", "relaxed"])
+        .apply(|c, v| c.rdb_version_check = v.word() == "strict"),
+    // Values are checked through and through, whoever sends them.
     word("sanitize-dump-payload", "no", &["no", "yes", "clients"]),
     bool("stop-writes-on-bgsave-error", "yes").apply(|c, v| c.stop_writes_on_bgsave_error = v.bool()),
     bool("appendonly", "no").apply(|c, v| c.appendonly = v.bool()),

@@ -119,8 +119,13 @@ pub struct Config {
     // Snapshots and the append-only file.
     pub save_points: Vec<SavePoint>,
     pub dbfilename: String,
+    /// Who is to read what is saved: `redis` (since 7.2, or since 7.4 if fields of hashes expire), `redis-7.0` (if no fields
+    /// expire), or `valkey` (since 9.0 if fields expire; otherwise any).
+    pub rdb_dialect: &'static str,
     pub rdbcompression: bool,
     pub rdbchecksum: bool,
+    /// Only versions of the format that are known are read.
+    pub rdb_version_check: bool,
     pub stop_writes_on_bgsave_error: bool,
     pub appendonly: bool,
     pub appendfilename: String,
@@ -305,8 +310,10 @@ fn blank() -> Config {
             .map(|(seconds, changes)| SavePoint { seconds, changes })
             .to_vec(),
         dbfilename: String::new(),
+        rdb_dialect: "redis",
         rdbcompression: false,
         rdbchecksum: false,
+        rdb_version_check: false,
         stop_writes_on_bgsave_error: false,
         appendonly: false,
         appendfilename: String::new(),

@@ -28,12 +28,14 @@ struct Rewrite {
 impl Config {
     /// The text of the file `old` with the present values. `users` are the ACL rules as `user` lines without that
     /// word; `None` leaves the file's own alone (they are kept in an ACL file).
-    pub fn rewrite(&self, old: &[u8], users: Option<&[Vec<u8>]>) -> Vec<u8> {
+    ///
+    /// `whole`: with the options that the old text does not name and that are at their default, too.
+    pub fn rewrite(&self, old: &[u8], users: Option<&[Vec<u8>]>, whole: bool) -> Vec<u8> {
         let default = Config::default();
         let mut file = Rewrite::read(old);
         for (at, opt) in TABLE.iter().enumerate() {
             for (line, always) in self.lines_of(at, opt, &default) {
-                file.write(opt.name.as_bytes(), line, always);
+                file.write(opt.name.as_bytes(), line, always || whole);
             }
             file.decided.insert(opt.name.into());
         }
@@ -48,13 +50,22 @@ impl Config {
 
     /// Rewrites the configuration file: a new file takes the old one's place at once. The error is the reply's text.
     pub fn rewrite_file(&self, users: Option<&[Vec<u8>]>) -> Result<(), String> {
+        self.replace_file(users, false)
+    }
+
+    /// The same with all options, whatever they are.
+    pub fn rewrite_file_whole(&self, users: Option<&[Vec<u8>]>) -> Result<(), String> {
+        self.replace_file(users, true)
+    }
+
+    fn replace_file(&self, users: Option<&[Vec<u8>]>, whole: bool) -> Result<(), String> {
         let file = self.file.as_deref().ok_or("ERR The server is running without a config file")?;
         let failed = |e: io::Error| format!("ERR Rewriting config file: {}", os_error_text(&e));
         let old = match std::fs::read(file) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
             other => other.map_err(failed)?,
         };
-        replace(file, &self.rewrite(&old, users)).map_err(failed)
+        replace(file, &self.rewrite(&old, users, whole)).map_err(failed)
     }
 
     /// The lines of one option, and whether each is added to a file without it.
@@ -168,7 +179,16 @@ mod tests {
         }
         let users: Option<Vec<Vec<u8>>> =
             users.map(|lines| lines.iter().map(|u| u.as_bytes().to_vec()).collect());
-        String::from_utf8(config.rewrite(old.as_bytes(), users.as_deref())).unwrap()
+        String::from_utf8(config.rewrite(old.as_bytes(), users.as_deref(), false)).unwrap()
+    }
+
+    #[test]
+    fn a_whole_file_has_every_option() {
+        let text = String::from_utf8(Config::default().rewrite(b"hz 10\n", None, true)).unwrap();
+        assert_eq!(text.lines().filter(|line| line.starts_with("hz ")).count(), 1, "{text}");
+        for name in ["maxclients ", "appendonly ", "hash-max-listpack-entries ", "cores "] {
+            assert!(text.lines().any(|line| line.starts_with(name)), "{name} is not in {text}");
+        }
     }
 
     #[test]

@@ -5,4 +5,4 @@ pub mod listen;
 pub mod ring;
 
 pub use listen::{Listener, Peer};
-pub use ring::{Event, Ring, RingError};
+pub use ring::{Bellboy, Event, Ring, RingError};

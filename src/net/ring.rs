@@ -4,20 +4,29 @@
 //! all of it has left, one send at a time for each socket (two could be reordered). One `io_uring_enter` a turn
 //! submits everything and collects everything.
 //!
+//! Small sends are promised: submitted so that they either take all bytes at once and complete without a word, or fail
+//! and say so. A core need not wake up to learn that its replies left, which on most sockets happens while it submits.
+//!
 //! In: sockets by slot, buffers to send. Out: `Event`s.
 //! Invariants: R1, a buffer lent to the kernel for sending is owned by its socket and not touched until its
 //! completion; R2, a receive buffer is the kernel's from `give` until a completion names it, then ours until `give`;
-//! R3, a socket is closed only when no operation on it is in flight, so a slot's completions are its own.
+//! R3, a socket is closed only when no operation on it is in flight, so a slot's completions are its own; R4, a promise is
+//! kept if the kernel took its entry and, of all completions since, none is the promise's.
 #![allow(unsafe_code)] // Submission entries and the buffer ring are memory shared with the kernel.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use io_uring::types::{BufRingEntry, Fd, Fixed, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
+
+#[cfg(test)]
+mod tests;
 
 /// Receive buffers of a ring, and the bytes of each.
 const BUFFERS: u16 = 256;
@@ -26,6 +35,8 @@ const BUFFER_GROUP: u16 = 0;
 const SQ_ENTRIES: u32 = 1024;
 const CQ_ENTRIES: u32 = 8192;
 const PAGE: usize = 4096;
+/// Sends of up to so many bytes are promised; more seldom fits the socket at once.
+const PROMISE_BYTES_MAX: usize = 64 * 1024;
 
 /// Why no ring could be set up: one sentence for the operator.
 #[derive(Debug)]
@@ -40,6 +51,10 @@ pub enum Event {
     Received { slot: u32, buffer: u16, len: usize },
     /// So many bytes left; the socket can take the next buffer when `idle`.
     Sent { slot: u32, bytes: usize, idle: bool },
+    /// A promise was kept: the socket can take the next buffer.
+    Kept { slot: u32 },
+    /// A promise was broken: so many bytes are still to be sent, which `Sent` will tell of.
+    Broken { slot: u32, rest: usize },
     /// The peer closed, or the socket failed.
     HungUp { slot: u32 },
     /// The socket is closed and its slot can be used again.
@@ -65,6 +80,7 @@ enum Op {
     Tick,
     Poll,
     Alarm,
+    PromisedSend,
     Ignored,
 }
 
@@ -78,6 +94,7 @@ impl Op {
             5 => Op::Tick,
             6 => Op::Poll,
             7 => Op::Alarm,
+            8 => Op::PromisedSend,
             _ => Op::Ignored,
         }
     }
@@ -85,6 +102,15 @@ impl Op {
     fn data(self, slot: u32) -> u64 {
         self as u64 | (slot as u64) << 8
     }
+}
+
+/// How far a promised send of a socket is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Promise {
+    None,
+    Made,
+    /// Known to be kept; the event is still to come.
+    Kept,
 }
 
 /// A socket of a connection.
@@ -96,6 +122,7 @@ struct Socket {
     sending: Vec<u8>,
     sent: usize,
     in_flight: bool,
+    promise: Promise,
     receiving: bool,
     paused: bool,
     cancelling: bool,
@@ -112,6 +139,16 @@ pub struct Ring {
     deaf_listeners: Vec<u32>,
     /// Slots whose receive ended for want of buffers: armed again once buffers are back.
     starved: Vec<u32>,
+    /// Whether this kernel tells of promised sends as it should.
+    promises: bool,
+    /// Slots whose promised sends are submitted by the next enter, or were and are not settled yet.
+    promised: Vec<u32>,
+    /// The last enter could not settle all promises: the next one must not sleep.
+    unsettled: bool,
+    /// Slots whose promises were kept.
+    kept: Vec<u32>,
+    /// Completions that were collected to settle promises.
+    arrived: VecDeque<cqueue::Entry>,
     /// Send buffers of sockets that closed.
     pub unsent: Vec<Vec<u8>>,
     /// Slots closed while nothing was in flight.
@@ -127,7 +164,8 @@ pub struct Ring {
 impl Ring {
     /// Sets up the ring of the calling thread, which alone may use it. `sockets_max`: registered files.
     pub fn new(sockets_max: u32) -> Result<Self, RingError> {
-        let uring = Self::open().map_err(explain)?;
+        let mut uring = Self::open().map_err(explain)?;
+        let promises = keeps_promises(&mut uring).unwrap_or(false);
         let buffers = BufferRing::new(BUFFERS, BUFFER_BYTES);
         // SAFETY: R2: the entries live as long as the ring, which is dropped first.
         unsafe {
@@ -150,6 +188,11 @@ impl Ring {
             listeners: Vec::new(),
             deaf_listeners: Vec::new(),
             starved: Vec::new(),
+            promises,
+            promised: Vec::new(),
+            unsettled: false,
+            kept: Vec::new(),
+            arrived: VecDeque::new(),
             unsent: Vec::new(),
             closed: Vec::new(),
             tick: Box::new(Timespec::new()),
@@ -176,7 +219,10 @@ impl Ring {
     /// What was found, for the banner.
     pub fn features(&self) -> String {
         let files = if self.registered_files > 0 { ", registered files" } else { "" };
-        format!("single issuer, deferred task work, multishot accept and receive, provided buffers{files}")
+        let sends = if self.promises { ", sends that complete silently" } else { "" };
+        format!(
+            "single issuer, deferred task work, multishot accept and receive, provided buffers{files}{sends}"
+        )
     }
 
     pub fn fd(&self) -> RawFd {
@@ -222,6 +268,7 @@ impl Ring {
             sending: Vec::new(),
             sent: 0,
             in_flight: false,
+            promise: Promise::None,
             receiving: false,
             paused: false,
             cancelling: false,
@@ -254,26 +301,47 @@ impl Ring {
         !socket.in_flight && !socket.closing
     }
 
-    /// Sends all of `bytes`; `Sent` events follow, the last one idle.
-    pub fn send(&mut self, slot: u32, bytes: Vec<u8>) {
+    /// Sends all of `bytes`. True: it is promised, and `Kept` follows by the next turn, or `Broken` if the socket took less.
+    /// False: `Sent` events follow, the last one idle.
+    pub fn send(&mut self, slot: u32, bytes: Vec<u8>) -> bool {
+        let promises = self.promises && bytes.len() <= PROMISE_BYTES_MAX;
         let socket = self.socket(slot);
         assert!(!socket.in_flight, "R1: one send at a time");
         socket.sending = bytes;
         socket.sent = 0;
         socket.in_flight = true;
-        self.push_send(slot);
+        if !promises {
+            self.push_send(slot, libc::MSG_NOSIGNAL, Op::Send);
+            return false;
+        }
+        socket.promise = Promise::Made;
+        self.push_send(slot, PROMISED_SEND, Op::PromisedSend);
+        self.promised.push(slot);
+        true
     }
 
-    fn push_send(&mut self, slot: u32) {
+    fn push_send(&mut self, slot: u32, flags: i32, op: Op) {
         let socket = self.socket(slot);
         let rest = &socket.sending[socket.sent..];
         let (pointer, len) = (rest.as_ptr(), rest.len().min(1 << 30) as u32);
         let entry = if socket.registered {
-            opcode::Send::new(Fixed(slot), pointer, len).flags(libc::MSG_NOSIGNAL).build()
+            opcode::Send::new(Fixed(slot), pointer, len).flags(flags).build()
         } else {
-            opcode::Send::new(Fd(socket.fd.as_raw_fd()), pointer, len).flags(libc::MSG_NOSIGNAL).build()
+            opcode::Send::new(Fd(socket.fd.as_raw_fd()), pointer, len).flags(flags).build()
         };
-        self.push(entry.user_data(Op::Send.data(slot)));
+        let silence =
+            if op == Op::PromisedSend { squeue::Flags::SKIP_SUCCESS } else { squeue::Flags::empty() };
+        self.push(entry.flags(silence).user_data(op.data(slot)));
+    }
+
+    /// Whether a promised send keeps the socket busy: only an enter that does not sleep tells when it is free.
+    pub fn is_promised(&mut self, slot: u32) -> bool {
+        self.socket(slot).promise != Promise::None
+    }
+
+    /// Whether anything is being sent to a peer that may still read it.
+    pub fn is_sending(&self) -> bool {
+        self.sockets.iter().flatten().any(|socket| socket.in_flight && !socket.closing)
     }
 
     /// The empty buffer of a finished send, to be used again.
@@ -373,16 +441,49 @@ impl Ring {
 
     /// Submits what was queued, and waits until at least `want` completions are there.
     pub fn enter(&mut self, want: usize) {
-        let Err(error) = self.uring.submitter().submit_and_wait(want) else { return };
-        // Interrupted, or the completion queue is full and has to be collected first.
-        if !matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY | libc::EAGAIN)) {
-            panic!("io_uring_enter failed: {error}");
+        let want = if self.arrived.is_empty() && !self.unsettled { want } else { 0 };
+        if let Err(error) = self.uring.submitter().submit_and_wait(want) {
+            // Interrupted, or the completion queue is full and has to be collected first.
+            if !matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY | libc::EAGAIN)) {
+                panic!("io_uring_enter failed: {error}");
+            }
+        }
+        if !self.promised.is_empty() {
+            self.settle_promises();
         }
     }
 
-    /// Whether completions wait, without a system call.
+    /// Finds out which promised sends failed: those of which a completion tells (R4).
+    fn settle_promises(&mut self) {
+        let submission = self.uring.submission();
+        self.unsettled = !submission.is_empty() || submission.cq_overflow();
+        drop(submission);
+        if self.unsettled {
+            return;
+        }
+        for entry in self.uring.completion() {
+            if Op::of(entry.user_data()) == Op::PromisedSend {
+                let slot = (entry.user_data() >> 8) as usize;
+                self.sockets[slot].as_mut().expect("R3: a send is in flight").promise = Promise::None;
+            }
+            self.arrived.push_back(entry);
+        }
+        for slot in self.promised.drain(..) {
+            if let Some(socket) = &mut self.sockets[slot as usize]
+                && socket.promise == Promise::Made
+            {
+                socket.promise = Promise::Kept;
+                self.kept.push(slot);
+            }
+        }
+    }
+
+    /// Whether completions wait, without a system call. Kept promises are no news: nobody has to wake up for them.
     pub fn has_events(&mut self) -> bool {
-        !self.closed.is_empty() || !self.uring.completion().is_empty() || self.uring.submission().taskrun()
+        !self.closed.is_empty()
+            || !self.arrived.is_empty()
+            || !self.uring.completion().is_empty()
+            || self.uring.submission().taskrun()
     }
 
     /// The next thing that happened, if any.
@@ -391,9 +492,14 @@ impl Ring {
             if let Some(slot) = self.closed.pop() {
                 return Some(Event::Closed { slot });
             }
-            let entry = self.uring.completion().next()?;
-            if let Some(event) = self.completed(entry) {
-                return Some(event);
+            let event = if let Some(slot) = self.kept.pop() {
+                self.promise_kept(slot)
+            } else {
+                let entry = self.arrived.pop_front().or_else(|| self.uring.completion().next())?;
+                self.completed(entry)
+            };
+            if event.is_some() {
+                return event;
             }
         }
     }
@@ -404,6 +510,7 @@ impl Ring {
             Op::Accept => self.accept_completed(slot, &entry),
             Op::Receive => self.receive_completed(slot, &entry),
             Op::Send => self.send_completed(slot, entry.result()),
+            Op::PromisedSend => self.promise_broken(slot, entry.result()),
             Op::Wake => Some(Event::Woken),
             Op::Tick => {
                 self.ticking = false;
@@ -488,13 +595,41 @@ impl Ring {
         if idle || socket.closing {
             socket.in_flight = false;
         } else {
-            self.push_send(slot);
+            self.push_send(slot, libc::MSG_NOSIGNAL, Op::Send);
         }
         if self.socket(slot).closing {
             self.finish_closing(slot);
             return None;
         }
         Some(Event::Sent { slot, bytes, idle })
+    }
+
+    fn promise_kept(&mut self, slot: u32) -> Option<Event> {
+        let socket = self.socket(slot);
+        socket.promise = Promise::None;
+        socket.in_flight = false;
+        if socket.closing {
+            self.finish_closing(slot);
+            return None;
+        }
+        Some(Event::Kept { slot })
+    }
+
+    /// The socket took `result` bytes, fewer than all, or none: what is left waits until there is room.
+    fn promise_broken(&mut self, slot: u32, result: i32) -> Option<Event> {
+        if self.unsettled {
+            self.promised.retain(|&promised| promised != slot);
+        }
+        let socket = self.socket(slot);
+        socket.promise = Promise::None;
+        let full = result == -libc::EAGAIN;
+        if (result < 0 && !full) || socket.closing {
+            return self.send_completed(slot, result.min(0));
+        }
+        socket.sent = result.max(0) as usize;
+        let rest = socket.sending.len() - socket.sent;
+        self.push_send(slot, libc::MSG_NOSIGNAL, Op::Send);
+        Some(Event::Broken { slot, rest })
     }
 
     /// The bytes of a receive buffer.
@@ -515,6 +650,67 @@ impl Ring {
             }
         }
     }
+}
+
+/// Wakes cores from a thread that has no ring of its own.
+pub struct Bellboy(IoUring);
+
+impl Bellboy {
+    pub fn new() -> Result<Self, RingError> {
+        IoUring::new(8).map(Self).map_err(explain)
+    }
+
+    /// Wakes the core with this ring.
+    pub fn wake(&mut self, ring_fd: RawFd) {
+        let entry = opcode::MsgRingData::new(Fd(ring_fd), 0, Op::Wake.data(0), None).build();
+        let flags = squeue::Flags::SKIP_SUCCESS;
+        // SAFETY: the entry points to nothing.
+        let pushed = unsafe { self.0.submission().push(&entry.flags(flags)) };
+        pushed.expect("each entry is submitted at once");
+        while let Err(error) = self.0.submit() {
+            if error.raw_os_error() != Some(libc::EINTR) {
+                // Only a ring that is gone refuses: its core needs no waking.
+                break;
+            }
+        }
+        self.0.completion().for_each(drop);
+    }
+}
+
+/// Flags of a promised send: all bytes or a failure, and never wait.
+const PROMISED_SEND: i32 = libc::MSG_NOSIGNAL | libc::MSG_WAITALL | libc::MSG_DONTWAIT;
+
+/// Whether a promised send is silent when it took all bytes, and tells at once how many it took when they were fewer, or
+/// that there was no room.
+fn keeps_promises(uring: &mut IoUring) -> io::Result<bool> {
+    let (ours, _peer) = UnixStream::pair()?;
+    let small: libc::c_int = 4096;
+    // SAFETY: a plain system call on a descriptor that is ours, with an option as large as it says.
+    unsafe {
+        let size = size_of_val(&small) as libc::socklen_t;
+        libc::setsockopt(
+            ours.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_SNDBUF,
+            (&raw const small).cast(),
+            size,
+        );
+    }
+    let bytes = vec![0; 256 * 1024];
+    let mut outcome = |len: usize| -> io::Result<Option<i32>> {
+        let entry =
+            opcode::Send::new(Fd(ours.as_raw_fd()), bytes.as_ptr(), len as u32).flags(PROMISED_SEND).build();
+        let entry = entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(Op::Ignored.data(0));
+        // SAFETY: the bytes outlive the send, which does not wait.
+        unsafe { uring.submission().push(&entry) }.map_err(io::Error::other)?;
+        uring.submit()?;
+        Ok(uring.completion().next().map(|entry| entry.result()))
+    };
+    let fits = outcome(1)?;
+    let in_part = outcome(bytes.len())?;
+    let full = outcome(bytes.len())?;
+    let is_in_part = in_part.is_some_and(|sent| sent > 0 && (sent as usize) < bytes.len());
+    Ok(fits.is_none() && is_in_part && full == Some(-libc::EAGAIN))
 }
 
 /// One sentence: what is missing, and what to do.

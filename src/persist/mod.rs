@@ -2,5 +2,10 @@
 //! In: bytes, or values. Out: the other. Absent: files, keys, commands.
 
 pub mod aof;
+mod large;
 pub mod object;
+mod parcel;
 pub mod rdb;
+pub mod save;
+
+pub use parcel::Parcel;

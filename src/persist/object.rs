@@ -5,48 +5,83 @@
 //! A pack is taken as it is if it has no more elements than the limits allow, and else element by element, as Redis
 //! does. A field that has expired is written and read as any other: whoever looks at the hash finds it absent.
 
-use super::rdb::{self, Dialect, Node, Part, Reader, Result, Text, Value, Writer};
+use super::large;
+use super::rdb::{self, Checks, Dialect, Node, Part, Reader, Result, Text, Value, Writer, file};
 use crate::base::number::parse_i64;
+use crate::config::Config;
 use crate::types::hash::{Hash, HashView, Lifetime};
 use crate::types::list::{Chunk, List, ListView, OwnedChunk};
 use crate::types::listpack::Element;
 use crate::types::set::{Set, SetView};
 use crate::types::store::{Entry, Owned, Removed, Value as Stored};
 use crate::types::zset::{Gathered, Zset, ZsetView};
-use crate::types::{Collection, Encoding, Limits, Type, intset, listpack};
+use crate::types::{Collection, Encoding, Limits, Stream, Type, intset, listpack};
 use std::borrow::Cow;
 
-/// In which dialect hashes with fields that expire are written: this server calls itself a Redis.
-const EXPIRING: Dialect = Dialect::Redis;
+/// How values are written: the options rdbcompression and rdb-dialect.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    pub compress: bool,
+    /// In whose form hashes are written some of whose fields expire.
+    pub expiring: Dialect,
+    /// The version of everything else.
+    pub version: u16,
+}
 
-/// What DUMP returns for an entry. `compress`: as the option rdbcompression has it.
-pub fn dump(entry: &Entry, compress: bool) -> Result<Vec<u8>> {
+impl Style {
+    pub fn of(config: &Config) -> Style {
+        let (expiring, version) = match config.rdb_dialect {
+            "valkey" => (Dialect::Valkey, rdb::VERSION),
+            "redis-7.0" => (Dialect::Redis, rdb::VERSION_REDIS_7_0),
+            _ => (Dialect::Redis, rdb::VERSION),
+        };
+        Style { compress: config.rdbcompression, expiring, version }
+    }
+
+    fn version_expiring(self) -> u16 {
+        match self.expiring {
+            Dialect::Redis => rdb::VERSION_EXPIRING,
+            Dialect::Valkey => rdb::VERSION_VALKEY,
+        }
+    }
+
+    fn has_packed_sets(self) -> bool {
+        self.version > rdb::VERSION_REDIS_7_0
+    }
+}
+
+/// What DUMP returns for an entry.
+pub fn dump(entry: &Entry, style: Style) -> Result<Vec<u8>> {
     let mut out = Vec::new();
-    let version = write(entry, Writer::new(&mut out, compress))?;
+    let version = write(entry, style, Writer::new(&mut out, style.compress))?;
     rdb::seal(&mut out, version);
     Ok(out)
 }
 
 /// How many bytes an entry's value takes in a snapshot, without its type.
-pub fn saved_bytes(entry: &Entry, compress: bool) -> Result<usize> {
+pub fn saved_bytes(entry: &Entry, style: Style) -> Result<usize> {
     const TYPE_BYTES: usize = 1;
     let mut out = Vec::new();
-    write(entry, Writer::new(&mut out, compress))?;
+    write(entry, style, Writer::new(&mut out, style.compress))?;
     Ok(out.len() - TYPE_BYTES)
 }
 
 /// Writes an entry's value, and returns the version that it takes to read it.
-fn write(entry: &Entry, writer: Writer) -> Result<u16> {
+fn write(entry: &Entry, style: Style, writer: Writer) -> Result<u16> {
     const SEEN: &str = "the entry's type was looked at";
     match entry.kind() {
         Type::String => write_string(entry, writer),
         Type::List => write_list(entry.view::<List>().expect(SEEN), writer),
-        Type::Set => write_set(entry.view::<Set>().expect(SEEN), writer),
+        Type::Set => write_set(entry.view::<Set>().expect(SEEN), style.has_packed_sets(), writer),
         Type::Zset => write_zset(entry.view::<Zset>().expect(SEEN), writer),
-        Type::Hash => return Ok(write_hash(entry.view::<Hash>().expect(SEEN), writer)),
-        Type::Stream => return Err(rdb::Error::Unsupported(rdb::form::STREAM)),
+        Type::Hash => return Ok(write_hash(entry.view::<Hash>().expect(SEEN), style, writer)),
+        Type::Stream => {
+            // Redis 7.0 has another form.
+            writer.stream(entry.view::<Stream>().expect(SEEN));
+            return Ok(rdb::VERSION);
+        }
     }
-    Ok(rdb::VERSION)
+    Ok(style.version)
 }
 
 fn write_string(entry: &Entry, writer: Writer) {
@@ -68,11 +103,12 @@ fn write_list(list: ListView, writer: Writer) {
     });
 }
 
-fn write_set(set: SetView, writer: Writer) {
+/// `packed`: whether a set may be written as the listpack that it is.
+fn write_set(set: SetView, packed: bool, writer: Writer) {
     match set {
         SetView::Ints(ints) => writer.set_ints(ints),
-        SetView::Packed(pack) => writer.set_pack(pack),
-        SetView::Table(_) => writer.set(set.len(), |each| set.for_each(each)),
+        SetView::Packed(pack) if packed => writer.set_pack(pack),
+        SetView::Packed(_) | SetView::Table(_) => writer.set(set.len(), |each| set.for_each(each)),
     }
 }
 
@@ -85,14 +121,14 @@ fn write_zset(zset: ZsetView, writer: Writer) {
     }
 }
 
-fn write_hash(hash: HashView, writer: Writer) -> u16 {
+fn write_hash(hash: HashView, style: Style, writer: Writer) -> u16 {
     let mut expires = false;
     match hash {
         HashView::Packed(pack) => writer.hash_pack(pack),
         HashView::Table(_) => {
             hash.for_each_with_expiry(|_, _, time| expires |= time.is_some());
             if expires {
-                writer.hash_expiring(EXPIRING, hash.len(), |each| {
+                writer.hash_expiring(style.expiring, hash.len(), |each| {
                     hash.for_each_with_expiry(each);
                 });
             } else {
@@ -102,23 +138,29 @@ fn write_hash(hash: HashView, writer: Writer) -> u16 {
             }
         }
     }
-    if expires { rdb::VERSION_EXPIRING } else { rdb::VERSION }
+    if expires { style.version_expiring() } else { style.version }
 }
 
 /// Reads what DUMP returned, here or on another server. As with Redis, there may be more behind the value.
-pub fn restore(payload: &[u8], limits: &Limits) -> Result<Removed> {
-    restore_opened(rdb::open(payload)?, limits)
-}
-
-/// The same, whatever the checksum is.
-pub fn restore_unchecked(payload: &[u8], limits: &Limits) -> Result<Removed> {
-    restore_opened(rdb::open_unchecked(payload)?.0, limits)
-}
-
-fn restore_opened((dialect, body): (Dialect, &[u8]), limits: &Limits) -> Result<Removed> {
+pub fn restore(payload: &[u8], checks: Checks, limits: &Limits) -> Result<Removed> {
+    let (dialect, body) = rdb::open_with(payload, checks)?;
     let mut reader = Reader::new(body);
     let form = reader.u8()?;
-    Ok(match rdb::decode(form, dialect, &mut reader)? {
+    read(form, dialect, &mut reader, limits)
+}
+
+/// The value of an entry of a file. Expiry and usage are not in it.
+pub fn load(raw: &file::Raw, limits: &Limits) -> std::result::Result<Removed, file::Error> {
+    let mut reader = Reader::new(raw.body);
+    let value = read(raw.form, raw.dialect, &mut reader, limits);
+    value.and_then(|value| raw.whole(&reader).map(|()| value)).map_err(|error| raw.error(&reader, error))
+}
+
+fn read(form: u8, dialect: Dialect, reader: &mut Reader, limits: &Limits) -> Result<Removed> {
+    if let Some(value) = large::read(form, dialect, reader, limits)? {
+        return Ok(value);
+    }
+    Ok(match rdb::decode(form, dialect, reader)? {
         Value::String(bytes) => string(&bytes),
         Value::List(nodes) => list(nodes, limits),
         Value::SetInts(ints) => set_of_ints(ints, limits),
@@ -145,6 +187,7 @@ fn restore_opened((dialect, body): (Dialect, &[u8]), limits: &Limits) -> Result<
             });
             collection(Zset::gathered(gathered, limits))
         }
+        Value::Stream(stream) => collection(stream),
     })
 }
 
@@ -224,7 +267,7 @@ fn packed(kind: Type, encoding: Encoding, bytes: Cow<[u8]>) -> Removed {
 }
 
 /// A collection as the keyspace takes it.
-fn collection<T: Collection>(mut collection: T) -> Removed {
+pub(super) fn collection<T: Collection>(mut collection: T) -> Removed {
     let encoding = collection.encoding();
     let value = match collection.packed_mut() {
         Some(bytes) => Owned::Bytes(std::mem::take(bytes)),
@@ -246,12 +289,16 @@ mod tests {
 
     /// Puts a payload's value under a key, and dumps it again.
     fn there_and_back(payload: &[u8], limits: &Limits) -> (Type, Encoding, Vec<u8>) {
+        there_and_back_in(Style::of(&Config::default()), payload, limits)
+    }
+
+    fn there_and_back_in(style: Style, payload: &[u8], limits: &Limits) -> (Type, Encoding, Vec<u8>) {
         let mut store = Store::new(crate::types::hasher());
-        let value = restore(payload, limits).unwrap();
+        let value = restore(payload, Checks::ALL, limits).unwrap();
         store.put(store.hash(b"key"), b"key", value, None, 0);
         store.verify();
         let entry = store.find(b"key").unwrap();
-        (entry.kind(), entry.encoding(), dump(entry, true).unwrap())
+        (entry.kind(), entry.encoding(), dump(entry, style).unwrap())
     }
 
     fn elements(payload: &[u8]) -> Vec<Vec<u8>> {
@@ -264,7 +311,7 @@ mod tests {
 
     #[test]
     fn values_of_real_servers_stay_what_they_are() {
-        for Sample { encoding, payload, .. } in samples().into_iter().filter(|it| it.encoding != "stream") {
+        for Sample { encoding, payload, .. } in samples() {
             for limits in [Limits::default(), Limits::NONE_PACKED] {
                 let (kind, _, dumped) = there_and_back(&payload, &limits);
                 assert_eq!(elements(&dumped), elements(&payload), "{kind:?} {encoding}");
@@ -301,13 +348,23 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_with_fields_that_expire_needs_a_newer_reader() {
-        let versions = samples().into_iter().filter(|sample| sample.encoding != "stream").map(|sample| {
-            let (_, _, dumped) = there_and_back(&sample.payload, &Limits::default());
-            (sample.kind, u16::from_le_bytes(dumped[dumped.len() - 10..][..2].try_into().unwrap()))
-        });
-        for (kind, version) in versions {
-            assert_eq!(version, if kind == "hash-ttl" { 12 } else { 11 }, "{kind}");
+    fn a_dialect_is_for_its_readers() {
+        for (dialect, version, expiring) in [("redis", 11, 12), ("redis-7.0", 10, 12), ("valkey", 11, 80)] {
+            let mut config = Config::default();
+            config.rdb_dialect = dialect;
+            let style = Style::of(&config);
+            for Sample { kind, encoding, payload, .. } in samples() {
+                let (_, _, dumped) = there_and_back_in(style, &payload, &Limits::default());
+                let written = u16::from_le_bytes(dumped[dumped.len() - 10..][..2].try_into().unwrap());
+                let wanted = match (kind, encoding) {
+                    ("hash-ttl", _) => expiring,
+                    (_, "stream") => 11,
+                    _ => version,
+                };
+                assert_eq!(written, wanted, "{dialect}: {kind}");
+                assert!(written != 10 || dumped[0] != rdb::form::SET_LISTPACK, "Redis 7.0 has no such sets");
+                assert_eq!(elements(&dumped), elements(&payload), "{dialect}: {kind}");
+            }
         }
     }
 }

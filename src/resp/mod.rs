@@ -5,4 +5,4 @@ pub mod parse;
 pub mod reply;
 
 pub use parse::{Limits, Parser, ProtocolError, Span, Step};
-pub use reply::Out;
+pub use reply::{Deferred, Out};

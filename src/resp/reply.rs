@@ -43,6 +43,16 @@ impl Out<'_> {
         self.line(b'-', text.trim_end_matches(['\r', '\n']).as_bytes());
     }
 
+    /// The same, of an error that may be no text.
+    pub fn error_bytes(&mut self, text: &[u8]) {
+        self.line(b'-', text);
+    }
+
+    /// A status that may be no text. Line ends in it become spaces.
+    pub fn status(&mut self, text: &[u8]) {
+        self.line(b'+', text);
+    }
+
     fn line(&mut self, mark: u8, text: &[u8]) {
         self.buf.push(mark);
         self.buf.extend(text.iter().map(|&byte| if byte == b'\r' || byte == b'\n' { b' ' } else { byte }));
@@ -174,9 +184,18 @@ impl Out<'_> {
         self.finish(at, if self.resp3 { b'~' } else { b'*' }, count);
     }
 
+    /// Puts what comes before the elements that a scan found: the cursor to go on from, and how many they are.
+    pub fn finish_scan(&mut self, at: Deferred, cursor: u64, count: usize) {
+        let cursor = cursor.to_string();
+        self.insert(at, &format!("*2\r\n${}\r\n{cursor}\r\n*{count}\r\n", cursor.len()));
+    }
+
     fn finish(&mut self, at: Deferred, mark: u8, count: usize) {
-        let header = format!("{}{count}\r\n", mark as char);
-        self.buf.splice(at.0..at.0, header.bytes());
+        self.insert(at, &format!("{}{count}\r\n", mark as char));
+    }
+
+    fn insert(&mut self, at: Deferred, text: &str) {
+        self.buf.splice(at.0..at.0, text.bytes());
     }
 }
 
@@ -221,5 +240,12 @@ mod tests {
             out.finish_array(at, 1);
         });
         assert_eq!(text, "*1\r\n:5\r\n");
+        let text = written(false, |out| {
+            out.integer(1);
+            let at = out.deferred();
+            out.bulk(b"a");
+            out.finish_scan(at, 12, 1);
+        });
+        assert_eq!(text, ":1\r\n*2\r\n$2\r\n12\r\n*1\r\n$1\r\na\r\n");
     }
 }

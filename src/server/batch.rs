@@ -8,9 +8,11 @@ use smallvec::SmallVec;
 use crate::base::prefetch::prefetch;
 
 use crate::client::{ConnectionId, Requests, Session, ShardSet, Watched};
+use crate::commands::server::persistence::Shutdown;
 use crate::commands::{Note, Signal};
 use crate::resp::Span;
 use crate::shard::{Report, Shard};
+use crate::storage::{Done, Job};
 
 /// Commands in one batch, at most.
 pub const BATCH_COMMANDS_MAX: usize = 512;
@@ -32,8 +34,12 @@ pub enum Kind {
         /// One of them reads or changes the connection: it runs at home.
         at_home: bool,
     },
+    /// The rest of a transaction, from `next` on: one of its scripts was parked.
+    Rest { shards: ShardSet, at_home: bool },
     /// No commands of its own: it fetches all shards to core `home`, whose convoy waits for them.
     Errand { home: usize, shards: ShardSet },
+    /// No commands: something that needs all shards on core `home`.
+    Task { home: usize, shards: ShardSet, task: Task },
     /// One command that needs a report of every shard first; the next shard to visit.
     Report { report: Box<Report>, next: usize },
 }
@@ -43,6 +49,15 @@ pub enum Kind {
 pub struct Stamp {
     pub at: usize,
     pub place: u64,
+}
+
+/// What a core does with all shards though no connection asked for it.
+#[derive(Clone, Copy, Debug)]
+pub enum Task {
+    /// A save point says that it is time for a snapshot.
+    SavePoint,
+    /// A signal says that the server is to end.
+    Stop(Shutdown),
 }
 
 #[derive(Default)]
@@ -87,13 +102,13 @@ impl Batch {
     /// The core where it ends.
     pub fn home_core(&self) -> usize {
         match self.kind {
-            Kind::Errand { home, .. } => home,
+            Kind::Errand { home, .. } | Kind::Task { home, .. } => home,
             _ => self.home().core as usize,
         }
     }
 
     pub fn is_done(&self) -> bool {
-        !matches!(self.kind, Kind::Errand { .. })
+        !matches!(self.kind, Kind::Errand { .. } | Kind::Task { .. })
             && self.next >= self.requests.list.len()
             && !matches!(self.kind, Kind::Transaction { .. })
     }
@@ -102,7 +117,10 @@ impl Batch {
     pub fn needs(&self) -> ShardSet {
         match &self.kind {
             Kind::Plain => self.requests.list[self.next].shards.union(self.extra),
-            Kind::Transaction { shards, .. } | Kind::Errand { shards, .. } => shards.union(self.extra),
+            Kind::Transaction { shards, .. } | Kind::Rest { shards, .. } | Kind::Errand { shards, .. } => {
+                shards.union(self.extra)
+            }
+            Kind::Task { shards, .. } => *shards,
             Kind::Report { .. } => ShardSet::EMPTY,
         }
     }
@@ -113,7 +131,10 @@ impl Batch {
     }
 
     pub fn runs_at_home(&self) -> bool {
-        matches!(self.kind, Kind::Transaction { at_home: true, .. } | Kind::Errand { .. })
+        let at_home = |kind: &Kind| {
+            matches!(kind, Kind::Transaction { at_home: true, .. } | Kind::Rest { at_home: true, .. })
+        };
+        at_home(&self.kind) || matches!(self.kind, Kind::Errand { .. } | Kind::Task { .. })
     }
 
     pub fn holds(&self) -> ShardSet {
@@ -161,4 +182,7 @@ pub enum Message {
     Shard(Box<Shard>),
     Connection(Box<NewConnection>),
     Signal(Box<Signal>),
+    /// From a core to the storage thread, and back.
+    Job(Job),
+    Done(Done),
 }

@@ -4,19 +4,22 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicI32, Ordering::*};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, mpsc};
 
+use super::batch::Message;
 use super::core::Core;
-use super::driver::{Driver, RingFds};
+use super::driver::{Driver, Ends, RingFds};
+use super::link::StorageLink;
 use crate::base::clock::Clock;
 use crate::base::rng::Rng;
 use crate::client::CORES_MAX;
 use crate::commands::{FAMILIES, Registry};
 use crate::config::{Config, Cores};
-use crate::mesh::mesh;
-use crate::net::{Listener, Ring, RingError};
+use crate::mesh::{Port, mesh};
+use crate::net::{Bellboy, Listener, Ring, RingError};
 use crate::shard::Shard;
-use crate::shared::{Facts, Shared};
+use crate::shared::{Facts, Shared, gate};
+use crate::storage::{Bell, Failure, executor};
 
 /// Messages that a mesh ring holds before its sender has to queue.
 const MESH_CAPACITY: usize = 1024;
@@ -55,44 +58,104 @@ impl Server {
         self.cpus.len()
     }
 
-    /// Serves until told to stop. `stop_fd` becomes readable then. `ready` is called once all cores are up.
-    pub fn run(mut self, stop_fd: Option<RawFd>, ready: impl FnOnce()) {
+    /// Serves until told to stop. `stop_fd` becomes readable then. `ready` is called once all cores are up and the file of
+    /// the last run is loaded, with how many ms that took; its error ends the server.
+    pub fn run(
+        mut self,
+        stop_fd: Option<RawFd>,
+        ready: impl FnOnce(Result<Option<i64>, Failure>),
+    ) -> Result<(), String> {
         let count = self.cpus.len();
         let rings: RingFds = (0..count).map(|_| AtomicI32::new(-1)).collect();
         let all_up = Arc::new(Barrier::new(count + 1));
-        let mut listeners = std::mem::take(&mut self.listeners);
-        let databases = self.shared.config().databases as usize;
-        let sockets_max = (self.shared.config().maxclients + 64).min(1 << 16);
+        let bell = Bell::default();
+        let mut ports = mesh(count + 1, MESH_CAPACITY);
+        let bellboy = Bellboy::new().map_err(|RingError(text)| text)?;
+        let link =
+            StorageLink::new(ports.pop().expect("the last is the storage thread's"), rings.clone(), bellboy);
+        executor::start(link, bell.clone())?;
+        let (booted, load) = mpsc::channel();
+        let loads = self.finds_file();
+        self.shared.set_gate(gate::LOADING, loads);
         let mut threads = Vec::new();
-        for (id, port) in mesh(count, MESH_CAPACITY).into_iter().enumerate() {
-            let (shared, registry, rings, all_up) =
-                (self.shared.clone(), self.registry.clone(), rings.clone(), all_up.clone());
-            let listeners = if id == 0 { std::mem::take(&mut listeners) } else { Vec::new() };
-            let (cpu, seed) = (self.cpus[id], self.hash_seed);
-            let body = move || {
-                if let Some(cpu) = cpu {
-                    core_affinity::set_for_current(core_affinity::CoreId { id: cpu });
-                }
-                let ring = Ring::new(sockets_max).unwrap_or_else(|RingError(text)| {
-                    crate::log::warning(format!("core {id}: {text}"));
-                    std::process::exit(1);
-                });
-                rings[id].store(ring.fd(), Release);
-                let shard = Box::new(Shard::new(id, databases, seed));
-                let core = Core::new(id, shared, registry, shard, Rng::from_os());
-                let mut driver = Driver::new(core, ring, port, rings, stop_fd.filter(|_| id == 0));
-                all_up.wait();
-                listeners.into_iter().for_each(|listener| driver.listen(listener));
-                driver.run();
+        for (id, port) in ports.into_iter().enumerate() {
+            let start = Start {
+                shared: self.shared.clone(),
+                registry: self.registry.clone(),
+                port,
+                rings: rings.clone(),
+                bell: bell.clone(),
+                all_up: all_up.clone(),
+                cpu: self.cpus[id],
+                hash_seed: self.hash_seed,
+                stop_fd: stop_fd.filter(|_| id == 0),
+                listeners: if id == 0 { std::mem::take(&mut self.listeners) } else { Vec::new() },
+                booted: (id == 0 && loads).then(|| booted.clone()),
             };
             let thread = std::thread::Builder::new().name(format!("core-{id}"));
-            threads.push(thread.spawn(body).expect("the system gives a thread for each core"));
+            threads
+                .push(thread.spawn(move || start.run(id)).expect("the system gives a thread for each core"));
         }
+        drop(booted);
         all_up.wait();
-        ready();
+        if !loads {
+            ready(Ok(None));
+        } else if let Ok(result) = load.recv() {
+            ready(result.map(Some));
+        }
         for thread in threads {
             thread.join().expect("a core does not panic");
         }
+        Ok(())
+    }
+
+    /// Whether there is a file to be loaded.
+    fn finds_file(&self) -> bool {
+        let config = self.shared.config();
+        !matches!(
+            std::fs::metadata(config.dir.join(&config.dbfilename)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound
+        )
+    }
+}
+
+/// What a core's thread starts with.
+struct Start {
+    shared: Arc<Shared>,
+    registry: Arc<Registry>,
+    port: Port<Message>,
+    rings: RingFds,
+    bell: Bell,
+    all_up: Arc<Barrier>,
+    cpu: Option<usize>,
+    hash_seed: u64,
+    stop_fd: Option<RawFd>,
+    listeners: Vec<Listener>,
+    booted: Option<mpsc::Sender<Result<i64, Failure>>>,
+}
+
+impl Start {
+    fn run(self, id: usize) {
+        if let Some(cpu) = self.cpu {
+            core_affinity::set_for_current(core_affinity::CoreId { id: cpu });
+        }
+        let config = self.shared.config();
+        let sockets_max = (config.maxclients + 64).min(1 << 16);
+        let ring = Ring::new(sockets_max).unwrap_or_else(|RingError(text)| {
+            crate::log::warning(format!("core {id}: {text}"));
+            std::process::exit(1);
+        });
+        self.rings[id].store(ring.fd(), Release);
+        let shard = Box::new(Shard::new(id, config.databases as usize, self.hash_seed));
+        let mut core = Core::new(id, self.shared, self.registry, shard, Rng::from_os());
+        if self.booted.is_some() {
+            core.load(None);
+        }
+        let Start { port, rings, bell, stop_fd, booted, .. } = self;
+        let mut driver = Driver::new(core, Ends { ring, port, rings, bell, stop_fd, booted });
+        self.all_up.wait();
+        self.listeners.into_iter().for_each(|listener| driver.listen(listener));
+        driver.run();
     }
 }
 

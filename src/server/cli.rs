@@ -1,5 +1,6 @@
 //! What the command line asks for. Pure: reading standard input and exiting is for `main`.
 
+use super::check;
 use std::path::PathBuf;
 
 /// What to do.
@@ -9,6 +10,8 @@ pub enum Action {
     Print(String),
     /// Print this on standard error and exit with 1.
     Fail(String),
+    /// Check a file instead of running a server.
+    Check(check::Task),
     Run(Start),
 }
 
@@ -26,6 +29,11 @@ pub struct Start {
 ///
 /// The first may be a configuration file. A `-` counts in the first and in the last place only: elsewhere it is a value.
 pub fn read(program: &str, arguments: &[String]) -> Action {
+    match check::task(program, arguments) {
+        Some(Ok(task)) => return Action::Check(task),
+        Some(Err(usage)) => return Action::Fail(usage.into()),
+        None => {}
+    }
     let mut start = Start::default();
     let mut options = arguments;
     match arguments.first().map(String::as_str) {
@@ -83,6 +91,7 @@ Usage: {program} [/path/to/redis.conf] [options] [-]
        {program} - (read config from stdin)
        {program} -v or --version
        {program} -h or --help
+       {program} check <file.rdb|file.manifest|file.aof> (is the file whole and sound?)
 
 Options are those of the configuration file, and override it. Ringfort's own are:
        --cores <count or list>   which CPUs it uses, one thread each: 4, or 0-3,6 (default: all)

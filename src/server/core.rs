@@ -12,12 +12,15 @@ use super::batch::{Batch, Message, NewConnection};
 use crate::base::memory::SpentBuffers;
 use crate::base::rng::Rng;
 use crate::client::{Answer, Card, Connection, ConnectionId, Input, Requests, State, Wait, flag};
+use crate::commands::script::Ongoing;
 use crate::commands::{Effects, Note, Registry, Signal};
 use crate::config::Config;
 use crate::persist::aof::Chunk;
 use crate::pubsub::Parcel;
+use crate::script::Engine;
 use crate::shard::{Moment, Shard};
 use crate::shared::{Shared, gate};
+use crate::storage::{Failure, Job};
 
 /// What a core wants of its driver; drained after every turn.
 #[derive(Default)]
@@ -31,6 +34,12 @@ pub struct Actions {
     /// Slots to stop (true) or start (false) receiving from.
     pub pause: Vec<(u32, bool)>,
     pub mesh: Vec<(usize, Message)>,
+    /// For the storage thread.
+    pub jobs: Vec<Job>,
+    /// The file of the start was loaded, in so many ms, or could not be.
+    pub loaded: Option<Result<i64, Failure>>,
+    /// A shutdown came to nothing: the next signal is to be noticed, too.
+    pub await_stop: bool,
 }
 
 /// A place for a connection.
@@ -99,7 +108,7 @@ pub struct Core {
     /// When waits of this core's connections time out.
     pub(super) deadlines: BTreeSet<(i64, ConnectionId)>,
     /// Answers to commands that are not known to wait yet: their batch is on its way home.
-    pub(super) early_answers: Vec<(Arc<Wait>, Answer, u64)>,
+    pub(super) early_answers: Vec<(Arc<Wait>, Answer)>,
     /// Waits to forget once the home shard is back.
     pub(super) unwait_later: Vec<Arc<Wait>>,
     /// Waits are being served.
@@ -109,6 +118,10 @@ pub struct Core {
     /// Active expiry ran out of time with more to do: it goes on soon.
     expiry_behind: bool,
     pub(super) rng: Rng,
+    pub(super) scripts: Engine,
+    /// A script that takes long, and one that is about to be parked.
+    pub(super) parked: Option<super::parked::Parked>,
+    pub(super) parking: Option<Box<Ongoing>>,
     /// Lines for MONITOR clients of this core that came before their turn.
     pub(super) monitor: super::monitor::Reorder,
     /// What was published for this core's clients, while it is delivered; and its text.
@@ -116,6 +129,9 @@ pub struct Core {
     pub(super) bundle: super::mail::Bundle,
     /// Memory is full: keys of the home shard have to go.
     pub(super) evicting: bool,
+    pub(super) storage: super::persist::Storage,
+    /// Something happened since idle work was last done.
+    pub(super) had_events: bool,
     /// The home shard came back in the middle of a step: look at `waiting` again.
     pub(super) revisit: bool,
     /// Unix ms at the last event: the time of all that follows from it.
@@ -128,7 +144,13 @@ pub struct Core {
 
 impl Core {
     /// Core `id` of a server, with its shard.
-    pub fn new(id: usize, shared: Arc<Shared>, registry: Arc<Registry>, shard: Box<Shard>, rng: Rng) -> Self {
+    pub fn new(
+        id: usize,
+        shared: Arc<Shared>,
+        registry: Arc<Registry>,
+        shard: Box<Shard>,
+        mut rng: Rng,
+    ) -> Self {
         let mut shards: Vec<Option<Box<Shard>>> = (0..shared.slots.shard_count()).map(|_| None).collect();
         assert_eq!(shard.id, id, "a core owns the shard of its number");
         shards[id] = Some(shard);
@@ -164,11 +186,16 @@ impl Core {
             is_serving: false,
             spent_buffers: SpentBuffers::default(),
             expiry_behind: false,
+            scripts: Engine::new(rng.next_u64()),
+            parked: None,
+            parking: None,
             rng,
             monitor: super::monitor::Reorder::default(),
             parcels: Vec::new(),
             bundle: super::mail::Bundle::default(),
             evicting: false,
+            storage: super::persist::Storage::default(),
+            had_events: false,
             revisit: false,
             now_ms: 0,
             #[cfg(test)]
@@ -315,14 +342,24 @@ impl Core {
         self.recount(slot);
     }
 
+    /// So many of the bytes last said to be sent are not, yet.
+    pub fn unsent(&mut self, slot: u32, bytes: usize) {
+        let metrics = &self.shared.metrics[self.id];
+        metrics.net_output_bytes.sub(bytes as u64);
+        let connection = self.connection_mut(slot);
+        connection.card.net_out.sub(bytes as u64);
+        connection.unsent += bytes;
+        self.recount(slot);
+    }
+
     /// Counts anew what the connection's buffers hold, and what it takes of the memory in use.
     fn recount(&mut self, slot: u32) {
+        let (now_ms, reset_ms) = (self.now_ms, self.shared.reply_peak_reset_ms.load(Relaxed));
         let connection = self.connection_mut(slot);
         let (card, output) = (&connection.card, &connection.output);
         card.output_bytes.set((output.len() + connection.unsent) as u64);
-        card.reply_bytes.set(output.len() as u64);
         card.reply_capacity.set(output.capacity() as u64);
-        card.reply_peak.set(card.reply_peak.get().max(output.len() as u64));
+        card.note_reply_bytes(output.len() as u64, now_ms, reset_ms);
         let bytes = card.memory_bytes();
         let old = std::mem::replace(&mut connection.counted_bytes, bytes);
         self.shared.metrics[self.id].client_bytes.add(bytes.wrapping_sub(old));
@@ -456,13 +493,9 @@ impl Core {
             Message::Shard(shard) => self.shard_returned(shard),
             Message::Connection(new) => self.adopt(*new),
             Message::Signal(signal) => self.signalled(*signal),
+            Message::Done(done) => self.stored(done),
+            Message::Job(_) => unreachable!("jobs go to the storage thread"),
         }
-    }
-
-    /// The process was told to end.
-    pub fn stop(&mut self) {
-        self.signals.push(Signal::Shutdown);
-        self.send_signals();
     }
 
     /// Runs what became possible during this turn; call after the events of a turn.
@@ -479,6 +512,10 @@ impl Core {
                 break;
             }
         }
+        if self.parked.is_some() {
+            self.begin_event();
+            self.go_on_with_parked();
+        }
         self.publish_home();
     }
 
@@ -486,12 +523,15 @@ impl Core {
     pub fn tick(&mut self) {
         self.begin_event();
         let now_ms = self.now_ms;
-        if self.shards[self.id].is_some() {
-            self.expire_some();
+        if !self.shared.cron_paused.load(Relaxed) {
+            if self.shards[self.id].is_some() {
+                self.expire_some();
+            }
+            if self.config.timeout_s > 0 {
+                self.close_idle(now_ms);
+            }
         }
-        if self.config.timeout_s > 0 {
-            self.close_idle(now_ms);
-        }
+        self.look_at_save_points();
         if !self.held_back.is_empty() && self.shared.pause.until_ms.load(Acquire) <= now_ms {
             self.resume();
         }
@@ -503,10 +543,19 @@ impl Core {
         !self.held_back.is_empty()
             || (self.config.timeout_s > 0 && self.slots.len() > self.free.len())
             || self.shards[self.id].as_ref().is_some_and(|shard| shard.has_expires())
+            || self.watches_save_points()
+            || self.walk_rests()
     }
 
     /// Work that is never urgent, a slice at a time: true while there is more.
     pub fn idle_work(&mut self) -> bool {
+        let more = self.may_walk() && self.walk();
+        self.had_events = false;
+        self.free_some() || more
+    }
+
+    /// Frees portions of what was thrown away, and evicts keys, for a while; true while there is more.
+    fn free_some(&mut self) -> bool {
         let evicts = self.evict_slice();
         let mut start_us = None;
         for _ in 0..FREE_PORTIONS {
@@ -545,6 +594,7 @@ impl Core {
     /// in this event comes after what was published before.
     #[inline]
     pub(super) fn begin_event(&mut self) {
+        self.had_events = true;
         self.now_ms = self.shared.clock.unix_ms();
         self.refresh_config();
         self.look_for_mail();
@@ -597,10 +647,12 @@ impl Core {
             signals: &mut self.signals,
             effects: &mut self.effects,
             heard: &mut self.heard,
+            jobs: &mut self.actions.jobs,
             connection: home.map(|slot| {
                 &mut **self.slots[slot as usize].connection.as_mut().expect("K2: the slot is taken")
             }),
             core: self.id,
+            scripts: &mut self.scripts,
             #[cfg(test)]
             trace: &mut self.trace,
         }
@@ -639,7 +691,7 @@ impl Core {
                 Signal::Mail { core } | Signal::Evict { core } | Signal::Forget { core } => {
                     self.signal_core(*core, signal)
                 }
-                Signal::Resume | Signal::Shutdown => {
+                Signal::Resume | Signal::Busy | Signal::Shutdown | Signal::SaveOver { .. } => {
                     for core in 0..self.shared.slots.shard_count() {
                         self.signal_core(core, signal.clone());
                     }
@@ -670,11 +722,13 @@ impl Core {
                 self.unwatch.push((db, key));
                 self.unwatch_waiting();
             }
-            Signal::Served { wait, answer, place } => self.end_wait(wait, answer, place),
+            Signal::Served { wait, answer } => self.end_wait(wait, answer),
             Signal::Unwait { wait, .. } => self.unwait(wait),
             Signal::Mail { .. } => self.take_mail(),
             Signal::MonitorLine { to, place, line } => self.monitor_line(to, place, line),
+            Signal::Busy => self.refuse_waiting(),
             Signal::Shutdown => self.shared.set_gate(gate::SHUTDOWN, true),
+            Signal::SaveOver { id } => self.save_over(id),
         }
     }
 

@@ -3,9 +3,12 @@
 
 use super::core::Core;
 use crate::client::{Args, Connection, Request, ShardSet};
+use crate::commands::routing::gives_up_data;
+use crate::commands::routing::shards_of;
+use crate::commands::script::reach::shards_of_script;
 use crate::commands::{Command, Error, Registry, Route, flags};
 use crate::config::Config;
-use crate::shared::{Shared, SlotTable, gate};
+use crate::shared::{Shared, gate};
 
 /// What the gates say.
 pub enum Verdict {
@@ -41,14 +44,14 @@ impl Gates<'_> {
         if connection.authenticated && quiet && self.gates == 0 {
             return Verdict::Run;
         }
-        self.judge_closely(connection, command)
+        self.judge_closely(connection, command, args)
     }
 
     fn unknown(&self, args: Args) -> Error {
         self.registry.resolve(args).err().unwrap_or(Error::SYNTAX)
     }
 
-    fn judge_closely(&self, connection: &Connection, command: &Command) -> Verdict {
+    fn judge_closely(&self, connection: &Connection, command: &Command, args: Args) -> Verdict {
         if let Some(refused) = authentication(connection, command) {
             return refused;
         }
@@ -58,13 +61,53 @@ impl Gates<'_> {
         if let Some(refused) = inside_multi(connection, command) {
             return refused;
         }
+        if let Some(refused) = self.busy(command, args) {
+            return refused;
+        }
         if self.lacks_memory(connection, command) {
             return Verdict::Refuse(Error::OOM);
+        }
+        if let Some(error) = self.persistence(connection, command) {
+            return Verdict::Refuse(error);
         }
         if self.held_back(connection, command) {
             return Verdict::Hold;
         }
         if connection.transaction.is_some() && !command.unqueued { Verdict::Queue } else { Verdict::Run }
+    }
+
+    /// Writes are refused after a failed snapshot, where that is configured, and nearly everything while a file is loaded.
+    fn persistence(&self, connection: &Connection, command: &Command) -> Option<Error> {
+        if self.gates & gate::SAVE_FAILED != 0 {
+            let config = self.shared.config();
+            let stops = config.stop_writes_on_bgsave_error && !config.save_points.is_empty();
+            if stops && (self.writes(connection, command, flags::WRITE) || command.name == "PING") {
+                return Some(Error::SAVE_FAILED);
+            }
+        }
+        let refused = self.gates & gate::LOADING != 0 && !command.is(flags::LOADING);
+        refused.then_some(Error::LOADING)
+    }
+
+    /// Whether a command has one of these flags; EXEC has those of what is queued.
+    fn writes(&self, connection: &Connection, command: &Command, wanted: u32) -> bool {
+        match &connection.transaction {
+            Some(queued) if command.name == "EXEC" => {
+                let has = |number| self.registry.row(number).is(wanted);
+                queued.requests.list.iter().any(|request| has(request.command))
+            }
+            _ => command.is(wanted),
+        }
+    }
+
+    /// A script takes long: only what may end it, and what concerns the connection alone, goes on.
+    fn busy(&self, command: &Command, args: Args) -> Option<Verdict> {
+        let allowed = command.is(flags::ALLOW_BUSY) && (command.route != Route::Save || gives_up_data(args));
+        if self.gates & gate::BUSY == 0 || allowed {
+            return None;
+        }
+        let running = self.shared.scripts.running()?;
+        Some(Verdict::Refuse(Error::busy(&running)))
     }
 
     /// CLIENT PAUSE holds back everything, or what writes, queued by MULTI or not; EXEC counts as a write if a queued
@@ -81,13 +124,7 @@ impl Gates<'_> {
         if pause.all.load(std::sync::atomic::Ordering::Acquire) {
             return true;
         }
-        let writes = |command: &Command| command.is(flags::WRITE | flags::MAY_REPLICATE);
-        match &connection.transaction {
-            Some(queued) if command.name == "EXEC" => {
-                queued.requests.list.iter().any(|request| writes(self.registry.row(request.command)))
-            }
-            _ => writes(command),
-        }
+        self.writes(connection, command, flags::WRITE | flags::MAY_REPLICATE)
     }
 }
 
@@ -111,27 +148,16 @@ fn inside_multi(connection: &Connection, command: &Command) -> Option<Verdict> {
     }
 }
 
-/// The shards of a command's keys. Arguments that name no keys rightly need none: the handler refuses them.
-pub fn shards_of(command: &Command, args: Args, slots: &SlotTable) -> ShardSet {
-    let count = slots.shard_count();
-    match command.route {
-        Route::All => ShardSet::first(count),
-        Route::Patterns if crate::commands::sort::has_patterns(args) => ShardSet::first(count),
-        Route::Home | Route::Report => ShardSet::EMPTY,
-        Route::Cursor => ShardSet::one(crate::commands::cursor_shard(args).min(count - 1)),
-        Route::Keys | Route::Patterns if command.keys.is_empty() => ShardSet::EMPTY,
-        Route::Keys | Route::Patterns if count == 1 => ShardSet::one(0),
-        Route::Keys | Route::Patterns => {
-            let mut shards = ShardSet::EMPTY;
-            for spec in command.keys {
-                spec.each(args, &mut |index| shards.insert(slots.shard(args.at(index))));
-            }
-            shards
+impl Core {
+    /// The shards that a command needs. `alone`: nothing before it in a transaction has written.
+    #[inline]
+    pub(super) fn shards_for(&self, command: &Command, args: Args, alone: bool) -> ShardSet {
+        match command.route {
+            Route::Script => shards_of_script(command, args, &self.shared, &self.scripts, alone),
+            _ => shards_of(command, args, &self.shared.slots),
         }
     }
-}
 
-impl Core {
     /// Routes every command of a transaction: the shards of all, and whether it must run at home.
     pub fn route_transaction(&self, list: &crate::client::Requests, buf: &[u8]) -> (ShardSet, bool) {
         let mut shards = ShardSet::EMPTY;
@@ -141,7 +167,7 @@ impl Core {
             at_home |= command.route == Route::Home;
             shards = shards.union(match command.route {
                 Route::Report => ShardSet::first(self.shared.slots.shard_count()),
-                _ => shards_of(command, list.args(request, buf), &self.shared.slots),
+                _ => self.shards_for(command, list.args(request, buf), false),
             });
         }
         (shards, at_home)

@@ -5,7 +5,8 @@
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering::*};
-use std::time::Instant;
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
 
 use super::batch::{Message, NewConnection};
 use super::core::Core;
@@ -13,6 +14,7 @@ use crate::base::prefetch::prefetch;
 use crate::mesh::Port;
 use crate::net::{Event, Listener, Peer, Ring};
 use crate::shared::gate;
+use crate::storage::{Bell, Failure};
 
 /// Messages taken from the mesh before the ring is looked at again.
 const MESSAGES_A_TURN: usize = 256;
@@ -21,19 +23,38 @@ const MESSAGES_A_GROUP: usize = 16;
 /// Completions handled before the replies so far are sent.
 const EVENTS_A_TURN: usize = 128;
 
+/// How long replies on their way may take to leave when the server stops.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
 /// The rings of all cores, so that one can wake another.
 pub type RingFds = Arc<[AtomicI32]>;
+
+/// What a core's thread has besides the core.
+pub struct Ends {
+    pub ring: Ring,
+    pub port: Port<Message>,
+    pub rings: RingFds,
+    /// Wakes the storage thread.
+    pub bell: Bell,
+    /// A descriptor that becomes readable when the process is told to end; core 0 watches it.
+    pub stop_fd: Option<RawFd>,
+    /// Who waits for the file of the start to be loaded.
+    pub booted: Option<Sender<Result<i64, Failure>>>,
+}
 
 pub struct Driver {
     core: Core,
     ring: Ring,
     port: Port<Message>,
     rings: RingFds,
+    bell: Bell,
+    booted: Option<Sender<Result<i64, Failure>>>,
     /// Paths of unix listeners by their number, for the names of their connections.
     listener_paths: Vec<Option<String>>,
     /// Slots that close once their output has left.
     closing: Vec<u32>,
-    /// A descriptor that becomes readable when the process is told to end; core 0 watches it.
+    /// Output waits behind a promised send: the next enter tells when it can go, and must not sleep.
+    output_waits: bool,
     stop_fd: Option<RawFd>,
     poll: Polling,
     /// Messages at hand, kept for its capacity.
@@ -72,15 +93,19 @@ impl Polling {
 
 impl Driver {
     /// The driver of `core`, on the thread that will run it.
-    pub fn new(core: Core, ring: Ring, port: Port<Message>, rings: RingFds, stop_fd: Option<RawFd>) -> Self {
+    pub fn new(core: Core, ends: Ends) -> Self {
+        let Ends { ring, port, rings, bell, stop_fd, booted } = ends;
         let max_us = if core.shared.slots.shard_count() > 1 { core.config().poll_us_max as u64 } else { 0 };
         Self {
             core,
             ring,
             port,
             rings,
+            bell,
+            booted,
             listener_paths: Vec::new(),
             closing: Vec::new(),
+            output_waits: false,
             stop_fd,
             poll: Polling::new(max_us),
             group: Vec::new(),
@@ -115,7 +140,11 @@ impl Driver {
         busy |= self.take_messages();
         self.core.finish_turn();
         self.act();
-        let more = self.core.idle_work() || busy || self.port.has_input();
+        let more = self.core.idle_work() || busy || self.port.has_input() || self.core.has_parked();
+        if !self.core.actions.jobs.is_empty() || !self.core.actions.mesh.is_empty() {
+            self.act();
+        }
+        let more = std::mem::take(&mut self.output_waits) || more;
         self.ring.feed_starved();
         if self.core.wants_tick() {
             self.ring.tick_in(self.core.tick_ms());
@@ -134,9 +163,6 @@ impl Driver {
     fn rest(&mut self) {
         if self.poll.us > 0 && self.look_around() {
             return;
-        }
-        if self.core.shared.slots.shard_count() == 1 {
-            return self.ring.enter(1);
         }
         if self.port.announce_sleep() {
             self.poll.slept_at = Some(Instant::now());
@@ -184,11 +210,11 @@ impl Driver {
             Event::Sent { slot, bytes, idle } => {
                 self.core.sent(slot, bytes);
                 if idle {
-                    let buffer = self.ring.take_sent_buffer(slot);
-                    self.core.keep_buffer(buffer);
-                    self.send(slot);
+                    self.send_next(slot);
                 }
             }
+            Event::Kept { slot } => self.send_next(slot),
+            Event::Broken { slot, rest } => self.core.unsent(slot, rest),
             Event::Accepted { listener, fd } => self.accepted(listener, fd),
             Event::HungUp { slot } => self.core.hung_up(slot),
             Event::Closed { slot } => {
@@ -201,7 +227,11 @@ impl Driver {
             Event::Woken => {}
             Event::Tick => self.core.tick(),
             Event::Alarm => self.core.alarm(),
-            Event::Readable => self.core.stop(),
+            Event::Readable => {
+                if let Some(signal) = super::process::stop_signal() {
+                    self.core.stop(signal);
+                }
+            }
         }
     }
 
@@ -262,12 +292,17 @@ impl Driver {
             self.ring.pause(slot, pause);
         }
         for (slot, flush) in std::mem::take(&mut self.core.actions.close) {
-            if flush && !self.ring.can_send(slot) {
+            if flush && !self.is_free(slot) {
                 self.closing.push(slot);
             } else {
                 self.ring.close(slot);
             }
         }
+        let storage = self.rings.len();
+        for job in std::mem::take(&mut self.core.actions.jobs) {
+            self.port.send(storage, Message::Job(job));
+        }
+        self.act_rarely();
         let mut mesh = std::mem::take(&mut self.core.actions.mesh);
         for (to, message) in mesh.drain(..) {
             self.port.send(to, message);
@@ -275,19 +310,57 @@ impl Driver {
         self.core.actions.mesh = mesh;
         self.port.flush();
         for sleeper in self.port.take_wakes() {
-            self.ring.wake(self.rings[sleeper].load(Acquire));
+            match self.rings.get(sleeper) {
+                Some(ring) => self.ring.wake(ring.load(Acquire)),
+                None => self.bell.ring(),
+            }
         }
+    }
+
+    /// What the core asks for once in a lifetime.
+    fn act_rarely(&mut self) {
+        if let Some(result) = self.core.actions.loaded.take()
+            && let Some(booted) = self.booted.take()
+        {
+            // Who waited may have given up.
+            let _ = booted.send(result);
+        }
+        if std::mem::take(&mut self.core.actions.await_stop)
+            && let Some(fd) = self.stop_fd
+        {
+            super::process::forget_stop(fd);
+            self.ring.poll_readable(fd);
+        }
+    }
+
+    /// A send is done: its buffer serves again, and what was said meanwhile follows.
+    fn send_next(&mut self, slot: u32) {
+        let buffer = self.ring.take_sent_buffer(slot);
+        self.core.keep_buffer(buffer);
+        self.send(slot);
+    }
+
+    /// Whether a socket can take output or be closed now. If not, an event will tell when it can.
+    fn is_free(&mut self, slot: u32) -> bool {
+        let free = self.ring.can_send(slot);
+        self.output_waits |= !free && self.ring.is_promised(slot);
+        free
     }
 
     /// Sends what a connection has to say, if its socket is free; closes it if that was its last word.
     fn send(&mut self, slot: u32) {
-        if !self.ring.can_send(slot) {
+        if !self.is_free(slot) {
             return;
         }
         let mut buffer = Vec::new();
         self.core.take_output(slot, &mut buffer);
-        if !buffer.is_empty() {
-            self.ring.send(slot, buffer);
+        let bytes = buffer.len();
+        if bytes > 0 {
+            if self.ring.send(slot, buffer) {
+                // Counted as sent already: the core may sleep before it hears that this was so.
+                self.core.sent(slot, bytes);
+                self.output_waits |= self.closing.contains(&slot);
+            }
         } else if self.closing.contains(&slot) {
             self.ring.close(slot);
         }
@@ -295,14 +368,19 @@ impl Driver {
 
     /// Replies that are on their way when the server stops still leave.
     fn last_words(&mut self) {
+        let deadline = Instant::now() + LAST_WORDS;
         self.act();
-        let deadline = Instant::now() + std::time::Duration::from_millis(100);
-        self.ring.enter(0);
-        while Instant::now() < deadline {
-            match self.ring.next_event() {
-                Some(Event::Sent { .. }) | None => break,
-                Some(_) => {}
+        loop {
+            self.ring.enter(0);
+            while let Some(event) = self.ring.next_event() {
+                if matches!(event, Event::Sent { .. } | Event::Kept { .. } | Event::Broken { .. }) {
+                    self.event(event);
+                }
             }
+            if !self.ring.is_sending() || Instant::now() >= deadline {
+                return;
+            }
+            std::thread::sleep(LAST_WORDS / 100);
         }
     }
 }

@@ -15,6 +15,14 @@ impl Core {
         self.effects.listen(self.config.notify_keyspace_events, self.shared.is_logged());
     }
 
+    /// A command did not come to its end: who caches hears of what it did so far.
+    pub(super) fn after_part(&mut self) {
+        self.refresh_config();
+        if self.heard.follows {
+            self.tell_trackers(true);
+        }
+    }
+
     /// A command is over. Within a transaction its records wait for the rest of it.
     #[inline]
     pub(super) fn after_command(&mut self, atomic: bool) {

@@ -7,6 +7,8 @@ use crate::shard::{Encoding, Shard};
 
 /// Stands for a command where a connection was closed.
 pub const CLOSED: &[u8] = b"(closed)";
+/// Stands for a command where a client's wait was over without an answer.
+pub const TIMED_OUT: &[u8] = b"(timed out)";
 
 /// One line of a core's trace: what ran, in the order in which it ran.
 #[derive(Clone, Debug)]
@@ -28,6 +30,11 @@ impl Executed {
         Self { client, now_ms, inside: false, args: vec![CLOSED.to_vec()] }
     }
 
+    /// The time of the client's wait was up.
+    pub fn timed_out(client: u64, now_ms: i64) -> Self {
+        Self { client, now_ms, inside: false, args: vec![TIMED_OUT.to_vec()] }
+    }
+
     /// EXEC with a transaction open: its commands follow, unless a watched key was changed.
     pub fn exec(client: u64, now_ms: i64) -> Self {
         Self { client, now_ms, inside: false, args: vec![b"EXEC".to_vec()] }
@@ -41,7 +48,13 @@ pub enum Neglect {
     Box,
     /// To note which messages come before the replies of a batch.
     Stamps,
+    /// To serve who waits, now and then.
+    Serve,
+    /// To send the answer of who was served, now and then.
+    Answer,
     /// To let messages wait while a batch is away.
+    Patience,
+    /// To serve the longest waiting first.
     Order,
 }
 
@@ -109,6 +122,19 @@ impl Core {
         }
         let mute = self.each_connection(|connection| !connection.output.is_empty());
         (!mute.is_empty()).then(|| format!("connections have output that nobody sent: slots {mute:?}"))
+    }
+
+    /// What is left of waits that are over.
+    pub fn waits_left(&self) -> Option<String> {
+        let shard = self.shards[self.id].as_ref().expect("it is at home");
+        let left = [self.deadlines.len(), self.early_answers.len(), self.unwait_later.len()];
+        let clean = left == [0; 3] && shard.waiting.is_empty();
+        (!clean).then(|| format!("core {} keeps deadlines, early answers, waits to forget {left:?}", self.id))
+    }
+
+    /// Whether it is time to forget something on purpose.
+    pub(super) fn neglects(&mut self, what: Neglect) -> bool {
+        self.neglect == Some(what) && self.rng.below(4) == 0
     }
 
     /// Whether CLIENT PAUSE holds a connection back.

@@ -13,7 +13,8 @@ use std::sync::atomic::Ordering::Acquire;
 
 use super::batch::{Batch, Stamp};
 use super::core::Core;
-use crate::client::{Connection, ConnectionId, ReplyMode, Session, State, Wait};
+use crate::client::{Connection, ConnectionId, Pending, ReplyMode, Session, State};
+use crate::commands::Note;
 use crate::pubsub::{Books, Exchange, Parcel};
 
 /// A bundle takes no further message beyond this.
@@ -120,7 +121,7 @@ impl Core {
     /// Gives a client its messages, if it is still there.
     fn hand_over(&mut self, seat: ConnectionId, bundle: &Bundle) {
         #[cfg(test)]
-        let hasty = self.neglect == Some(super::inspect::Neglect::Order);
+        let hasty = self.neglect == Some(super::inspect::Neglect::Patience);
         #[cfg(not(test))]
         let hasty = false;
         let Some(connection) = self.connection(seat) else { return };
@@ -128,8 +129,9 @@ impl Core {
             return;
         }
         let resp3 = connection.session.resp3;
-        let is_answered = |wait: &Arc<Wait>| wait.is_answered();
-        if (connection.state == State::Away && !hasty) || connection.wait.as_ref().is_some_and(is_answered) {
+        // Who was answered elsewhere, after the message or before, has yet to hear of it.
+        let answered = connection.wait.as_ref().is_some_and(|wait| wait.is_over());
+        if (connection.state == State::Away && !hasty) || answered {
             let pending = &mut connection.pending;
             let from = pending.bytes.len();
             bundle.append(&mut pending.bytes, resp3);
@@ -144,14 +146,16 @@ impl Core {
         self.output_grew(seat.slot);
     }
 
-    /// Writes the messages up to `place` that waited for the answer to a command that waits.
+    /// Writes the messages of this place and before that wait for an answer.
     pub(super) fn write_pending(&mut self, slot: u32, place: u64) {
-        let Connection { pending, output, .. } = self.connection_mut(slot);
-        let count = pending.ends.iter().take_while(|(at, _)| *at <= place).count();
-        let Some(&(_, end)) = pending.ends[..count].last() else { return };
-        output.extend(pending.bytes.drain(..end));
-        pending.ends.drain(..count);
-        pending.ends.iter_mut().for_each(|(_, at)| *at -= end);
+        let connection = self.connection_mut(slot);
+        if connection.pending.is_empty() {
+            return;
+        }
+        let pending = std::mem::take(&mut connection.pending);
+        let mut messages = Messages { bytes: &pending.bytes, ends: &pending.ends, from: 0 };
+        messages.write_up_to(place, &mut connection.output);
+        connection.pending = messages.rest();
     }
 
     /// Whether messages may come for a client: it is subscribed to something, or it may be told of invalidations, be they
@@ -177,8 +181,12 @@ impl Core {
 }
 
 /// Appends the replies of a batch that is back, but those that CLIENT REPLY silences, and the messages that came
-/// meanwhile, each in its place.
+/// meanwhile, each in its place. If its last command waits and was answered meanwhile, later messages wait for the answer.
 pub fn interleave(connection: &mut Connection, output: &mut Vec<u8>, batch: &Batch) {
+    let waits = batch.notes.iter().find_map(|note| match note {
+        Note::Waits(wait) => Some(wait),
+        Note::Watched(_) | Note::Hold(_) => None,
+    });
     let pending = std::mem::take(&mut connection.pending);
     let mut messages = Messages { bytes: &pending.bytes, ends: &pending.ends, from: 0 };
     let mut at = 0;
@@ -192,9 +200,12 @@ pub fn interleave(connection: &mut Connection, output: &mut Vec<u8>, batch: &Bat
     } else {
         // A batch of one command, or a transaction.
         batch.confirmations.iter().for_each(|range| output.extend_from_slice(&batch.replies[range.clone()]));
-        super::run::mute(connection, output, 0, true);
+        if waits.is_none() {
+            super::run::mute(connection, output, 0, true);
+        }
     }
-    messages.write_up_to(u64::MAX, output);
+    messages.write_up_to(waits.filter(|wait| wait.is_over()).map_or(u64::MAX, |wait| wait.place()), output);
+    connection.pending = messages.rest();
 }
 
 /// Messages that wait, being written one after the other.
@@ -205,6 +216,12 @@ struct Messages<'a> {
 }
 
 impl Messages<'_> {
+    /// Those that were not written.
+    fn rest(&self) -> Pending {
+        let ends = self.ends.iter().map(|(place, end)| (*place, end - self.from));
+        Pending { bytes: self.bytes[self.from..].to_vec(), ends: ends.collect() }
+    }
+
     /// Writes those of this place and before.
     fn write_up_to(&mut self, place: u64, output: &mut Vec<u8>) {
         let count = self.ends.iter().take_while(|(at, _)| *at <= place).count();

@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod batch;
 pub mod boot;
+pub mod check;
 pub mod cli;
 pub mod core;
 pub mod dispatch;
@@ -10,8 +11,12 @@ pub mod driver;
 mod effects;
 #[cfg(test)]
 pub mod inspect;
+pub mod intake;
+mod link;
 mod mail;
 pub mod monitor;
+pub mod parked;
+mod persist;
 pub mod process;
 pub mod room;
 pub mod route;

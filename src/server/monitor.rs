@@ -4,11 +4,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::AcqRel;
 
 use super::core::Core;
 use crate::client::{Args, ConnectionId, Request, State};
-use crate::commands::{Signal, flags};
+use crate::commands::monitor::tell;
+use crate::commands::{Route, flags};
 
 /// Lines that arrived before an earlier one, for each listener.
 #[derive(Default)]
@@ -21,49 +21,18 @@ struct Pending {
     lines: BTreeMap<u64, Arc<[u8]>>,
 }
 
-/// Appends `arg` in quotes, escaped as Redis shows binary text.
-pub fn append_quoted(line: &mut Vec<u8>, arg: &[u8]) {
-    line.push(b'"');
-    for &byte in arg {
-        match byte {
-            b'\\' | b'"' => line.extend_from_slice(&[b'\\', byte]),
-            b'\n' => line.extend_from_slice(b"\\n"),
-            b'\r' => line.extend_from_slice(b"\\r"),
-            b'\t' => line.extend_from_slice(b"\\t"),
-            7 => line.extend_from_slice(b"\\a"),
-            8 => line.extend_from_slice(b"\\b"),
-            0x20..=0x7e => line.push(byte),
-            _ => line.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
-        }
-    }
-    line.push(b'"');
-}
-
 impl Core {
     /// Tells the listeners of a command that is about to run.
     pub(super) fn monitor_command(&mut self, slot: u32, request: &Request, args: Args) {
         let command = self.registry.row(request.command);
-        if command.is(flags::ADMIN | flags::SKIP_MONITOR) {
+        let is_script = matches!(command.route, Route::Script | Route::Function);
+        if command.is(flags::ADMIN) || (command.is(flags::SKIP_MONITOR) && !is_script) {
             return;
         }
         let connection = self.connection_mut(slot);
         let (db, addr) = (connection.session.db, connection.card.addr.clone());
         let hidden = matches!(command.name, "AUTH" | "HELLO");
-        let now_us = self.shared.clock.unix_us();
-        let mut line =
-            format!("+{}.{:06} [{db} {addr}]", now_us / 1_000_000, now_us % 1_000_000).into_bytes();
-        for (index, arg) in args.iter().enumerate() {
-            line.push(b' ');
-            append_quoted(&mut line, if hidden && index > 0 { b"(redacted)" } else { arg });
-        }
-        line.extend_from_slice(b"\r\n");
-        let line: Arc<[u8]> = line.into();
-        // The place is taken under the lock, so that who listens from place n gets all from n on (M1).
-        let monitors = self.shared.monitors.lock().expect("nobody panics holding the monitors");
-        let place = self.shared.monitor_next.fetch_add(1, AcqRel);
-        for &(to, _) in monitors.iter() {
-            self.signals.push(Signal::MonitorLine { to, place, line: line.clone() });
-        }
+        tell(&self.shared, &mut self.signals, db, &addr, args, hidden);
     }
 
     /// A line for a listener of this core: written once all before it were.

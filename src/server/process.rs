@@ -251,9 +251,12 @@ pub fn stop_signal() -> Option<i32> {
     Some(STOP_SIGNAL.load(Ordering::Acquire)).filter(|&signal| signal != 0)
 }
 
-/// Forgets the signal, after a shutdown that was called off.
-pub fn clear_stop_signal() {
+/// Forgets the signal, after a shutdown that came to nothing: the eventfd is not readable any more.
+pub fn forget_stop(event: RawFd) {
     STOP_SIGNAL.store(0, Ordering::Release);
+    let mut count = [0u8; 8];
+    // SAFETY: the buffer is as long as the call is told. The caller saw that the eventfd is readable.
+    unsafe { libc::read(event, count.as_mut_ptr().cast(), count.len()) };
 }
 
 extern "C" fn on_stop_signal(signal: libc::c_int) {
@@ -395,12 +398,15 @@ mod tests {
         // SAFETY: the handler is installed.
         unsafe { libc::raise(libc::SIGTERM) };
         assert_eq!(stop_signal(), Some(libc::SIGTERM));
+        forget_stop(event);
+        assert_eq!(stop_signal(), None);
+        // SAFETY: the handler is installed.
+        unsafe { libc::raise(libc::SIGTERM) };
         let mut count = [0u8; 8];
         // SAFETY: the buffer is as long as the call is told.
         let got = unsafe { libc::read(event, count.as_mut_ptr().cast(), count.len()) };
         assert_eq!((got, u64::from_ne_bytes(count)), (8, 1));
-        clear_stop_signal();
-        assert_eq!(stop_signal(), None);
+        STOP_SIGNAL.store(0, Ordering::Release);
     }
 
     #[test]

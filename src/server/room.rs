@@ -167,7 +167,7 @@ impl Core {
 }
 
 impl Parts<'_> {
-    /// Whether a command may run: makes room for it, if it can. A transaction was asked before it began, and what a log says
+    /// Whether a command may run: makes room for it, if it can. The answer says whether memory is short nevertheless. A transaction was asked before it began, and what a log says
     /// has happened already.
     #[inline]
     pub(super) fn admits(
@@ -175,11 +175,12 @@ impl Parts<'_> {
         command: &Command,
         session: &Session,
         moment: &Moment,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let exempt = self.config.maxmemory == 0 || session.atomic || session.timeless;
-        if exempt || self.make_room(moment) || !command.is(flags::DENYOOM) {
-            return Ok(());
+        let lacks_memory = !exempt && !self.make_room(moment);
+        if lacks_memory && command.is(flags::DENYOOM) {
+            return Err(Error::OOM);
         }
-        Err(Error::OOM)
+        Ok(lacks_memory)
     }
 }

@@ -11,9 +11,10 @@
 
 use super::batch::{BATCH_REPLIES_MAX, Batch, Kind, Message};
 use super::core::Core;
-use super::run::Call;
-use crate::client::{ReplyMode, Session, ShardSet, State, Tracking, flag};
-use crate::commands::Route;
+use super::run::{Call, Outcome, Parts};
+use crate::client::{ReplyMode, Request, Session, ShardSet, State, Tracking, flag};
+use crate::commands::script::Ongoing;
+use crate::commands::{Pending, Route};
 use crate::resp::Out;
 use crate::shard::Shard;
 
@@ -26,7 +27,7 @@ impl Core {
     /// Takes a batch as far as this core can, then passes it on.
     pub(super) fn advance(&mut self, batch: Box<Batch>) {
         if let Some(batch) = self.step(batch) {
-            self.waiting.push_back(batch);
+            self.refuse_or_wait(batch);
         }
         self.serve_waiting();
     }
@@ -35,8 +36,10 @@ impl Core {
     pub(super) fn rides_in_convoy(&self, batch: &Batch) -> bool {
         let cores = self.shards.len();
         let wide = || batch.requests.list.iter().any(|request| request.shards.sole().is_none());
+        let settled = |request: &Request| self.registry.row(request.command).route == Route::Function;
         (2..=CONVOY_CORES_MAX).contains(&cores)
             && matches!(batch.kind, Kind::Plain)
+            && !batch.requests.list.iter().any(settled)
             && (batch.runs() > cores || (batch.requests.list.len() > 1 && wide()))
     }
 
@@ -56,13 +59,31 @@ impl Core {
     fn run_convoy(&mut self, errand: &mut Batch) {
         let at_hand = self.put_at_hand(errand);
         let mut convoy = std::mem::take(&mut self.convoy);
-        for batch in &mut convoy {
+        let mut parked = None;
+        for (index, batch) in convoy.iter_mut().enumerate() {
             self.run_plain(batch, at_hand);
+            if batch.is_held() {
+                break;
+            }
+            if self.parking.is_some() {
+                parked = Some(index);
+                break;
+            }
         }
         self.take_in_hand(errand, at_hand);
+        if let Some(index) = parked {
+            // The shards stay with the script; who else waits sends for them anew.
+            let mut batch = convoy.remove(index);
+            batch.held.append(&mut errand.held);
+            let unparked = self.park(batch);
+            assert!(unparked.is_none(), "its script asked for it");
+        }
         self.send_signals();
-        for batch in convoy {
-            if batch.is_done() || batch.replies.len() > BATCH_REPLIES_MAX {
+        for mut batch in convoy {
+            if let Some(hold) = batch.take_hold() {
+                batch.held = std::mem::take(&mut errand.held);
+                self.hold(batch, hold);
+            } else if batch.is_done() || batch.replies.len() > BATCH_REPLIES_MAX {
                 self.send_home(batch);
             } else {
                 self.convoy.push(batch);
@@ -71,7 +92,7 @@ impl Core {
     }
 
     /// Shards that a batch holds become the core's, for a while.
-    fn put_at_hand(&mut self, batch: &mut Batch) -> ShardSet {
+    pub(super) fn put_at_hand(&mut self, batch: &mut Batch) -> ShardSet {
         let borrowed = batch.holds();
         for shard in batch.held.drain(..) {
             let place = shard.id;
@@ -82,7 +103,7 @@ impl Core {
     }
 
     /// The batch holds them again.
-    fn take_in_hand(&mut self, batch: &mut Batch, borrowed: ShardSet) {
+    pub(super) fn take_in_hand(&mut self, batch: &mut Batch, borrowed: ShardSet) {
         for core in 0..self.shards.len() {
             if borrowed.contains(core) {
                 batch.held.push(self.shards[core].take().expect("it was put there"));
@@ -136,7 +157,18 @@ impl Core {
                     self.recycle(batch);
                     return None;
                 }
-                Gather::Ready => self.run_batch(&mut batch),
+                Gather::Ready if matches!(batch.kind, Kind::Task { .. }) => {
+                    self.run_task(batch);
+                    return None;
+                }
+                Gather::Ready => {
+                    self.run_batch(&mut batch);
+                    if let Some(hold) = batch.take_hold() {
+                        self.hold(batch, hold);
+                        return None;
+                    }
+                    batch = self.park(batch)?;
+                }
                 Gather::Wait => return Some(batch),
                 Gather::GoTo(core) => {
                     let all_at_hand = batch.needs().is_subset(batch.holds());
@@ -159,7 +191,7 @@ impl Core {
             let at_home = batch.runs_at_home();
             let usable = if at_home { holds } else { holds.union(ShardSet::one(self.id)) };
             if needs.is_subset(usable) {
-                let beyond = self.beyond_batch(batch, usable);
+                let beyond = self.beyond_batch(batch);
                 if !beyond.is_empty() {
                     batch.extra = batch.extra.union(beyond);
                     continue;
@@ -192,7 +224,7 @@ impl Core {
     }
 
     /// Returns the borrowed shards that are not in `keep`.
-    fn give_back(&mut self, batch: &mut Batch, keep: ShardSet) {
+    pub(super) fn give_back(&mut self, batch: &mut Batch, keep: ShardSet) {
         let mut index = 0;
         while index < batch.held.len() {
             let core = batch.held[index].id;
@@ -237,19 +269,58 @@ impl Core {
             {
                 break;
             }
-            if !self.beyond(self.registry.row(request.command), at_hand).is_empty() {
+            if !self.beyond(self.registry.row(request.command), request.shards, at_hand).is_empty() {
                 break;
             }
             self.stamp(batch);
-            self.run_one(batch, batch.next, None);
-            batch.next += 1;
-            batch.extra = ShardSet::EMPTY;
+            match self.run_one(batch, batch.next, None) {
+                None => {
+                    batch.next += 1;
+                    batch.extra = ShardSet::EMPTY;
+                }
+                Some(Pending::Widen) => {
+                    batch.requests.list[batch.next].shards = ShardSet::first(self.shards.len());
+                }
+                Some(Pending::Parked(ongoing)) => {
+                    self.parking = Some(ongoing);
+                    break;
+                }
+            }
+            if batch.is_held() {
+                break;
+            }
         }
     }
 
+    /// Goes on with the parked script that is the batch's next command.
+    pub(super) fn run_slice(
+        &mut self,
+        batch: &mut Batch,
+        ongoing: Ongoing,
+        home: Option<u32>,
+    ) -> Option<Pending> {
+        let request = batch.requests.list[batch.next];
+        self.call_of_batch(batch, request, home, |parts, call| parts.resume(call, ongoing))
+    }
+
     /// Runs one command of a batch.
-    fn run_one(&mut self, batch: &mut Batch, index: usize, home: Option<u32>) {
+    fn run_one(&mut self, batch: &mut Batch, index: usize, home: Option<u32>) -> Option<Pending> {
         let request = batch.requests.list[index];
+        if let Some(error) = self.busy_error(request.command) {
+            let resp3 = batch.session.is_some_and(|session| session.resp3);
+            Out { buf: &mut batch.replies, resp3 }.error(&error.0);
+            return None;
+        }
+        self.call_of_batch(batch, request, home, |parts, call| parts.call(call))
+    }
+
+    fn call_of_batch(
+        &mut self,
+        batch: &mut Batch,
+        request: Request,
+        home: Option<u32>,
+        run: impl FnOnce(&mut Parts, Call) -> Outcome,
+    ) -> Option<Pending> {
         let reports = self.registry.row(request.command).route == Route::Report;
         let report = reports.then(|| match &batch.kind {
             Kind::Report { report, .. } => (**report).clone(),
@@ -275,19 +346,24 @@ impl Core {
             report: report.as_ref(),
             books: books.as_deref_mut(),
         };
-        let pushed = self.parts(home).call(call).pushed;
+        let outcome = run(&mut self.parts(home), call);
         drop(books);
-        if subscribes || pushed > 0 {
-            let end = if subscribes { batch.replies.len() } else { from + pushed };
+        if subscribes || outcome.pushed > 0 {
+            let end = if subscribes { batch.replies.len() } else { from + outcome.pushed };
             batch.confirmations.push(from..end);
+        }
+        if outcome.pending.is_some() {
+            self.after_part();
+            return outcome.pending;
         }
         let atomic = batch.session.is_some_and(|session| session.atomic);
         self.after_command(atomic);
+        None
     }
 
     /// EXEC: checks the watched keys, then runs everything with all shards at hand.
     fn run_transaction(&mut self, batch: &mut Batch) {
-        let Kind::Transaction { watched, at_home, .. } = std::mem::take(&mut batch.kind) else {
+        let Kind::Transaction { watched, at_home, shards } = std::mem::take(&mut batch.kind) else {
             unreachable!("the caller looked")
         };
         let mut unchanged = true;
@@ -318,16 +394,13 @@ impl Core {
         if unchanged {
             out.array(count);
             self.set_atomic(batch, true);
-            let home = at_home.then_some(batch.home().slot);
-            (0..count).for_each(|index| self.run_one(batch, index, home));
-            self.set_atomic(batch, false);
-            self.after_command(false);
+            batch.kind = Kind::Rest { shards, at_home };
+            self.run_rest(batch);
         } else {
             out.null_array();
+            batch.next = count;
+            self.end_caching(batch);
         }
-        batch.next = count;
-        let session = batch.session.as_mut().expect("a batch has a session");
-        session.tracking = session.tracking.without(Tracking::CACHING);
     }
 
     /// Evicts what stands in the way of a transaction: its client is told before the reply.
@@ -342,6 +415,33 @@ impl Core {
         if pushed > 0 {
             batch.confirmations.push(from..from + pushed);
         }
+    }
+
+    /// What CLIENT CACHING said before the transaction held for all of it.
+    fn end_caching(&self, batch: &mut Batch) {
+        let session = batch.session.as_mut().expect("a batch has a session");
+        session.tracking = session.tracking.without(Tracking::CACHING);
+    }
+
+    /// The commands of a transaction from `next` on.
+    pub(super) fn run_rest(&mut self, batch: &mut Batch) {
+        let home = batch.runs_at_home().then(|| batch.home().slot);
+        while batch.next < batch.requests.list.len() {
+            match self.run_one(batch, batch.next, home) {
+                None => batch.next += 1,
+                Some(Pending::Widen) => {
+                    unreachable!("scripts of a transaction are proven, or have all shards")
+                }
+                Some(Pending::Parked(ongoing)) => {
+                    self.parking = Some(ongoing);
+                    return;
+                }
+            }
+        }
+        batch.kind = Kind::Plain;
+        self.set_atomic(batch, false);
+        self.end_caching(batch);
+        self.after_command(false);
     }
 
     fn set_atomic(&self, batch: &mut Batch, atomic: bool) {
@@ -366,14 +466,15 @@ impl Core {
         }
         let slot = batch.home().slot;
         self.stamp(&mut batch);
-        self.run_one(&mut batch, 0, Some(slot));
+        let pending = self.run_one(&mut batch, 0, Some(slot));
+        assert!(pending.is_none(), "a report is no script");
         self.send_signals();
         batch.next = 1;
         batch.kind = Kind::Plain;
         Ok(batch)
     }
 
-    fn send_home(&mut self, batch: Box<Batch>) {
+    pub(super) fn send_home(&mut self, batch: Box<Batch>) {
         let home = batch.home().core as usize;
         if home == self.id {
             self.arrive_home(batch);
@@ -425,7 +526,7 @@ impl Core {
     }
 
     /// Keeps a batch that ended, to be filled again.
-    fn recycle(&mut self, mut batch: Box<Batch>) {
+    pub(super) fn recycle(&mut self, mut batch: Box<Batch>) {
         batch.clear();
         if self.spare_batches.len() < SPARE_BATCHES {
             self.spare_batches.push(batch);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::batch::{BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, Batch, Kind};
 use super::core::{Core, OUTPUT_PAUSE_BYTES};
-use super::dispatch::{Gates, Verdict, shards_of};
+use super::dispatch::{Gates, Verdict};
 use crate::base::clock::{ticks, ticks_to_ns};
 use crate::base::rng::Rng;
 use crate::client::{
@@ -14,12 +14,17 @@ use crate::client::{
     Transaction, Wait, Watched, flag,
 };
 use crate::commands::blocking::Waiting;
-use crate::commands::{Command, Context, Effects, Error, Keyspace, Note, Registry, Route, Signal, flags};
+use crate::commands::script::{Ongoing, go_on};
+use crate::commands::{
+    Command, Context, Effects, Error, Keyspace, Note, Pending, Registry, Route, Signal, flags,
+};
 use crate::config::Config;
 use crate::pubsub::Books;
 use crate::resp::{Limits, Out, ProtocolError, Step};
+use crate::script::Engine;
 use crate::shard::{Moment, Report, Shard, store};
 use crate::shared::{Shared, gate};
+use crate::storage::Job;
 
 /// Commands parsed before the first of them runs.
 const CHUNK_COMMANDS: usize = 64;
@@ -36,8 +41,10 @@ pub struct Parts<'a> {
     pub signals: &'a mut Vec<Signal>,
     pub effects: &'a mut Effects,
     pub heard: &'a mut super::tracking::Heard,
+    pub jobs: &'a mut Vec<Job>,
     pub connection: Option<&'a mut Connection>,
     pub core: usize,
+    pub scripts: &'a mut Engine,
     #[cfg(test)]
     pub trace: &'a mut Vec<super::inspect::Executed>,
 }
@@ -63,6 +70,8 @@ pub struct Outcome {
     pub waits: bool,
     /// Bytes in front of the reply that tell of what was evicted to make room for it.
     pub pushed: usize,
+    /// It did not come to its end.
+    pub pending: Option<Pending>,
 }
 
 /// Why a chunk stopped.
@@ -76,9 +85,26 @@ enum Stop {
 }
 
 impl Parts<'_> {
-    /// Runs one command: the only place that calls a handler.
+    /// Runs one command: the only place that calls a handler, but for scripts.
     #[inline]
     pub fn call(&mut self, call: Call) -> Outcome {
+        let handler = self.registry.row(call.request.command).handler;
+        let args = call.args;
+        self.run(call, false, |context| handler(context, args))
+    }
+
+    /// Goes on with a script that was parked.
+    pub fn resume(&mut self, call: Call, ongoing: Ongoing) -> Outcome {
+        self.run(call, true, |context| go_on(context, ongoing))
+    }
+
+    #[inline]
+    fn run(
+        &mut self,
+        call: Call,
+        resumed: bool,
+        run: impl FnOnce(&mut Context) -> Result<(), Error>,
+    ) -> Outcome {
         let Call { request, args, session, from: client, out, notes, moment, report, books } = call;
         let command = self.registry.row(request.command);
         let metrics = &self.shared.metrics[self.core];
@@ -88,18 +114,24 @@ impl Parts<'_> {
             self.follow_changes(session.id);
         }
         let admitted = self.admits(command, session, &moment);
-        // With the books at hand nothing can be told before the command is over.
-        let tells = tracks && books.is_none();
+        // With the books at hand nothing can be told before the command is over; nor what a script did before it was parked.
+        let tells = tracks && books.is_none() && !resumed;
         let pushed = if tells { self.tell_evicted(session, client, out) } else { 0 };
         let from = out.len();
-        if let Err(error) = admitted {
-            Out { buf: out, resp3 }.error(&error.0);
-            metrics.commands[request.command as usize].rejected.add(1);
-            count_error_reply(self.shared, self.core, &out[from..]);
-            return Outcome { failed: true, waits: false, pushed };
-        }
+        let lacks_memory = match admitted {
+            Ok(lacks_memory) => lacks_memory,
+            Err(error) => {
+                Out { buf: out, resp3 }.error(&error.0);
+                metrics.commands[request.command as usize].rejected.add(1);
+                self.shared.count_error_reply(self.core, &out[from..]);
+                return Outcome { failed: true, waits: false, pushed, pending: None };
+            }
+        };
         #[cfg(test)]
-        self.trace.push(super::inspect::Executed::command(session.id, moment.now_ms, session.atomic, args));
+        if !resumed {
+            let line = super::inspect::Executed::command(session.id, moment.now_ms, session.atomic, args);
+            self.trace.push(line);
+        }
         let wanted = self.effects.wanted();
         if wanted {
             self.effects.begin(self.shards.iter().filter_map(|shard| shard.as_deref()));
@@ -119,19 +151,32 @@ impl Parts<'_> {
             signals: self.signals,
             effects: self.effects,
             waiting: None,
+            jobs: self.jobs,
             report,
             books,
             connection: self.connection.as_deref_mut(),
             core: self.core,
+            scripts: Some(self.scripts),
+            pending: None,
+            error_counted: false,
+            lacks_memory,
         };
-        let result = (command.handler)(&mut context, args);
-        let waiting = context.waiting.take();
-        if let Some(waiting) = waiting {
+        let result = run(&mut context);
+        if let Some(waiting) = context.waiting.take() {
             begin_wait(&mut context, *waiting, client, request, args);
             self.read_for(command, args, session, tracking);
-            return Outcome { failed: false, waits: true, pushed };
+            return Outcome { failed: false, waits: true, pushed, pending: None };
         }
-        let db = session.db;
+        let counted = context.error_counted;
+        let db = context.session.db;
+        if let Some(pending) = context.pending.take() {
+            #[cfg(test)]
+            if let Pending::Widen = pending {
+                // It changed nothing, and runs again.
+                self.trace.pop();
+            }
+            return Outcome { failed: false, waits: false, pushed, pending: Some(pending) };
+        }
         let ns = ticks_to_ns(ticks().wrapping_sub(start));
         metrics.commands_processed.add(1);
         let counts = &metrics.commands[request.command as usize];
@@ -150,7 +195,9 @@ impl Parts<'_> {
         };
         if failed {
             counts.failed.add(1);
-            count_error_reply(self.shared, self.core, &out[from..]);
+            if !counted {
+                self.shared.count_error_reply(self.core, &out[from..]);
+            }
         }
         if self.config.maxmemory > 0 && !command.is(flags::READONLY) {
             self.publish(request.shards);
@@ -163,7 +210,7 @@ impl Parts<'_> {
             let event = if command.is(flags::FAST) { "fast-command" } else { "command" };
             self.shared.note_latency(event, ns / 1_000_000);
         }
-        Outcome { failed, waits: false, pushed }
+        Outcome { failed, waits: false, pushed, pending: None }
     }
 }
 
@@ -172,10 +219,19 @@ fn begin_wait(cx: &mut Context, waiting: Waiting, client: ConnectionId, request:
     if cx.session.serving {
         return;
     }
-    let Waiting { keys, kind, target, deadline_ms, nothing } = waiting;
-    let wait = Arc::new(Wait::new(client, *cx.session, request, args, keys, deadline_ms, nothing));
+    let Waiting { keys, kind, target, deadline_ms, nothing, words } = waiting;
+    let words: Vec<&[u8]> = match &words {
+        Some(words) => words.iter().map(Vec::as_slice).collect(),
+        None => args.iter().collect(),
+    };
+    let wait = Arc::new(Wait::new(client, *cx.session, request, &words, keys, deadline_ms, nothing));
     cx.register(&wait, kind, target);
     cx.shared.waits.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    // CLIENT UNBLOCK finds it although the news have yet to travel home.
+    if let Some(card) = cx.shared.clients.get(cx.session.id) {
+        *card.wait.lock().expect("nobody panics holding a wait") = Some(wait.clone());
+        card.set_flag(flag::BLOCKED, true);
+    }
     cx.notes.push(Note::Waits(wait));
 }
 
@@ -183,13 +239,6 @@ fn begin_wait(cx: &mut Context, waiting: Waiting, client: ConnectionId, request:
 pub(super) fn moment_of(session: &Session, moment: Moment) -> Moment {
     let moment = Moment { touch: !session.no_touch, ..moment };
     if session.timeless { moment.timeless() } else { moment }
-}
-
-/// Counts an error reply that stands at the start of `reply`.
-fn count_error_reply(shared: &Shared, core: usize, reply: &[u8]) {
-    shared.metrics[core].error_replies.add(1);
-    let end = reply.iter().position(|&b| b == b'\r').unwrap_or(reply.len());
-    shared.count_error(&String::from_utf8_lossy(&reply[1.min(end)..end]));
 }
 
 impl Core {
@@ -334,7 +383,7 @@ impl Core {
         let Requests { spans, list } = chunk;
         for request in list.iter_mut().filter(|request| request.command != Request::UNKNOWN) {
             let args = Args::new(bytes, &spans[request.first_span as usize..][..request.argc as usize]);
-            request.shards = shards_of(self.registry.row(request.command), args, &self.shared.slots);
+            request.shards = self.shards_for(self.registry.row(request.command), args, true);
         }
         self.prefetch(chunk, 0, bytes, db);
     }
@@ -449,7 +498,7 @@ impl Core {
         if !request.shards.is_subset(here) || (reports && here.is_empty()) {
             return 0;
         }
-        if !self.beyond(command, here).is_empty() {
+        if !self.beyond(command, request.shards, here).is_empty() {
             return 0;
         }
         let request = *request;
@@ -457,8 +506,27 @@ impl Core {
         if self.shared.gates() & gate::MONITORED != 0 {
             self.monitor_command(slot, &request, argv);
         }
-        self.run_here(slot, request, argv, moment, report.as_ref());
-        1
+        match self.run_here(slot, request, argv, moment, report.as_ref()) {
+            None => 1,
+            Some(Pending::Widen) => {
+                chunk.list[index].shards = ShardSet::first(self.shards.len());
+                0
+            }
+            Some(Pending::Parked(ongoing)) => {
+                self.park_here(slot, chunk, index, bytes, ongoing);
+                1
+            }
+        }
+    }
+
+    /// A script that was begun straight from the receive buffer takes long: it becomes a batch, and is parked.
+    fn park_here(&mut self, slot: u32, chunk: &Requests, index: usize, bytes: &[u8], ongoing: Box<Ongoing>) {
+        let mut batch = self.new_batch(slot);
+        batch.requests.adopt(&mut batch.buf, &chunk.list[index], chunk, bytes);
+        self.connection_mut(slot).state = State::Away;
+        self.parking = Some(ongoing);
+        let unparked = self.park(batch);
+        assert!(unparked.is_none(), "it was to be parked");
     }
 
     /// Runs one command on this core, straight from the receive buffer into the connection's output.
@@ -470,7 +538,7 @@ impl Core {
         args: Args,
         moment: &Moment,
         report: Option<&Report>,
-    ) {
+    ) -> Option<Pending> {
         let row = self.registry.row(request.command);
         let (subscribes, settles) = (row.subscribes, row.settles);
         let shared = settles.then(|| self.shared.clone());
@@ -478,7 +546,7 @@ impl Core {
         let connection = self.connection_mut(slot);
         if connection.state != State::Ready {
             // What was delivered last was too much for it.
-            return;
+            return None;
         }
         let (mut session, from) = (connection.session, connection.id);
         let mut out = std::mem::take(&mut connection.output);
@@ -501,12 +569,16 @@ impl Core {
             report,
             books: books.as_deref_mut(),
         };
-        let pushed = self.parts(Some(slot)).call(call).pushed;
+        let Outcome { waits, pushed, pending, .. } = self.parts(Some(slot)).call(call);
         drop(books);
-        self.after_command(false);
+        match pending {
+            None => self.after_command(false),
+            Some(_) => self.after_part(),
+        }
         let connection = self.connection_mut(slot);
         connection.session = session;
-        if connection.reply_mode != ReplyMode::On {
+        // What waits has its reply, and so its silence, before it.
+        if connection.reply_mode != ReplyMode::On && !waits && pending.is_none() {
             mute(connection, &mut out, begin + pushed, subscribes);
         }
         connection.output = out;
@@ -516,6 +588,7 @@ impl Core {
         if leaving {
             self.close(slot, true);
         }
+        pending
     }
 
     /// Notes of a command for its connection.
@@ -523,6 +596,7 @@ impl Core {
         for note in notes.drain(..) {
             match note {
                 Note::Waits(wait) => self.begin_wait(slot, wait),
+                Note::Hold(hold) => self.hold_here(slot, hold),
                 Note::Watched(watched) => {
                     let connection = self.connection_mut(slot);
                     connection.watched.push(watched);
@@ -577,7 +651,7 @@ impl Core {
             && !matches!(self.registry.row(request.command).route, Route::Home | Route::Report)
     }
 
-    fn new_batch(&mut self, slot: u32) -> Box<Batch> {
+    pub(super) fn new_batch(&mut self, slot: u32) -> Box<Batch> {
         let mut batch = self.spare_batches.pop().unwrap_or_default();
         let connection = self.connection_mut(slot);
         batch.connection = Some(connection.id);

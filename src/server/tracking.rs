@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 use super::core::Core;
 use super::run::Parts;
 use crate::client::{Args, ConnectionId, Session, Tracking};
-use crate::commands::{Command, Signal, flags};
+use crate::commands::routing::remember_keys;
+use crate::commands::{Command, Signal};
 use crate::pubsub::Invalidations;
 use crate::shard::tracking::{Change, Interest};
 
@@ -22,7 +23,7 @@ const FORGOTTEN_MAX: usize = 1000;
 /// What was heard of changes, and not told yet.
 #[derive(Default)]
 pub struct Heard {
-    /// The shards at hand note changes, for which somebody has to ask.
+    /// There may be something to tell: the shards at hand note changes, or some of them wait for the end of a transaction.
     pub follows: bool,
     /// The client whose command runs; 0: none.
     who: u64,
@@ -53,25 +54,10 @@ impl Parts<'_> {
             return;
         }
         if before.remembers() {
-            self.remember_keys(command, args, session.id);
+            remember_keys(command, args, &self.shared.slots, self.shards, session.id);
         }
         if !session.atomic && command.name != "MULTI" && !command.is_about_clients() {
             session.tracking = session.tracking.without(Tracking::CACHING);
-        }
-    }
-
-    fn remember_keys(&mut self, command: &Command, args: Args, client: u64) {
-        if !command.is(flags::READONLY) || command.is(flags::PUBSUB) {
-            return;
-        }
-        for spec in command.keys.iter().filter(|spec| !spec.is_no_key()) {
-            spec.each(args, &mut |index| {
-                let key = args.at(index);
-                // Who is served after a wait has only one of its shards at hand: it was remembered in the others before.
-                if let Some(shard) = &mut self.shards[self.shared.slots.shard(key)] {
-                    shard.tracking.remember(key, client);
-                }
-            });
         }
     }
 
@@ -167,7 +153,8 @@ impl Core {
         if !atomic {
             parts.tell_prefixes();
         }
-        (parts.heard.follows, parts.heard.who) = (false, 0);
+        // What is kept for the end of the transaction is still to be told.
+        (parts.heard.follows, parts.heard.who) = (!parts.heard.keys.is_empty(), 0);
         parts.shards.iter_mut().flatten().for_each(|shard| shard.tracking.listen(Interest::Nothing));
     }
 

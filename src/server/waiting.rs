@@ -14,46 +14,56 @@ use std::sync::atomic::Ordering::*;
 
 use super::batch::{Batch, Kind};
 use super::core::Core;
+#[cfg(test)]
+use super::inspect::Neglect;
 use super::run::Call;
 use crate::client::{Answer, Connection, ConnectionId, Nothing, Session, ShardSet, State, Wait, flag};
 use crate::commands::{Command, Signal, flags};
 use crate::resp::Out;
+use crate::shard::Shard;
 
 impl Core {
     // ---- where keys change ----
 
-    /// Whether a command needs more shards than those at hand, since clients wait to be served by its changes.
-    pub(super) fn beyond(&self, command: &Command, at_hand: ShardSet) -> ShardSet {
+    /// The shards, besides those at hand, that are needed to serve the clients that wait for what a command may change:
+    /// elements move from its shards to those of other keys, and on from there.
+    pub(super) fn beyond(&self, command: &Command, own: ShardSet, at_hand: ShardSet) -> ShardSet {
         if self.shared.waits.load(Relaxed) == 0 || command.is(flags::READONLY) {
             return ShardSet::EMPTY;
         }
-        let mut needed = ShardSet::EMPTY;
-        for shard in self.shards.iter().flatten().filter(|shard| at_hand.contains(shard.id)) {
-            shard.waiting.targets().for_each(|target| needed.insert(target));
-        }
-        needed.minus(at_hand)
+        self.reached_from(own, &[]).minus(at_hand)
     }
 
     /// The same for a batch's next command, or its transaction, with what the batch holds and this core's shard.
-    pub(super) fn beyond_batch(&self, batch: &Batch, usable: ShardSet) -> ShardSet {
+    pub(super) fn beyond_batch(&self, batch: &Batch) -> ShardSet {
         let writes = match batch.kind {
             Kind::Plain => {
                 let command = batch.requests.list[batch.next].command;
                 !self.registry.row(command).is(flags::READONLY)
             }
-            Kind::Transaction { .. } => true,
-            Kind::Errand { .. } | Kind::Report { .. } => false,
+            Kind::Transaction { .. } | Kind::Rest { .. } => true,
+            Kind::Errand { .. } | Kind::Report { .. } | Kind::Task { .. } => false,
         };
         if self.shared.waits.load(Relaxed) == 0 || !writes {
             return ShardSet::EMPTY;
         }
-        let mut needed = ShardSet::EMPTY;
-        for shard in batch.held.iter().chain(&self.shards[self.id]) {
-            if usable.contains(shard.id) && batch.needs().contains(shard.id) {
-                shard.waiting.targets().for_each(|target| needed.insert(target));
+        self.reached_from(batch.needs(), &batch.held).minus(batch.needs())
+    }
+
+    /// Where elements may get to from the shards `own`, as far as the shards at hand and those in `held` know.
+    fn reached_from(&self, own: ShardSet, held: &[Box<Shard>]) -> ShardSet {
+        let mut reached = own;
+        loop {
+            let before = reached;
+            for shard in held.iter().chain(self.shards.iter().flatten()) {
+                if before.contains(shard.id) {
+                    shard.waiting.targets().for_each(|target| reached.insert(target));
+                }
+            }
+            if reached == before {
+                return reached;
             }
         }
-        needed.minus(batch.needs())
     }
 
     /// Serves the clients that waited for what the command at hand changed.
@@ -66,7 +76,11 @@ impl Core {
 
     fn serve_ready_keys(&mut self) {
         self.is_serving = true;
-        while let Some(number) = self.shards.iter().flatten().find(|s| s.waiting.has_ready()).map(|s| s.id) {
+        let oldest = |core: &Self| {
+            let ready = core.shards.iter().flatten().filter_map(|s| Some((s.waiting.first_ready()?, s.id)));
+            ready.min().map(|(_, number)| number)
+        };
+        while let Some(number) = oldest(self) {
             let shard = self.shards[number].as_mut().expect("it was just there");
             let (db, key) = shard.waiting.take_ready().expect("it was just there");
             self.serve_key(number, db, &key);
@@ -79,6 +93,12 @@ impl Core {
         loop {
             let shard = self.shards[number].as_mut().expect("the caller saw it");
             let Some(waiter) = shard.waiting.waiter(db, key, at) else { return };
+            #[cfg(test)]
+            if at == 0 && (self.neglects(Neglect::Serve) || self.neglects(Neglect::Order)) {
+                at += 1;
+                continue;
+            }
+            let shard = self.shards[number].as_ref().expect("the caller saw it");
             let store = &shard.dbs[db as usize].store;
             let kind = store.find(key).map(|entry| entry.kind());
             // Who reads for a group has to know that the key is gone.
@@ -100,8 +120,13 @@ impl Core {
             Some(false) => return false,
             Some(true) => {}
         }
-        let mut reply = Vec::new();
+        if self.is_gone(wait) {
+            // What is left of it is taken back where it lives.
+            wait.finish();
+            return true;
+        }
         let place = self.shared.exchange.place();
+        let mut reply = Vec::new();
         let mut session = Session { serving: true, ..wait.session };
         let moment = super::run::moment_of(&session, self.moment(true));
         let mut notes = Vec::new();
@@ -117,14 +142,27 @@ impl Core {
             books: None,
         };
         let waits_on = self.parts(None).call(call).waits;
+        if !waits_on {
+            // Before anybody is told of what it did: its client hears of that behind the answer.
+            wait.finish_at(place);
+        }
         self.after_command(false);
         if waits_on {
             wait.give_back();
             return false;
         }
-        wait.finish();
-        self.signals.push(Signal::Served { wait: wait.clone(), answer: Answer::Reply(reply), place });
+        #[cfg(test)]
+        if self.neglects(Neglect::Answer) {
+            return true;
+        }
+        self.signals.push(Signal::Served { wait: wait.clone(), answer: Answer::Reply(reply) });
         true
+    }
+
+    /// Whether the client was closed, or killed, although its home core has yet to hear or to say so.
+    fn is_gone(&self, wait: &Wait) -> bool {
+        let card = self.shared.clients.get(wait.session.id);
+        card.is_none_or(|card| card.killed.load(Acquire))
     }
 
     // ---- at home ----
@@ -145,28 +183,26 @@ impl Core {
         if let Some(deadline_ms) = wait.deadline_ms {
             self.deadlines.insert((deadline_ms, id));
         }
-        if let Some(at) = self.early_answers.iter().position(|(early, ..)| Arc::ptr_eq(early, &wait)) {
-            let (wait, answer, place) = self.early_answers.swap_remove(at);
-            self.end_wait(wait, answer, place);
+        if let Some(at) = self.early_answers.iter().position(|(early, _)| Arc::ptr_eq(early, &wait)) {
+            let (wait, answer) = self.early_answers.swap_remove(at);
+            self.end_wait(wait, answer);
         }
     }
 
-    /// A wait of a connection of this core is over: its answer stands behind the messages up to `place`.
-    pub(super) fn end_wait(&mut self, wait: Arc<Wait>, answer: Answer, place: u64) {
+    /// A wait of a connection of this core is over.
+    pub(super) fn end_wait(&mut self, wait: Arc<Wait>, answer: Answer) {
         let id = wait.to;
         let Some(connection) = self.connection(id) else { return };
         let known = connection.wait.as_ref().is_some_and(|known| Arc::ptr_eq(known, &wait));
         if !known {
             // It was served before its batch came home with the news that it waits.
             if connection.state == State::Away {
-                self.early_answers.push((wait, answer, place));
+                self.early_answers.push((wait, answer));
             }
             return;
         }
         let wait = self.take_wait(id.slot).expect("it was just there");
-        self.write_pending(id.slot, place);
         self.answer_wait(id.slot, &wait, answer);
-        self.write_pending(id.slot, u64::MAX);
         let connection = self.connection_mut(id.slot);
         if connection.state == State::Blocked {
             connection.state = State::Ready;
@@ -180,11 +216,13 @@ impl Core {
         if unserved {
             self.shared.metrics[self.id].commands[wait.request.command as usize].record(0, false);
         }
+        self.write_pending(slot, wait.place());
         self.reply(slot, |out| match answer {
             Answer::Reply(bytes) => out.raw(&bytes),
-            Answer::TimeOut => reply_nothing(out, wait.nothing),
+            Answer::TimeOut => reply_time_out(out, wait.nothing),
             Answer::Unblocked => out.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
         });
+        self.write_pending(slot, u64::MAX);
     }
 
     /// Takes the wait off a connection, and off the shards where it is registered.
@@ -214,7 +252,7 @@ impl Core {
 
     /// The connection ends while it waits, or before it knew that it does.
     fn abandon(&mut self, wait: Arc<Wait>) {
-        self.early_answers.retain(|(early, ..)| !Arc::ptr_eq(early, &wait));
+        self.early_answers.retain(|(early, _)| !Arc::ptr_eq(early, &wait));
         if wait.claim_patiently() {
             wait.finish();
         }
@@ -242,7 +280,9 @@ impl Core {
             // One that is being served just now stays until the answer comes, or the next look.
             if wait.claim() == Some(true) {
                 wait.finish();
-                self.end_wait(wait, Answer::TimeOut, u64::MAX);
+                #[cfg(test)]
+                self.trace.push(super::inspect::Executed::timed_out(wait.session.id, now_ms));
+                self.end_wait(wait, Answer::TimeOut);
             }
         }
     }
@@ -280,10 +320,10 @@ impl Core {
     }
 }
 
-fn reply_nothing(out: &mut Out, nothing: Nothing) {
+/// The end of a wait for keys is a null array in RESP2, also of a command that has no other arrays.
+fn reply_time_out(out: &mut Out, nothing: Nothing) {
     match nothing {
-        Nothing::Null => out.null(),
-        Nothing::NullArray => out.null_array(),
+        Nothing::Null | Nothing::NullArray => out.null_array(),
         Nothing::Integer(value) => out.integer(value),
     }
 }

@@ -1,17 +1,20 @@
 //! One database of a shard, the moment a command looks at it, active expiry, and the counts for INFO.
 
 use super::fields::FieldExpiries;
+use super::snapshot::{Progress, Walk};
 use super::{Entry, Shard, ShardCounters, Store};
 
 /// One database: a store, and which of its hashes have fields that expire.
 pub struct Db {
     pub store: Store,
     pub fields: FieldExpiries,
+    /// How far a snapshot has come; None if there is none, or nothing of it is left here.
+    pub(super) walk: Option<Walk>,
 }
 
 impl Db {
     pub fn new(store: Store) -> Self {
-        Self { store, fields: FieldExpiries::default() }
+        Self { store, fields: FieldExpiries::default(), walk: None }
     }
 }
 
@@ -40,6 +43,22 @@ pub struct Moment {
 const LFU_INITIAL: u32 = 5;
 
 impl Moment {
+    /// For tests of the keyspace.
+    #[cfg(test)]
+    pub const fn at(now_ms: i64) -> Self {
+        Self {
+            now_ms,
+            access_ms: now_ms,
+            touch: true,
+            keep_overdue: false,
+            tell: 0,
+            lfu: false,
+            lfu_log_factor: 1,
+            lfu_decay_minutes: 0,
+            random: 0,
+        }
+    }
+
     /// The same for a client whose log says what expired.
     pub fn timeless(self) -> Self {
         Self { now_ms: 0, tell: 0, keep_overdue: true, ..self }
@@ -131,6 +150,9 @@ pub struct Report {
     /// Keys that clients may have cached, and how many clients that are for all keys together.
     pub tracked_keys: usize,
     pub tracked_items: usize,
+    /// Of a running snapshot: what it holds now and at most, and how many keys it has written.
+    pub snapshot: Progress,
+    pub blocking_keys: usize,
 }
 
 impl Report {
@@ -152,12 +174,14 @@ impl Report {
         into.evicted += from.evicted;
         into.lazy_freed += from.lazy_freed;
         into.expire_cycle_us += from.expire_cycle_us;
-        into.dirty += from.dirty;
+        into.changes += from.changes;
         self.trash += shard.trash_len();
         self.watched_keys +=
             (0..shard.dbs.len()).map(|db| shard.watch.keys_of(db as u16).len()).sum::<usize>();
         self.tracked_keys += shard.tracking.len();
         self.tracked_items += shard.tracking.items();
+        self.snapshot.add(&shard.snapshot_progress());
+        self.blocking_keys += shard.waiting.len();
         self.shards += 1;
     }
 }

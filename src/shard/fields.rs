@@ -93,6 +93,7 @@ impl Shard {
         let sweep = |hash: &mut Hash| {
             (hash.sweep(now_ms, budget), hash.is_empty(), hash.next_expiry(), hash.rest_ms())
         };
+        self.before_change(db, key);
         let swept = match self.find_live(db, key, moment) {
             Some(spot) => self.dbs[db as usize].store.change(spot, key, &mut self.scratch, |_| (), sweep),
             None => None,
@@ -142,23 +143,9 @@ mod tests {
     use crate::types::hash::Lifetime;
     use crate::types::{Hash, Limits};
 
-    fn moment_at(now_ms: i64) -> Moment {
-        Moment {
-            now_ms,
-            access_ms: now_ms,
-            touch: false,
-            keep_overdue: false,
-            tell: 0,
-            lfu: false,
-            lfu_log_factor: 10,
-            lfu_decay_minutes: 1,
-            random: 0,
-        }
-    }
-
     /// Slices until all is done; returns how many.
     fn expire_all(shard: &mut Shard, now_ms: i64, budget: usize) -> usize {
-        let more = |shard: &mut Shard| shard.expire_slice(&moment_at(now_ms), budget);
+        let more = |shard: &mut Shard| shard.expire_slice(&Moment::at(now_ms), budget);
         (1..)
             .find(|_| {
                 let found = more(shard);
@@ -171,7 +158,7 @@ mod tests {
     fn set(shard: &mut Shard, key: &[u8], field: &[u8], at_ms: i64) {
         let change =
             |hash: &mut Hash| (hash.set(field, b"v", Lifetime::Until(at_ms), 0, &Limits::default()), true);
-        shard.change(0, key, &moment_at(0), true, change).expect("a hash");
+        shard.change(0, key, &Moment::at(0), true, change).expect("a hash");
     }
 
     fn len(shard: &Shard, key: &[u8]) -> Option<usize> {
@@ -185,13 +172,13 @@ mod tests {
             set(&mut shard, b"h", format!("f{n}").as_bytes(), 10 + n);
         }
         assert!(shard.has_expires());
-        assert_eq!(shard.expire_slice(&moment_at(9), 64).expired, 0);
+        assert_eq!(shard.expire_slice(&Moment::at(9), 64).expired, 0);
         expire_all(&mut shard, 60, 16);
         assert_eq!((len(&shard, b"h"), shard.dbs[0].fields.keys()), (Some(49), vec![(61, b"h".to_vec())]));
-        let changes = shard.counters.dirty;
+        let changes = shard.counters.changes;
         expire_all(&mut shard, 1000, 16);
         assert_eq!(len(&shard, b"h"), None);
-        assert!(!shard.has_expires() && shard.counters.dirty > changes);
+        assert!(!shard.has_expires() && shard.counters.changes > changes);
         assert_eq!(shard.counters.expired_fields, 100);
     }
 
@@ -204,20 +191,20 @@ mod tests {
         assert_eq!(at(&shard, 0), [(40, b"a".to_vec())]);
         let taken = shard.take(0, b"a").expect("it is there");
         assert_eq!(at(&shard, 0), []);
-        shard.put(1, b"b", taken, None, &moment_at(0));
+        shard.put(1, b"b", taken, None, &Moment::at(0));
         assert_eq!(at(&shard, 1), [(40, b"b".to_vec())]);
-        shard.swap(0, 1, &moment_at(0));
+        shard.swap(0, 1, &Moment::at(0));
         assert_eq!((at(&shard, 0).len(), at(&shard, 1).len()), (1, 0));
         // Overwritten: the stale entry goes when it is due.
-        shard.set_string(0, b"b", b"v", Encoding::Embstr, None, &moment_at(0));
+        shard.set_string(0, b"b", b"v", Encoding::Embstr, None, &Moment::at(0));
         assert_eq!(at(&shard, 0).len(), 1);
-        shard.expire_slice(&moment_at(40), 64);
+        shard.expire_slice(&Moment::at(40), 64);
         assert_eq!((at(&shard, 0), shard.dbs[0].store.len()), (vec![], 1));
         set(&mut shard, b"c", b"f", 50);
         shard.remove(0, b"c");
         assert_eq!(at(&shard, 0), []);
         set(&mut shard, b"c", b"f", 50);
-        shard.flush(0, &moment_at(0));
+        shard.flush(0, &Moment::at(0));
         assert!(!shard.has_expires());
     }
 

@@ -6,6 +6,7 @@ pub mod db;
 pub mod evict;
 pub mod fields;
 pub mod incident;
+pub mod snapshot;
 pub mod tracking;
 mod trash;
 pub mod waiting;
@@ -19,6 +20,7 @@ use crate::shard::tracking::TrackTable;
 use crate::shard::waiting::WaitTable;
 use crate::shard::watch::WatchTable;
 use crate::types::{Collection, Object};
+use snapshot::Snapshot;
 use store::{Owned, Spot};
 use trash::Trash;
 
@@ -33,14 +35,14 @@ pub struct ShardCounters {
     pub evicted: u64,
     pub lazy_freed: u64,
     pub expire_cycle_us: u64,
-    /// Changes since the last save.
-    pub dirty: u64,
+    /// Changes of keys, as the save points count them. It only grows.
+    pub changes: u64,
 }
 
 impl ShardCounters {
-    /// CONFIG RESETSTAT: everything but the changes since the last save.
+    /// CONFIG RESETSTAT: everything but the changes, of which some are not saved.
     pub fn reset(&mut self) {
-        *self = Self { dirty: self.dirty, ..Self::default() };
+        *self = Self { changes: self.changes, ..Self::default() };
     }
 }
 
@@ -53,6 +55,8 @@ pub struct Shard {
     pub counters: ShardCounters,
     /// Values and whole databases on their way out, freed in slices.
     trash: Trash,
+    /// What is being written of it, if anything is.
+    snapshot: Option<Box<Snapshot>>,
     hasher: ahash::RandomState,
     expire: db::ExpireCycle,
     evicting: evict::Pool,
@@ -83,6 +87,7 @@ impl Shard {
             tracking: TrackTable::default(),
             counters: ShardCounters::default(),
             trash: Trash::default(),
+            snapshot: None,
             hasher,
             expire: db::ExpireCycle::default(),
             evicting: evict::Pool::default(),
@@ -116,6 +121,7 @@ impl Shard {
     #[inline]
     pub fn edit(&mut self, db: u16, key: &[u8], moment: &Moment) -> Option<&mut Entry> {
         let spot = self.find_live(db, key, moment)?;
+        self.before_change(db, key);
         Some(self.touched(db, spot, moment))
     }
 
@@ -144,12 +150,13 @@ impl Shard {
 
     /// Deletes a key whose time has come.
     fn expire_key(&mut self, db: u16, key: &[u8], moment: &Moment) -> bool {
+        self.before_change(db, key);
         let removed = self.dbs[db as usize].store.remove(key);
         let was_there = removed.is_some();
         if was_there {
             self.dbs[db as usize].fields.forget(key);
             self.counters.expired += 1;
-            self.counters.dirty += 1;
+            self.counters.changes += 1;
             self.lapses += 1;
             self.discard(removed);
             self.watch.expired(db, key);
@@ -175,6 +182,7 @@ impl Shard {
         expiry: Option<i64>,
         moment: &Moment,
     ) {
+        self.before_change(db, key);
         let store = &mut self.dbs[db as usize].store;
         let hash = store.hash(key);
         let old = store.set_string(hash, key, value, encoding, expiry, moment.fresh_access());
@@ -186,6 +194,7 @@ impl Shard {
     /// Sets a string that is an integer.
     #[inline]
     pub fn set_int(&mut self, db: u16, key: &[u8], value: i64, expiry: Option<i64>, moment: &Moment) {
+        self.before_change(db, key);
         let store = &mut self.dbs[db as usize].store;
         let hash = store.hash(key);
         let old = store.set_int(hash, key, value, expiry, moment.fresh_access());
@@ -204,6 +213,7 @@ impl Shard {
         moment: &Moment,
     ) {
         self.schedule_fields(db, key, object.next_expiry());
+        self.before_change(db, key);
         let store = &mut self.dbs[db as usize].store;
         let hash = store.hash(key);
         let old = store.set_object(hash, key, object, expiry, moment.fresh_access());
@@ -232,6 +242,7 @@ impl Shard {
             outcome
         };
         let spot = self.find_live(db, key, moment);
+        self.before_change(db, key);
         self.emptied = false;
         let store = &mut self.dbs[db as usize].store;
         let (result, changed) = if let Some(spot) = spot {
@@ -261,6 +272,7 @@ impl Shard {
     /// Sets a key to a collection, whatever was there; an empty one deletes the key. True: something changed.
     pub fn replace<T: Collection>(&mut self, db: u16, key: &[u8], collection: T, moment: &Moment) -> bool {
         let was_there = self.find_live(db, key, moment).is_some();
+        self.before_change(db, key);
         let fills = !collection.is_empty();
         self.schedule_fields(db, key, collection.next_expiry());
         let store = &mut self.dbs[db as usize].store;
@@ -281,6 +293,7 @@ impl Shard {
         if let Owned::Object(object) = &value.value {
             self.schedule_fields(db, key, object.next_expiry());
         }
+        self.before_change(db, key);
         let store = &mut self.dbs[db as usize].store;
         let hash = store.hash(key);
         let old = store.put(hash, key, value, expiry, moment.fresh_access());
@@ -289,20 +302,40 @@ impl Shard {
         self.note(db, key);
     }
 
-    /// Puts the same content, newly made, in the place of a key's value: nobody sees a change, and the key expires as before.
-    pub fn renew(&mut self, db: u16, key: &[u8], value: Removed) {
-        let Some(entry) = self.dbs[db as usize].store.find(key) else { return };
-        let (expiry, access) = (entry.expiry(), entry.access());
+    /// Puts a key of a file into the shard; nobody sees a change. False: it is there already, and is not to be replaced.
+    pub fn load(
+        &mut self,
+        db: u16,
+        key: &[u8],
+        value: Removed,
+        expiry: Option<i64>,
+        access: u32,
+        replace: bool,
+    ) -> bool {
         if let Owned::Object(object) = &value.value {
             self.schedule_fields(db, key, object.next_expiry());
         }
         let store = &mut self.dbs[db as usize].store;
-        let old = store.put(store.hash(key), key, value, expiry, access);
+        let hash = store.hash(key);
+        if !replace && store.find_hashed(hash, key).is_some() {
+            return false;
+        }
+        let old = store.put(hash, key, value, expiry, access);
         self.discard(old);
+        true
+    }
+
+    /// Empties all databases to be loaded anew; nobody sees a change.
+    pub fn clear(&mut self) {
+        for db in &mut self.dbs {
+            let fresh = Db::new(Store::new(self.hasher.clone()));
+            self.trash.throw_db(std::mem::replace(db, fresh));
+        }
     }
 
     /// Gives a key an expiry, or takes it away. False: no such key.
     pub fn set_expiry(&mut self, db: u16, key: &[u8], expiry: Option<i64>) -> bool {
+        self.before_change(db, key);
         let done = self.dbs[db as usize].store.set_expiry(key, expiry);
         if done {
             self.note(db, key);
@@ -312,6 +345,7 @@ impl Shard {
 
     /// Takes a key out with its value. It must have been looked up before (an expired one is taken too).
     pub fn take(&mut self, db: u16, key: &[u8]) -> Option<Removed> {
+        self.before_change(db, key);
         let removed = self.dbs[db as usize].store.take(key)?;
         self.dbs[db as usize].fields.forget(key);
         self.note(db, key);
@@ -320,6 +354,7 @@ impl Shard {
 
     /// Deletes a key; large values are freed later, in slices. False: no such key.
     pub fn remove(&mut self, db: u16, key: &[u8]) -> bool {
+        self.before_change(db, key);
         let removed = self.dbs[db as usize].store.remove(key);
         let was_there = removed.is_some();
         if was_there {
@@ -345,10 +380,11 @@ impl Shard {
         }
     }
 
-    /// Everything that changes a key passes here: watchers and caches see it, and it counts as unsaved.
+    /// Everything that changes a key passes here: watchers and caches see it, it counts as unsaved, and a snapshot that has yet to come to
+    /// the key leaves it alone (`before_change` came first).
     #[inline]
     fn note(&mut self, db: u16, key: &[u8]) {
-        self.counters.dirty += 1;
+        self.counters.changes += 1;
         if !self.watch.is_empty() {
             self.watch.changed(db, key);
         }
@@ -358,12 +394,15 @@ impl Shard {
         if !self.tracking.is_idle() {
             self.tracking.changed(key, false);
         }
+        if self.snapshot.is_some() {
+            self.mark_changed(db, key);
+        }
     }
 
     /// Changes by commands, so far.
     #[inline]
     pub fn changes(&self) -> u64 {
-        self.counters.dirty - self.lapses
+        self.counters.changes - self.lapses
     }
 
     #[inline]
@@ -381,9 +420,10 @@ impl Shard {
     /// Empties a database at once; its memory goes in slices. Returns how many keys it had.
     pub fn flush(&mut self, db: u16, moment: &Moment) -> usize {
         for key in self.watch.keys_of(db) {
-            // An overdue key is gone already: its watchers see no change.
             if self.peek(db, &key, moment).is_some() {
                 self.watch.changed(db, &key);
+            } else {
+                self.lapse_unseen(db, &key);
             }
         }
         self.waiting.changed_all(db);
@@ -391,8 +431,10 @@ impl Shard {
         let fresh = Db::new(Store::new(self.hasher.clone()));
         let old = std::mem::replace(&mut self.dbs[db as usize], fresh);
         let keys = old.store.len();
-        self.counters.dirty += keys as u64;
-        self.trash.throw_db(old);
+        self.counters.changes += keys as u64;
+        if let Some(old) = self.keep_aside(old) {
+            self.trash.throw_db(old);
+        }
         keys
     }
 
@@ -404,12 +446,21 @@ impl Shard {
                 let either = [from, to].map(|db| self.peek(db, &key, moment).is_some());
                 if either.contains(&true) {
                     self.watch.changed(from, &key);
+                } else {
+                    self.lapse_unseen(from, &key);
                 }
             }
         }
         self.dbs.swap(a as usize, b as usize);
         [a, b].into_iter().for_each(|db| self.waiting.changed_all(db));
-        self.counters.dirty += 1;
+        self.counters.changes += 1;
+    }
+
+    /// An overdue key that CLIENT PAUSE kept leaves with its database: a change for who watched it while it was alive.
+    fn lapse_unseen(&mut self, db: u16, key: &[u8]) {
+        if self.dbs[db as usize].store.find(key).is_some() {
+            self.watch.expired(db, key);
+        }
     }
 
     /// Frees a slice of what was thrown away: about `entries_max` entries and elements. True when nothing is left.
@@ -427,8 +478,38 @@ impl Shard {
         self.trash.len()
     }
 
+    /// Whether any hash may have fields that expire.
+    pub fn has_expiring_fields(&self) -> bool {
+        self.dbs.iter().any(|db| !db.fields.is_empty())
+    }
+
     /// Whether any key or field carries an expiry: only then is there work for the active expiry.
     pub fn has_expires(&self) -> bool {
         self.dbs.iter().any(|db| db.store.expires() > 0 || !db.fields.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A key ended after WATCH while the server was paused, FLUSHALL took it along, and EXEC ran.
+    #[test]
+    fn watchers_hear_of_overdue_keys_that_leave_with_their_database() {
+        let ways: [fn(&mut Shard, &Moment); 2] = [
+            |shard, moment| _ = shard.flush(0, moment),
+            |shard, moment| {
+                shard.swap(0, 1, moment);
+            },
+        ];
+        for leave in ways {
+            let mut shard = Shard::new(0, 16, 7);
+            let before = Moment::at(1000);
+            shard.set_string(0, b"k", b"v", Encoding::Embstr, Some(1500), &before);
+            let stamp = shard.watch.watch(0, b"k");
+            leave(&mut shard, &Moment { keep_overdue: true, ..Moment::at(2000) });
+            assert!(!shard.watch.unchanged_since(stamp, 0, b"k", false));
+            assert!(shard.watch.unchanged_since(stamp, 0, b"k", true), "who found it overdue sees no change");
+        }
     }
 }

@@ -88,7 +88,7 @@ impl Trash {
 fn cost_of(object: &Object) -> usize {
     const ELEMENT_BYTES: usize = 32;
     match object.encoding() {
-        Encoding::Hashtable | Encoding::Skiplist | Encoding::Quicklist => {
+        Encoding::Hashtable | Encoding::Skiplist | Encoding::Quicklist | Encoding::Stream => {
             1 + object.bytes_allocated() / ELEMENT_BYTES
         }
         _ => 1,
@@ -100,23 +100,14 @@ mod tests {
     use super::super::{Encoding, Moment, Shard};
     use crate::types::hash::Lifetime;
     use crate::types::list::ListView;
-    use crate::types::{Collection, Hash, Limits, List, Object, Set, Zset};
+    use crate::types::stream::{Id, Pending};
+    use crate::types::{Collection, Hash, Limits, List, Object, Set, Stream, Zset};
 
     const ELEMENTS: usize = 300_000;
     const SLICE: usize = 256;
     /// What a slice may free beyond its budget: the rest of a bucket, of a leaf.
     const OVERSHOOT: usize = 64;
-    const MOMENT: Moment = Moment {
-        now_ms: 0,
-        access_ms: 0,
-        touch: false,
-        keep_overdue: false,
-        tell: 0,
-        lfu: false,
-        lfu_log_factor: 10,
-        lfu_decay_minutes: 1,
-        random: 0,
-    };
+    const MOMENT: Moment = Moment::at(0);
 
     fn element(number: usize) -> Vec<u8> {
         format!("element:{number}").into_bytes()
@@ -149,6 +140,22 @@ mod tests {
         zset
     }
 
+    /// As many entries in nodes of eight, and as many that are pending.
+    fn huge_stream() -> Stream {
+        let mut stream = Stream::default();
+        let limits = Limits { stream_node_entries_max: 8, ..Limits::default() };
+        stream.groups.create(b"g", Id::MIN, None);
+        for number in 1..=ELEMENTS as u64 {
+            let id = Id::new(number, 0);
+            stream.log.append(id, [(&b"f"[..], &b"v"[..])].into_iter(), &limits);
+            stream.groups.change(b"g", |group| {
+                let (consumer, _) = group.find_or_create(b"c", 0);
+                group.assign(id, Pending { consumer, delivered_ms: 0, deliveries: 1 });
+            });
+        }
+        stream
+    }
+
     /// What there is to free in a value: its elements, or the nodes of a list, each of which is freed at once.
     fn parts(object: &Object) -> usize {
         match object {
@@ -160,6 +167,10 @@ mod tests {
                 ListView::Packed(_) => 0,
                 ListView::Nodes(nodes) => nodes.nodes().len(),
             },
+            Object::Stream(stream) => {
+                let pending = stream.groups.iter().map(|(_, group)| group.pending().len());
+                stream.log.nodes().len() + pending.sum::<usize>()
+            }
         }
     }
 
@@ -240,6 +251,12 @@ mod tests {
     #[test]
     fn a_huge_list_is_freed_in_slices() {
         check_all_ways(huge_list, 30);
+    }
+
+    /// Nodes, eight to an element's cost, and what is pending by group and by consumer.
+    #[test]
+    fn a_huge_stream_is_freed_in_slices() {
+        check_all_ways(huge_stream, 2 * ELEMENTS / (SLICE + OVERSHOOT));
     }
 
     /// Many values that are neither small nor huge share a slice's budget.

@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::client::Wait;
 use crate::types::Type;
@@ -19,11 +20,14 @@ pub struct Waiter {
     pub target: Option<usize>,
 }
 
+/// How often keys that somebody waits for have changed, in all shards: those that one command changes are served in order.
+static CHANGES: AtomicU64 = AtomicU64::new(0);
+
 #[derive(Default)]
 pub struct WaitTable {
     keys: HashMap<Key, VecDeque<Waiter>>,
-    /// In the order in which they changed.
-    ready: VecDeque<Key>,
+    /// In the order in which they changed, each with its place among the changes of all shards.
+    ready: VecDeque<(u64, Key)>,
     /// Of all waiters, with how many have it.
     targets: Vec<(usize, usize)>,
 }
@@ -34,14 +38,16 @@ impl WaitTable {
         self.keys.is_empty()
     }
 
-    /// Keys that somebody waits for.
+    /// Keys that somebody waits for who was not answered yet.
     pub fn len(&self) -> usize {
-        self.keys.len()
+        let open = |waiters: &&VecDeque<Waiter>| waiters.iter().any(|waiter| !waiter.wait.is_over());
+        self.keys.values().filter(open).count()
     }
 
+    /// The place of the first key to look at, among those of all shards.
     #[inline]
-    pub fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
+    pub fn first_ready(&self) -> Option<u64> {
+        self.ready.front().map(|(place, _)| *place)
     }
 
     /// The shards that answers need besides this one.
@@ -85,19 +91,21 @@ impl WaitTable {
     /// A key changed.
     pub fn changed(&mut self, db: u16, key: &[u8]) {
         let place = (db, Box::from(key));
-        if self.keys.contains_key(&place) && self.ready.back() != Some(&place) {
-            self.ready.push_back(place);
+        let known = self.ready.back().is_some_and(|(_, last)| *last == place);
+        if !known && self.keys.contains_key(&place) {
+            self.ready.push_back((CHANGES.fetch_add(1, Relaxed), place));
         }
     }
 
     /// All keys of a database may have changed.
     pub fn changed_all(&mut self, db: u16) {
-        let keys = self.keys.keys().filter(|(of, _)| *of == db).cloned();
-        self.ready.extend(keys);
+        let mut keys: Vec<Key> = self.keys.keys().filter(|(of, _)| *of == db).cloned().collect();
+        keys.sort_unstable();
+        self.ready.extend(keys.into_iter().map(|key| (CHANGES.fetch_add(1, Relaxed), key)));
     }
 
     /// The next key to look at.
     pub fn take_ready(&mut self) -> Option<Key> {
-        self.ready.pop_front()
+        self.ready.pop_front().map(|(_, key)| key)
     }
 }

@@ -1,5 +1,5 @@
 //! Conversations as data: the tests of every command family.
-//! Each one replays on one core, on three cores whose keys spread over the shards, and inside MULTI.
+//! Each one replays on one core, on three cores whose keys spread over the shards, inside MULTI, and from a script.
 //!
 //! ```text
 //! check("SET k v => OK | GET k => \"v\" | INCR n => 1 | MGET k x => [\"v\" nil] | INCR k => -ERR value is not …")
@@ -23,6 +23,7 @@
 //! Other steps: `+100ms` lets time pass, `tick` lets every core do its periodic work (active expiry) twice, and what it does when idle. `b> GET k => "v"` is said by client b (clients are letters; the first is a).
 //! `b> BLPOP k 0 => ...` waits for no reply, and `b> => ["k" "v"]` reads one later; so does a push that comes unasked.
 //! An argument `$b` is the number of client b, as CLIENT ID gives it.
+//! Each command is also called by a script of its own, in RESP2, but for those that scripts may not call.
 //! A conversation of several clients, or with commands that MULTI does not queue, is not replayed inside MULTI.
 
 use super::reply::Reply;
@@ -84,6 +85,55 @@ fn replay(text: &str, resp3: bool, multi: bool, config: &Config) {
             Replay::new(world, resp3, &steps, ", inside MULTI").run(&steps);
         }
     }
+    for (cores, seed, declared) in [(1, 7, true), (3, 8, true), (3, 9, false)] {
+        if let Some(steps) = steps_from_script(&probe, &steps, declared).filter(|_| !resp3) {
+            let world = World::configured(cores, seed, config.clone());
+            Replay::new(world, resp3, &steps, ", from a script").run(&steps);
+        }
+    }
+}
+
+/// The same steps, each command called by a script. None: they cannot be. What a script would be refused is said
+/// outside. `declared`: the script says which keys it will touch.
+fn steps_from_script(world: &World, steps: &[Step], declared: bool) -> Option<Vec<Step>> {
+    // SORT BY a constant orders a set for scripts.
+    const EXEMPT: &[&str] = &["SELECT", "INFO", "COMMAND", "MEMORY STATS", "SORT"];
+    let mut out = Vec::new();
+    for step in steps {
+        out.push(match step {
+            Step::Say(client, args, Some(reply)) if reply.survives_lua() => {
+                let spans = spans_of(args);
+                let flat = args.concat();
+                let said = Args::new(&flat, &spans);
+                let plain = || Step::Say(*client, args.clone(), Some(reply.clone()));
+                match world.registry.resolve(said).map(|number| world.registry.row(number)) {
+                    // A pause holds all scripts back, whatever they do.
+                    Ok(row) if row.unqueued || row.is(flags::BLOCKING) || row.name == "CLIENT PAUSE" => {
+                        return None;
+                    }
+                    Ok(row)
+                        if row.arity_fits(args.len())
+                            && !row.is(flags::NOSCRIPT)
+                            && !EXEMPT.iter().any(|name| row.name.starts_with(name)) =>
+                    {
+                        let mut keys = Vec::new();
+                        for spec in row.keys.iter().filter(|_| declared) {
+                            spec.each(said, &mut |at| keys.push(args[at].clone()));
+                        }
+                        let count = keys.len().to_string().into_bytes();
+                        let head = vec![b"EVAL".to_vec(), super::script::SINGLE.into(), count];
+                        Step::Say(*client, [head, keys, args.clone()].concat(), Some(reply.clone()))
+                    }
+                    _ => plain(),
+                }
+            }
+            Step::Say(client, args, reply) => Step::Say(*client, args.clone(), reply.clone()),
+            Step::Read(client, reply) => Step::Read(*client, reply.clone()),
+            Step::Pass(ms) => Step::Pass(*ms),
+            Step::Tick => Step::Tick,
+        });
+    }
+    Some(out)
 }
 
 /// The same steps between MULTI and EXEC; each passing of time ends one transaction.

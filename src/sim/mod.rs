@@ -6,11 +6,15 @@
 mod caching;
 mod channels;
 pub mod conversation;
+pub mod disk;
 pub mod history;
 pub mod model;
 mod reply;
 mod scenario;
+mod script;
+mod snapshots;
 pub mod traffic;
+mod waiters;
 pub mod world;
 
 pub use conversation::{check, check_configured, check_outside_multi, check3};

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use self::collections::{Data, wrong_type};
 use super::reply::Reply;
+use super::script;
 use crate::base::number::parse_i64;
 
 pub type Key = (usize, Vec<u8>);
@@ -22,6 +23,7 @@ pub const SUBSET: &[&str] = &[
     "DEL",
     "DISCARD",
     "ECHO",
+    "EVAL",
     "EXEC",
     "EXISTS",
     "FLUSHALL",
@@ -179,7 +181,7 @@ fn arity(name: &str) -> Option<(usize, usize)> {
         "APPEND" | "DECRBY" | "GETSET" | "INCRBY" | "MOVE" | "RENAME" | "RENAMENX" | "SETNX" | "SWAPDB" => {
             (3, 3)
         }
-        "COPY" | "MSET" | "MSETNX" | "PEXPIRE" | "SET" => (3, MANY),
+        "COPY" | "EVAL" | "MSET" | "MSETNX" | "PEXPIRE" | "SET" => (3, MANY),
         "HGETALL" | "HLEN" | "LLEN" | "SCARD" | "SMEMBERS" | "ZCARD" => (2, 2),
         "LPOP" | "RPOP" | "SDIFF" | "SINTER" | "SUNION" | "ZPOPMAX" | "ZPOPMIN" => (2, MANY),
         "HGET" | "RPOPLPUSH" | "SISMEMBER" | "ZSCORE" => (3, 3),
@@ -268,6 +270,28 @@ impl Model {
         }
         let queued = done.queued.unwrap_or_default();
         Reply::Array(queued.iter().map(|args| self.run(client, args)).collect())
+    }
+
+    // ---- scripts ----
+
+    /// Runs one of the two scripts that the traffic has (see `super::script`).
+    fn script(&mut self, client: &Client, args: &[Vec<u8>]) -> Reply {
+        // SELECT in a script is the script's affair.
+        let mut inside = Client { db: client.db, ..Client::default() };
+        let commands = script::commands_of(args);
+        Reply::Array(commands.iter().map(|command| self.inside_script(&mut inside, command)).collect())
+    }
+
+    fn inside_script(&mut self, client: &mut Client, args: &[Vec<u8>]) -> Reply {
+        const DENIED: &[&str] = &["DISCARD", "EVAL", "EXEC", "MULTI", "UNWATCH", "WATCH"];
+        match refusal(args) {
+            Some(_) if arity(&name(args)).is_none() => error("ERR Unknown Redis command called from script"),
+            Some(_) => error("ERR Wrong number of args calling Redis command from script"),
+            None if DENIED.contains(&name(args).as_str()) => {
+                error("ERR This Redis command is not allowed from script")
+            }
+            None => self.run(client, args),
+        }
     }
 
     // ---- the keyspace ----
@@ -359,6 +383,7 @@ impl Model {
                 }
                 _ => error("ERR DB index is out of range"),
             },
+            "EVAL" => self.script(client, args),
             "WATCH" => {
                 for key in several() {
                     let ends_ms = self.look(&key).and_then(|value| value.expiry);

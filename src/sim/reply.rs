@@ -26,6 +26,15 @@ pub enum Reply {
 }
 
 impl Reply {
+    /// Whether it is still the same after it was a Lua value: no number larger than a double holds.
+    pub fn survives_lua(&self) -> bool {
+        match self {
+            Reply::Integer(value) => value.unsigned_abs() <= 1 << 53,
+            Reply::Array(list) | Reply::Unordered(list) => list.iter().all(Reply::survives_lua),
+            _ => true,
+        }
+    }
+
     /// Parses the reply at the start of `bytes`. None: it is incomplete. Otherwise the reply and its length.
     pub fn parse(bytes: &[u8]) -> Option<(Reply, usize)> {
         let end = bytes.windows(2).position(|pair| pair == b"\r\n")?;
@@ -142,6 +151,6 @@ impl fmt::Display for Reply {
 /// Bytes in quotes, escaped as tests write them.
 pub fn quoted(bytes: &[u8]) -> String {
     let mut text = Vec::new();
-    crate::server::monitor::append_quoted(&mut text, bytes);
+    crate::commands::monitor::append_quoted(&mut text, bytes);
     String::from_utf8(text).expect("quoted text is ASCII")
 }

@@ -132,6 +132,7 @@ impl Traffic {
             names.extend(group.repeat([0, 1, 3][rng.below(3) as usize]));
         }
         names.extend(["GET", "MGET"].repeat(names.len() / 8 + 1));
+        names.extend(["EVAL"].repeat([0, 1, 2, 6][rng.below(4) as usize]));
         let transactions = [0, 0, 1, 3][rng.below(4) as usize];
         names.extend(["WATCH", "MULTI", "EXEC", "EXEC"].repeat(transactions));
         let count = 2 + rng.below(KEYS.len() as u64 - 1) as usize;
@@ -157,6 +158,22 @@ impl Traffic {
             _ => {}
         }
         words.into_iter().map(String::into_bytes).collect()
+    }
+
+    /// A command for a script: none that is a script itself.
+    fn simple_command(&self, rng: &mut Rng) -> Vec<String> {
+        const NAMES: &[&str] =
+            &["GET", "SET", "INCR", "MGET", "MSET", "DEL", "SELECT", "RENAME", "KEYS", "DBSIZE"];
+        let common = if rng.below(4) == 0 { NAMES.len() as u64 } else { 4 };
+        let name = match rng.below(3) {
+            0 => self.names[rng.below(self.names.len() as u64) as usize],
+            _ => NAMES[rng.below(common) as usize],
+        };
+        let mut words = vec![name.to_string()];
+        if name != "EVAL" {
+            words.extend(self.arguments(name, rng));
+        }
+        words
     }
 
     /// A transaction that depends on a key which may expire: first what is watched, then what is done.
@@ -204,6 +221,11 @@ impl Traffic {
             "SELECT" => vec![self.db(rng)],
             "SWAPDB" => vec![self.db(rng), self.db(rng)],
             "KEYS" => vec!["*".into()],
+            "EVAL" => {
+                let count = 1 + rng.below(4);
+                let commands: Vec<_> = (0..count).map(|_| self.simple_command(rng)).collect();
+                super::script::words(&commands, rng)
+            }
             _ if name.starts_with(['H', 'L', 'R', 'S', 'Z']) => self.of_collection(name, key, rng),
             _ => Vec::new(),
         }

@@ -9,6 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::*};
 
+use super::disk::{FakeDisk, FakeStorage};
 use crate::base::clock::Clock;
 use crate::base::rng::Rng;
 use crate::commands::{FAMILIES, Registry};
@@ -19,6 +20,7 @@ use crate::server::core::Core;
 use crate::server::inspect::Executed;
 use crate::shard::Shard;
 use crate::shared::{Facts, Shared};
+use crate::storage::{Done, Job};
 
 /// When every world begins, unix µs.
 const START_US: u64 = 1_700_000_000_000_000;
@@ -71,6 +73,9 @@ enum Event {
     Sent(ClientNumber),
     HangUp(ClientNumber),
     Release(ClientNumber),
+    /// The storage thread takes the next job of a core, or a core its next completion.
+    Store(usize),
+    Stored(usize),
     EndTurn(usize),
     Tick(usize),
     IdleWork(usize),
@@ -104,6 +109,10 @@ pub struct World {
     rings: Vec<VecDeque<Message>>,
     /// How likely each ring is to deliver next.
     speeds: Vec<u64>,
+    pub storage: FakeStorage,
+    /// Jobs of each core on their way, and completions for each.
+    jobs: Vec<VecDeque<Job>>,
+    done: Vec<VecDeque<Done>>,
     sockets: Vec<Socket>,
     /// Which client sits in which slot of which core.
     seats: HashMap<(usize, u32), ClientNumber>,
@@ -159,6 +168,9 @@ impl World {
             clock_us,
             rings: (0..cores * cores).map(|_| VecDeque::new()).collect(),
             speeds,
+            storage: FakeStorage::new(FakeDisk::default()),
+            jobs: (0..cores).map(|_| VecDeque::new()).collect(),
+            done: (0..cores).map(|_| VecDeque::new()).collect(),
             sockets: Vec::new(),
             seats: HashMap::new(),
             in_turn: vec![false; cores],
@@ -356,6 +368,17 @@ impl World {
                 events.push((8, Event::Sent(number)));
             }
         }
+        for core in 0..self.cores.len() {
+            if !self.jobs[core].is_empty() {
+                events.push((2, Event::Store(core)));
+            }
+            if !self.done[core].is_empty() {
+                events.push((4, Event::Stored(core)));
+            }
+            if self.cores[core].may_walk() {
+                events.push((2, Event::IdleWork(core)));
+            }
+        }
         let turns = self.in_turn.iter().enumerate().filter(|(_, in_turn)| **in_turn);
         events.extend(turns.map(|(core, _)| (self.haste, Event::EndTurn(core))));
     }
@@ -387,6 +410,17 @@ impl World {
                 self.cores[core].released(slot);
                 self.in_turn[core] = true;
             }
+            Event::Store(core) => {
+                let job = self.jobs[core].pop_front().expect("only a core with jobs");
+                for (to, done) in self.storage.job(core, job) {
+                    self.done[to].push_back(done);
+                }
+            }
+            Event::Stored(core) => {
+                let done = self.done[core].pop_front().expect("only a core with completions");
+                self.cores[core].message(Message::Done(done));
+                self.in_turn[core] = true;
+            }
             Event::EndTurn(core) => self.end_turn(core),
             Event::Tick(core) => {
                 self.cores[core].tick();
@@ -394,6 +428,7 @@ impl World {
             }
             Event::IdleWork(core) => {
                 self.cores[core].idle_work();
+                self.in_turn[core] = true;
             }
             Event::TimePasses => {
                 let us = self.rng.below(self.pause_us_max);
@@ -494,6 +529,7 @@ impl World {
                 socket.shut = true;
             }
         }
+        self.jobs[core].extend(actions.jobs);
         for (to, message) in actions.mesh {
             assert!(to != core, "seed {}: a core sends nothing to itself", self.seed);
             self.rings[core * self.cores.len() + to].push_back(message);

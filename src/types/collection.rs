@@ -1,4 +1,4 @@
-//! What the keyspace asks of lists, sets, sorted sets and hashes.
+//! What the keyspace asks of lists, sets, sorted sets, hashes and streams.
 //! In: a collection's packed bytes or its object. Out: a value to be changed, a view to be read.
 //! Absent: what the bytes mean (see each type), when a packed collection becomes an object (see `store`).
 //!

@@ -6,9 +6,9 @@
 //!  head, 8 bytes              then, padded to a multiple of 8
 //! +-----------+------------+ +---------+-----------------------+------+
 //! | clock:24  | lengths:30 | | expiry  |                       | key, | inline: value bytes; key length 8 bits,
-//! | type:4    | boxed:1    | | i64 ms, |   nothing             | value|         value length 16 bits
-//! | encoding:4| expires:1  | | or      +-----------------------+------+
-//! |           |            | | nothing |   i64                 | key  | int (encoding Int); key length 30 bits
+//! | type:3    | boxed:1    | | i64 ms, |   nothing             | value|         value length 16 bits
+//! | mark:1    | expires:1  | | or      +-----------------------+------+
+//! | encoding:4|            | | nothing |   i64                 | key  | int (encoding Int); key length 30 bits
 //! |           |            | |         +-----------+-----------+------+
 //! |           |            | |         | Box<Obj.> | accounted | key  | boxed; key length 30 bits
 //! +-----------+------------+ +---------+-----------+-----------+------+
@@ -41,18 +41,22 @@ const HEAD_BYTES: usize = 8;
 const WORD: usize = 8;
 const INLINE_KEY_MAX: usize = 0xFF;
 const LENGTH_MASK: u32 = (1 << 30) - 1;
+/// In the clock word: see `Entry::is_marked`.
+const MARK: u32 = 1 << 27;
 const BOXED: u32 = 1 << 30;
 const EXPIRES: u32 = 1 << 31;
 
 /// A key and its value, in place.
 #[repr(C, align(8))]
 pub struct Entry {
-    /// access:24, type:4, encoding:4, from the low bits up.
+    /// access:24, type:3, mark:1, encoding:4, from the low bits up.
     clock: u32,
     /// Inline: key length:8, value length:16; otherwise key length:30. Then boxed:1, expires:1.
     shape: u32,
     body: [u8],
 }
+
+const _: () = assert!(Type::ALL.len() <= 8, "three bits for a type");
 
 /// What a key holds.
 #[derive(Clone, Copy, Debug)]
@@ -183,7 +187,7 @@ impl Entry {
     }
 
     pub fn kind(&self) -> Type {
-        Type::ALL[(self.clock >> 24 & 15) as usize]
+        Type::ALL[(self.clock >> 24 & 7) as usize]
     }
 
     pub fn encoding(&self) -> Encoding {
@@ -208,6 +212,15 @@ impl Entry {
 
     pub fn set_access(&mut self, access: u32) {
         self.clock = self.clock & !ACCESS_MAX | access & ACCESS_MAX;
+    }
+
+    /// A mark for whoever walks over the store (a snapshot), kept while the entry's value is changed.
+    pub fn is_marked(&self) -> bool {
+        self.clock & MARK != 0
+    }
+
+    pub fn set_mark(&mut self, marked: bool) {
+        self.clock = self.clock & !MARK | (MARK * marked as u32);
     }
 
     /// The integer, to be changed in place.

@@ -193,6 +193,26 @@ impl<'a> HashView<'a> {
         }
     }
 
+    /// No field expires before that time, in Unix ms; None if none does at all.
+    pub fn expires_from(self) -> Option<i64> {
+        match self {
+            HashView::Table(fields) if fields.store.expires() > 0 => Some(fields.next_ms),
+            _ => None,
+        }
+    }
+
+    /// Visits some fields with values and expiries, overdue or not, and returns the cursor to go on from; 0 at the end. Each
+    /// is visited once if nothing changes meanwhile. A packed hash is visited at once.
+    pub fn scan_with_expiry(self, cursor: u64, mut f: impl FnMut(Element, Element, Option<i64>)) -> u64 {
+        let HashView::Table(fields) = self else {
+            self.for_each_with_expiry(f);
+            return 0;
+        };
+        fields.store.scan(cursor, &mut |entry| {
+            f(Element::Bytes(entry.key()), Element::Bytes(value_of(entry)), entry.expiry());
+        })
+    }
+
     /// Visits about `count` fields from the cursor on, and returns the cursor to go on from; 0 at the end. A packed hash is
     /// visited at once.
     pub fn scan(self, cursor: u64, count: usize, now_ms: i64, mut f: impl FnMut(Element, Element)) -> u64 {

@@ -148,11 +148,23 @@ impl<'a> ListView<'a> {
             ListView::Packed(pack) => (Some(pack), None),
             ListView::Nodes(nodes) => (None, Some(nodes.nodes())),
         };
-        let node_chunk = |node: &'a Node| match node {
-            Node::Pack(pack) => Chunk::Listpack(pack.as_listpack()),
-            Node::Plain(bytes) => Chunk::Plain(bytes),
-        };
-        pack.map(Chunk::Listpack).into_iter().chain(nodes.into_iter().flatten().map(node_chunk))
+        pack.map(Chunk::Listpack).into_iter().chain(nodes.into_iter().flatten().map(Chunk::of))
+    }
+
+    /// How many chunks there are.
+    pub fn chunk_count(&self) -> usize {
+        match self {
+            ListView::Packed(_) => 1,
+            ListView::Nodes(nodes) => nodes.nodes().len(),
+        }
+    }
+
+    /// The chunk of that number, from 0.
+    pub fn chunk(&self, index: usize) -> Option<Chunk<'a>> {
+        match *self {
+            ListView::Packed(pack) => (index == 0).then_some(Chunk::Listpack(pack)),
+            ListView::Nodes(nodes) => nodes.nodes().get(index).map(Chunk::of),
+        }
     }
 }
 
@@ -161,6 +173,15 @@ impl<'a> ListView<'a> {
 pub enum Chunk<'a> {
     Listpack(&'a [u8]),
     Plain(&'a [u8]),
+}
+
+impl<'a> Chunk<'a> {
+    fn of(node: &'a Node) -> Chunk<'a> {
+        match node {
+            Node::Pack(pack) => Chunk::Listpack(pack.as_listpack()),
+            Node::Plain(bytes) => Chunk::Plain(bytes),
+        }
+    }
 }
 
 fn from_front(index: i64, len: usize) -> Option<usize> {

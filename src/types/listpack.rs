@@ -501,6 +501,46 @@ pub fn set_head(pack: &mut [u8], count: usize) {
     pack[4..HEAD_BYTES].copy_from_slice(&count.to_le_bytes());
 }
 
+/// Adds elements at the end, and writes head and end once for all of them.
+pub struct Appender<'a> {
+    pack: &'a mut Vec<u8>,
+    added: isize,
+}
+
+impl<'a> Appender<'a> {
+    /// Until `finish` the bytes are no listpack.
+    #[inline]
+    pub fn new(pack: &'a mut Vec<u8>) -> Self {
+        pack.pop();
+        Appender { pack, added: 0 }
+    }
+
+    #[inline]
+    pub fn int(&mut self, value: i64) {
+        self.element(&Encoded::int(value));
+    }
+
+    #[inline]
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.element(&Encoded::new(bytes));
+    }
+
+    #[inline]
+    fn element(&mut self, element: &Encoded) {
+        self.pack.extend_from_slice(&element.head[..element.head_bytes]);
+        self.pack.extend_from_slice(element.data);
+        self.pack.extend_from_slice(Back::of(element.size()).as_slice());
+        self.added += 1;
+    }
+
+    #[inline]
+    pub fn finish(self) {
+        self.pack.push(END);
+        set_total(self.pack);
+        add_to_count(self.pack, self.added);
+    }
+}
+
 /// An element on its way into a listpack.
 pub struct Encoded<'a> {
     head: [u8; 9],
@@ -724,6 +764,13 @@ mod tests {
                 clear(pack);
                 model.clear();
             }
+            (7, _) => {
+                let mut appender = Appender::new(pack);
+                appender.int(at as i64);
+                appender.bytes(&text);
+                appender.finish();
+                model.extend([at.to_string().into_bytes(), text]);
+            }
             _ => {
                 let grown = pack.len() + encoded_bytes(&text);
                 push(pack, &text);
@@ -735,7 +782,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn agrees_with_a_vector(steps in proptest::collection::vec((0..9u8, 0..9999usize, element()), 0..40)) {
+        fn agrees_with_a_vector(steps in proptest::collection::vec((0..10u8, 0..9999usize, element()), 0..40)) {
             let (mut pack, mut model) = (empty(), Vec::new());
             for (action, at, text) in steps {
                 step(&mut pack, &mut model, action, at, text);

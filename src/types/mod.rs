@@ -16,6 +16,7 @@ pub mod listpack;
 pub mod set;
 pub mod slab;
 pub mod store;
+pub mod stream;
 pub mod table;
 pub mod tree;
 pub mod zset;
@@ -24,6 +25,7 @@ pub use collection::Collection;
 pub use hash::Hash;
 pub use list::List;
 pub use set::Set;
+pub use stream::Stream;
 pub use zset::Zset;
 
 /// What TYPE answers.
@@ -112,6 +114,7 @@ pub enum Object {
     Set(Set),
     Zset(Zset),
     Hash(Hash),
+    Stream(Stream),
 }
 
 #[cfg(test)]
@@ -130,6 +133,7 @@ macro_rules! each_type {
             Object::Set($it) => $body,
             Object::Zset($it) => $body,
             Object::Hash($it) => $body,
+            Object::Stream($it) => $body,
         }
     };
 }
@@ -142,6 +146,7 @@ impl Object {
             Object::Set(_) => Type::Set,
             Object::Zset(_) => Type::Zset,
             Object::Hash(_) => Type::Hash,
+            Object::Stream(_) => Type::Stream,
         }
     }
 
@@ -183,7 +188,7 @@ impl Object {
     }
 }
 
-/// Sizes up to which collections are packed, as the configuration has them.
+/// Sizes up to which collections are packed, and the nodes of lists and streams, as the configuration has them.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub hash_entries_max: usize,
@@ -197,6 +202,10 @@ pub struct Limits {
     pub set_value_bytes_max: usize,
     pub zset_entries_max: usize,
     pub zset_value_bytes_max: usize,
+    /// Of a stream's node; 0: 1 GiB.
+    pub stream_node_bytes_max: usize,
+    /// 0: no limit.
+    pub stream_node_entries_max: usize,
 }
 
 #[cfg(test)]
@@ -212,6 +221,8 @@ impl Limits {
         set_value_bytes_max: 0,
         zset_entries_max: 0,
         zset_value_bytes_max: 0,
+        stream_node_bytes_max: 1,
+        stream_node_entries_max: 1,
     };
 }
 
@@ -228,6 +239,8 @@ impl Default for Limits {
             set_value_bytes_max: 64,
             zset_entries_max: 128,
             zset_value_bytes_max: 64,
+            stream_node_bytes_max: 4096,
+            stream_node_entries_max: 100,
         }
     }
 }

@@ -443,13 +443,16 @@ impl Store {
             Some(expiry) if entry.expires() => entry.replace_expiry(expiry),
             None if !entry.expires() => (),
             _ => {
-                let bytes = entry.slot_bytes();
+                let (bytes, marked) = (entry.slot_bytes(), entry.is_marked());
                 self.objects -= entry.accounted();
                 // SAFETY: I1, I2: the old entry is read until it is copied, and then only its slot is freed.
                 let draft = unsafe { packed.get().redraft(expiry) };
                 self.place(hash, Some(place), draft);
                 // SAFETY: I1: the table holds the copy now.
                 unsafe { self.slab.free(packed.slot(), bytes) };
+                if marked {
+                    self.keep_mark(place);
+                }
             }
         }
         true
@@ -482,6 +485,19 @@ impl Store {
     /// first call to the last is visited at least once, whatever happens to the store in between.
     pub fn scan(&self, cursor: u64, f: &mut dyn FnMut(&Entry)) -> u64 {
         self.table.scan(&self.hasher, cursor, f)
+    }
+
+    /// Visits the entries of so many buckets from a cursor on, to read or mark them, and returns the cursor of the next; 0 at
+    /// the end. A bucket is visited whole, but the walk ends after it once `visit` says false. Every key that is present all
+    /// the while is visited, and none twice; `is_ahead` tells which.
+    pub fn walk(&mut self, cursor: u64, buckets: usize, visit: &mut dyn FnMut(&mut Entry) -> bool) -> u64 {
+        self.table.walk(&self.hasher, cursor, buckets, visit)
+    }
+
+    /// Whether a walk that stands at `cursor` has yet to visit the keys of this hash.
+    #[inline]
+    pub fn is_ahead(cursor: u64, hash: u64) -> bool {
+        Table::cursor_of_hash(hash) >= cursor
     }
 
     /// A key by chance, all about equally likely.
@@ -569,6 +585,8 @@ impl Store {
             self.place(hash, None, draft);
             return None;
         };
+        // SAFETY: I1, I2.
+        let marked = unsafe { packed.get() }.is_marked();
         let (removed, bytes) = self.strip(packed, |_| Owned::Forgotten);
         if bytes == draft.bytes() {
             let (expires, loose) = (draft.expiry.is_some(), self.is_loose(&draft));
@@ -581,7 +599,17 @@ impl Store {
             unsafe { self.slab.free(packed.slot(), bytes) };
             self.place(hash, Some(place), draft);
         }
+        if marked {
+            self.keep_mark(place);
+        }
         Some(removed)
+    }
+
+    /// The entry that was written anew at a place is marked, as the old one was.
+    #[cold]
+    fn keep_mark(&mut self, place: Place) {
+        // SAFETY: I1, I2.
+        unsafe { self.table.get(place).get_mut() }.set_mark(true);
     }
 
     /// Writes an entry to a new slot, and its address to the table.

@@ -506,6 +506,11 @@ impl Table {
         Packed::new(slot, expires, loose, fingerprint(hash).1 != 0)
     }
 
+    /// The entry at a place.
+    pub fn get(&self, place: Place) -> Packed {
+        self.at(place.segment as usize).bucket(place.bucket as usize).get(place.slot as usize)
+    }
+
     /// Puts another entry of the same key in a place.
     pub fn replace(&mut self, place: Place, packed: Packed) {
         let segment = self.at_mut(place.segment as usize);
@@ -764,6 +769,65 @@ impl Table {
             at = segment.after(at);
         }
         self.cursor_after(self.first(self.index(hash)), home)
+    }
+
+    /// Visits the entries of so many buckets from the cursor on, each once, and returns the cursor of the next; 0 at the end.
+    /// What the cursor has passed was visited (see `cursor_of_hash`), whatever happens to the table in between.
+    pub fn walk(
+        &mut self,
+        hasher: &RandomState,
+        mut cursor: u64,
+        buckets: usize,
+        visit: &mut dyn FnMut(&mut Entry) -> bool,
+    ) -> u64 {
+        let mut go_on = true;
+        for _ in 0..buckets {
+            self.prefetch_ahead(cursor);
+            let hash = cursor << CURSOR_SHIFT;
+            let Some(segment) = self.segment(hash) else { return 0 };
+            let home = segment.home(hash);
+            let mut at = home;
+            for _ in 0..segment.count {
+                let bucket = segment.bucket(at);
+                for slot in bucket.occupied() {
+                    // SAFETY: I2; the table is borrowed mutably, and an entry is visited once.
+                    let entry = unsafe { bucket.get(slot).get_mut() };
+                    let hash = hash_key(hasher, entry.key());
+                    // The bucket may begin before the cursor, if the segment changed its size.
+                    if segment.home(hash) == home && Self::cursor_of_hash(hash) >= cursor {
+                        go_on &= visit(entry);
+                    }
+                }
+                if bucket.overflow() == 0 {
+                    break;
+                }
+                at = segment.after(at);
+            }
+            cursor = self.cursor_after(self.first(self.index(hash)), home);
+            if cursor == 0 || !go_on {
+                break;
+            }
+        }
+        cursor
+    }
+
+    /// Fetches the entries of the bucket after the cursor's, and the next bucket but one.
+    fn prefetch_ahead(&self, cursor: u64) {
+        const BUCKETS_AHEAD: usize = 3;
+        let hash = cursor << CURSOR_SHIFT;
+        let Some(segment) = self.segment(hash) else { return };
+        let home = segment.home(hash);
+        if home + 2 * BUCKETS_AHEAD < segment.count as usize {
+            prefetch(segment.bucket_ptr(home + 2 * BUCKETS_AHEAD));
+            let bucket = segment.bucket(home + BUCKETS_AHEAD);
+            bucket.occupied().for_each(|slot| bucket.get(slot).prefetch());
+        }
+    }
+
+    /// The cursor at which an entry with this hash is visited.
+    #[inline]
+    pub fn cursor_of_hash(hash: u64) -> u64 {
+        hash >> CURSOR_SHIFT
     }
 
     /// An entry by chance, all about equally likely.

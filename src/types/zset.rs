@@ -156,9 +156,10 @@ impl Zset {
         Zset::Packed(pack)
     }
 
-    /// So many more members are about to come: too many of them make it large at once.
-    pub fn expect(&mut self, members: usize, limits: &Limits) {
-        if members > limits.zset_entries_max {
+    /// So many more members are about to come, of up to so many bytes: what a small one cannot hold makes it large at
+    /// once, even if none is added in the end.
+    pub fn expect(&mut self, members: usize, bytes_max: usize, limits: &Limits) {
+        if members > limits.zset_entries_max || bytes_max > limits.zset_value_bytes_max {
             self.grow();
         }
     }

@@ -126,6 +126,50 @@ class Draw:
     def lex(self):
         return self.rng.choice(["-", "+", "[a", "(a", "[m1", "(m2", "[m", "[item:5", "x", "[", "(20"])
 
+    def streamid(self):
+        if self.rng.random() < 0.05:
+            return self.rng.choice(["", "x", "-", "+", "$", "5-", "1-x", "18446744073709551615-18446744073709551615", "0-0", "007-01", "1--1"])
+        return self.rng.choice(["{}", "{}-0", "{}-1", "{}-2"]).format(self.rng.randrange(60))
+
+    def newid(self):
+        """Mostly above what is there, for a while."""
+        self.top = getattr(self, "top", 0) + self.rng.choice([0, 0, 1])
+        return self.rng.choice(["{}-*", "{}-*", "{}-*", "{}-1", "{}"]).format(self.top % 60) if self.rng.random() < 0.9 else self.streamid()
+
+    def from_id(self):
+        return self.rng.choice(["-", "-", "-", "0", self.streamid(), "(" + self.streamid(), "("])
+
+    def to_id(self):
+        return self.rng.choice(["+", "+", "+", self.streamid(), "(" + self.streamid(), "-"])
+
+    def start(self):
+        return self.from_id()
+
+    def stop(self):
+        return self.to_id()
+
+    def idle(self):
+        # Far from each other, so that it does not matter when a server looks.
+        return self.rng.choice(["0", "0", "0", "100000", "900000000000", "-5", "x"])
+
+    def idled(self):
+        return self.rng.choice(["0", "500000", "10000000", "-7", "x", str(2**63 - 1), str(-2**63)])
+
+    def retries(self):
+        return self.rng.choice(["0", "1", "7", "-1", "x", str(2**63 - 1)])
+
+    def group(self):
+        return self.rng.choice(["g", "g", "g", "h", "streams", "\x00\xff"])
+
+    def consumer(self):
+        return self.rng.choice(["alice", "bob", "carol", "", "count"])
+
+    def fieldname(self):
+        return self.rng.choice(["n", "n", "temperature", "7", "", "-12"])
+
+    def manynames(self):
+        return [word for n in range(self.rng.randint(1, 12)) for word in (f"name{n}", self.value())]
+
     def small(self):
         return str(self.rng.choice([0, 1, 2, 3, 5, 20, -1, -2, -5]))
 
@@ -194,7 +238,11 @@ class Draw:
         return self.rng.choice(["*", "k*", "k1?", "k[0-5]", "k[^0-5]", "{t}*", "*1", "nothing", "", "k\\1", "[", "*\xff*"])
 
     def type(self):
-        return self.rng.choice(["string", "STRING", "hash", "list", "zset", "set", "nonsense"])
+        return self.rng.choice(["string", "STRING", "hash", "list", "zset", "set", "stream", "nonsense"])
+
+    def timeout(self):
+        """Seconds that a command may block; none is drawn that blocks for long."""
+        return self.rng.choice(["0.01"] * 8 + ["-1", "soon"])
 
     def name(self):
         return self.rng.choice(["me", "a-b", "", "two words", "\xff"])
@@ -405,6 +453,7 @@ EXPLAINED = [
     (r"^[hsz]?scan .* \| ERR invalid cursor \| ", "other servers take some negative and empty cursors"),
     (r"^hello .* \| ERR syntax error in hello option '.*' \| WRONGPASS", "Redis 7.0 checks the password before what follows it"),
     (r"^scan .* \| .*ERR unknown type name", "Redis finds nothing of an unknown type, Valkey refuses it"),
+    (r"^xread .*\+", "Valkey looks at the id below the last that was given, Redis 8 at that below the last entry"),
     (r"\xef\xbf\xbd", "what is not UTF-8 is shown as a replacement character in errors"),
     (r"Command not allowed inside a transaction \| ERR Command '.*' not allowed inside a transaction",
      "Valkey names the command"),
@@ -412,6 +461,9 @@ EXPLAINED = [
 # (command, reason): never sent, since the data would differ from then on.
 NOT_SENT = [
     (r"^client kill id (?!999999)", "the numbers of connections are the server's own"),
+    (r"^(blpop|brpop|brpoplpush|blmove|bzpopmin|bzpopmax) (?!.* (0\.01|-1|soon)$)", "it may block for long"),
+    (r"^b[lz]mpop (?!(0\.01|-1|soon) )", "it may block for long"),
+    (r"^wait (?!0 )(?!.* (-1|soon)$)", "it may block for long"),
     (r"^h[gs]etex fields ", "Valkey looks for the word FIELDS in the key, too"),
     (r"^lset \S+ -?\d{12}", "Valkey cuts the index to 32 bits"),
     (r"^z.* limit -", "a negative offset finds nothing in a listpack, and something in Valkey's skip list"),
@@ -419,7 +471,7 @@ NOT_SENT = [
 # DBSIZE counts a hash whose fields are all overdue until it is swept.
 TIMES = {"dbsize": 1, "httl": 1, "hexpiretime": 1, "hpttl": 3000, "hpexpiretime": 3000, "ttl": 1, "expiretime": 1, "pttl": 3000, "pexpiretime": 3000, "object": 2}
 # Replies that are not the same from one server to the next. One call of SCAN is not, a whole walk (SCAN WHOLE) is.
-TYPE_ONLY = {"client id", "client info", "client list", "randomkey", "scan"}
+TYPE_ONLY = {"time", "client id", "client info", "client list", "randomkey", "scan"}
 # What is dumped is compared where it is restored: COPYDUMP.
 TYPE_ONLY |= {"dump", "srandmember", "hrandfield", "zrandmember", "hscan", "sscan", "zscan"}
 UNORDERED = {"keys", "hkeys", "hvals", "smembers", "sinter", "sunion", "sdiff"}
@@ -464,7 +516,32 @@ def same(args, ours, theirs):
             return len(ours[1]) == len(theirs[1]) and all(near(*two, tolerance) for two in zip(ours[1], theirs[1]))
         if name == "hello" and ours[0] in "*%":
             return same_greeting(ours[1], theirs[1])
-    return ours == theirs
+    return timeless(args, ours) == timeless(args, theirs)
+
+
+def timeless(args, reply):
+    """A reply without the times of streams, which are when each server was asked."""
+    name, mark, items = args[0].lower(), reply[0], reply[1]
+    if name == "xpending" and len(args) > 3 and mark == "*":
+        return [[item[1][0], item[1][1], item[1][3]] for item in items]
+    if name != "xinfo" or mark not in "*%":
+        return reply
+    return without_times(reply, "")
+
+
+def without_times(reply, key):
+    """`key` is what the reply is the value of. A pending entry's time is behind its id and its consumer."""
+    mark, items = reply
+    if mark == ":" and key in ("seen-time", "active-time", "idle", "inactive"):
+        return min(items, 0)
+    if key == "entry" and len(items) in (3, 4) and items[-1][0] == items[-2][0] == ":":
+        return items[:-2] + items[-1:]
+    if mark not in "*%":
+        return reply
+    if key == "pending" or items and items[0][0] != "$":
+        return [without_times(item, "entry") for item in items]
+    keys = items[::2]
+    return [(name, without_times(item, (name[1] or b"").decode("latin-1"))) for name, item in zip(keys, items[1::2])]
 
 
 def near(ours, theirs, tolerance):
@@ -495,6 +572,8 @@ class Pair:
         name = args[0].upper()
         if name == "SPOP":
             return self.spop(args)
+        if name == "XADD":
+            return self.xadd(args)
         if name == "COPYDUMP":
             return self.copy_dump(args)
         return self.walk(self.ours, args), self.walk(self.theirs, args)
@@ -527,6 +606,12 @@ class Pair:
             return ours, ("-", b"not all of these are members: %d of %d" % (removed[1], len(popped)))
         wanted = min(before[1], int(args[2])) if len(args) > 2 else 1
         return (":", len(popped)), (":", wanted)
+
+    def xadd(self, args):
+        """The id that one server chose by its clock is the other's, too."""
+        ours = self.ours.call(*args)
+        given = ours[1].decode() if ours[0] == "$" else "*"
+        return ours, self.theirs.call(*[given if arg == "*" else arg for arg in args])
 
     def copy_dump(self, args):
         """Each server restores what the other one dumped."""
@@ -562,6 +647,9 @@ class Pair:
             return sorted(client.call("SMEMBERS", key)[1])
         if kind == "hash":
             return sorted(pairs(client.call("HGETALL", key)[1]))
+        if kind == "stream":
+            full = client.call("XINFO", "STREAM", key, "FULL", "COUNT", "0")
+            return timeless(["xinfo", "stream", key, "full"], full)
         # A score of -0 is kept as 0 in a listpack; results of ZINTERSTORE pass through one here, and not in Valkey.
         scores = client.call("ZRANGE", key, "0", "-1", "WITHSCORES")[1]
         return [("$", b"0") if item == ("$", b"-0") else item for item in scores]

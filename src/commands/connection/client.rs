@@ -112,10 +112,9 @@ pub fn unblock(cx: &mut Context, args: Args) -> Result<(), Error> {
     let claimed = wait.filter(|wait| wait.claim_patiently());
     cx.out.integer(claimed.is_some() as i64);
     if let Some(wait) = claimed {
-        wait.finish();
+        wait.finish_at(cx.shared.exchange.place());
         let answer = if args.len() == 4 && args.is(3, "error") { Answer::Unblocked } else { Answer::TimeOut };
-        let place = cx.shared.exchange.place();
-        cx.signals.push(Signal::Served { wait, answer, place });
+        cx.signals.push(Signal::Served { wait, answer });
     }
     Ok(())
 }

@@ -3,14 +3,14 @@
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::super::{Context, Error, Registry};
+use super::super::{Context, Error};
 use super::filter::Filter;
 use crate::client::{Args, Card, flag};
 
 pub fn info(cx: &mut Context, args: Args) -> Result<(), Error> {
     let mut text = Vec::new();
     let argv_bytes = args.iter().map(<[u8]>::len).sum();
-    describe(&mut text, &cx.card(), argv_bytes, cx.registry, cx.now_ms());
+    describe(&mut text, &cx.card(), argv_bytes, cx);
     cx.out.verbatim("txt", &text);
     Ok(())
 }
@@ -23,7 +23,7 @@ pub fn list(cx: &mut Context, args: Args) -> Result<(), Error> {
     for card in cx.shared.clients.all() {
         if filter.fits(&card, now_ms) && !skipped(&card) {
             let argv_bytes = if card.id == me { args.iter().map(<[u8]>::len).sum() } else { 0 };
-            describe(&mut text, &card, argv_bytes, cx.registry, now_ms);
+            describe(&mut text, &card, argv_bytes, cx);
         }
     }
     cx.out.verbatim("txt", &text);
@@ -60,7 +60,9 @@ pub fn flag_letters(card: &Card) -> String {
 ///
 /// Replies are written to a buffer (`rbs`, `rbp`, `obl`) that is handed to the kernel as a whole: what is being sent is the
 /// one element of Redis' list of replies (`oll`).
-fn describe(into: &mut Vec<u8>, card: &Card, argv_bytes: usize, registry: &Registry, now_ms: i64) {
+fn describe(into: &mut Vec<u8>, card: &Card, argv_bytes: usize, cx: &Context) {
+    let (registry, now_ms) = (cx.registry, cx.now_ms());
+    let peak_reset_ms = cx.shared.reply_peak_reset_ms.load(Relaxed);
     let names = card.names().clone();
     let seconds_since = |then_ms: i64| ((now_ms - then_ms) / 1000).max(0);
     let multi = card.multi.get() as i64 - 1;
@@ -94,7 +96,7 @@ fn describe(into: &mut Vec<u8>, card: &Card, argv_bytes: usize, registry: &Regis
         input_capacity.saturating_sub(input),
         card.multi_bytes.get(),
         card.reply_capacity.get(),
-        card.reply_peak.get(),
+        card.reply_peak(now_ms, peak_reset_ms),
         card.reply_bytes.get(),
         (output > card.reply_bytes.get()) as u8,
         card.memory_bytes(),

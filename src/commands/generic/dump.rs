@@ -4,12 +4,12 @@ use super::super::{Context, Error};
 use crate::base::number::parse_i64;
 use crate::client::Args;
 use crate::config::Events;
-use crate::persist::object;
+use crate::persist::object::{self, Style};
 use crate::persist::rdb;
 
 pub fn dump(cx: &mut Context, args: Args) -> Result<(), Error> {
-    let compress = cx.config.rdbcompression;
-    match cx.read(args.at(1)).map(|entry| object::dump(entry, compress)) {
+    let style = Style::of(cx.config);
+    match cx.read(args.at(1)).map(|entry| object::dump(entry, style)) {
         Some(payload) => cx.out.bulk(&payload.map_err(refusal)?),
         None => cx.out.null(),
     }
@@ -74,11 +74,7 @@ pub fn restore(cx: &mut Context, args: Args) -> Result<(), Error> {
     if ttl_ms < 0 {
         return Err(Error::INVALID_TTL);
     }
-    // What a log says was accepted once.
-    let skips_checksums =
-        cx.session.timeless || cx.shared.skip_checksums.load(std::sync::atomic::Ordering::Relaxed);
-    let decode = if skips_checksums { object::restore_unchecked } else { object::restore };
-    let value = decode(args.at(3), &cx.limits()).map_err(refusal)?;
+    let value = object::restore(args.at(3), checks(cx), &cx.limits()).map_err(refusal)?;
     // Redis wraps, too: too long a time has passed already.
     let base_ms = if options.absolute { 0 } else { cx.now_ms() };
     let expiry = (ttl_ms != 0).then(|| ttl_ms.wrapping_add(base_ms));
@@ -95,6 +91,15 @@ pub fn restore(cx: &mut Context, args: Args) -> Result<(), Error> {
     }
     cx.out.ok();
     Ok(())
+}
+
+fn checks(cx: &Context) -> rdb::Checks {
+    // What a log says was accepted once.
+    let trusted = cx.session.timeless;
+    rdb::Checks {
+        checksum: !trusted && !cx.shared.skip_checksums.load(std::sync::atomic::Ordering::Relaxed),
+        version: !trusted && cx.config.rdb_version_check,
+    }
 }
 
 /// How the log words that a value was restored: with the time when it ends rather than a time to live.
@@ -156,6 +161,8 @@ mod tests {
         let expiring = b"\x18\xff\x9f\x72\x4e\x18\x09\0\0\x01\x01\x01f\x01v";
         let valkey =
             b"\x16\x02\x01f\x01v\xff\x9f\x72\x4e\x18\x09\0\0\x01g\x01w\xff\xff\xff\xff\xff\xff\xff\xff";
+        text = text.replace("$ten", &payload(10, b"\x02\x01\x01a"));
+        text = text.replace("$one", &payload(80, b"\x16\x01\x01f\x01v\xff\x9f\x72\x4e\x18\x09\0\0"));
         text = text.replace("$expiring", &payload(12, expiring)).replace("$valkey", &payload(80, valkey));
         check(&text);
     }
@@ -194,6 +201,21 @@ mod tests {
             "RESTORE a 0 $11 IDLETIME 1000 => OK | OBJECT IDLETIME a => 1000 | RESTORE a 0 $11 FREQ 5 REPLACE => OK | OBJECT IDLETIME a => 0",
         );
         check_payloads("RESTORE a 0 $11 IDLETIME 20000000 IDLETIME 16777217 => OK | OBJECT IDLETIME a => 1");
+    }
+
+    #[test]
+    fn versions_from_the_future_are_read_if_asked_for() {
+        let refused = "-ERR DUMP payload version or checksum are wrong";
+        check_payloads(&format!(
+            "RESTORE a 0 $13 => {refused} | CONFIG SET rdb-version-check relaxed => OK | RESTORE a 0 $13 => OK | GET a => \"hello\" | CONFIG SET rdb-version-check strict => OK | RESTORE a 0 $13 REPLACE => {refused}"
+        ));
+    }
+
+    #[test]
+    fn dumps_are_for_their_readers() {
+        check_payloads(
+            "SET a hello => OK | SADD s a b 5 => 3 | RESTORE h 0 $expiring => OK | CONFIG SET rdb-dialect valkey => OK | DUMP a => $11 | DUMP s => $members | DUMP h => $one | CONFIG SET rdb-dialect redis-7.0 => OK | DUMP a => $10 | RESTORE t 0 $ten => OK | DUMP t => $ten",
+        );
     }
 
     #[test]

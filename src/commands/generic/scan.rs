@@ -107,11 +107,11 @@ pub fn scan(cx: &mut Context, args: Args) -> Result<(), Error> {
     let count = cx.shared.slots.shard_count();
     let number = cursor_shard(args).min(count - 1);
     let only = options.pattern.and_then(slot_of_pattern).map(|slot| cx.shared.slots.shard_of_slot(slot));
-    let mut found: Vec<Box<[u8]>> = Vec::new();
-    let mut place = 0;
+    let head = cx.out.deferred();
+    let (mut place, mut found) = (0, 0);
     if only.is_none_or(|only| only == number) {
         let from = cursor >> CURSOR_SHARD_BITS & ((1 << CURSOR_BITS) - 1);
-        place = walk(cx, number, from, &options, &mut found);
+        (place, found) = walk(cx, number, from, &options);
     }
     let next = match only {
         _ if place != 0 => place << CURSOR_SHARD_BITS | number as u64,
@@ -120,20 +120,18 @@ pub fn scan(cx: &mut Context, args: Args) -> Result<(), Error> {
         None if number + 1 < count => number as u64 + 1,
         _ => 0,
     };
-    cx.out.array(2);
-    cx.out.bulk(next.to_string().as_bytes());
-    cx.out.array(found.len());
-    found.iter().for_each(|key| cx.out.bulk(key));
+    cx.out.finish_scan(head, next, found);
     Ok(())
 }
 
-/// Visits about as many keys of shard `number` as were asked for. Returns the place to go on from, 0 at the end.
-fn walk(cx: &mut Context, number: usize, place: u64, options: &Options, found: &mut Vec<Box<[u8]>>) -> u64 {
+/// Visits about as many keys of shard `number` as were asked for, and replies with those that fit. Returns the place to
+/// go on from, 0 at the end, and how many these are.
+fn walk(cx: &mut Context, number: usize, place: u64, options: &Options) -> (u64, usize) {
     let (db, now_ms) = (cx.session.db as usize, cx.now_ms());
     let shard = cx.keyspace.shards[number].as_deref().expect("C1: the cursor's shard is at hand");
     let store = &shard.dbs[db].store;
-    let mut place = place;
-    let mut visited = 0;
+    let out = &mut cx.out;
+    let (mut place, mut visited, mut found) = (place, 0, 0);
     // A sparse table has many empty buckets; a call is bounded all the same.
     for _ in 0..options.count.saturating_mul(10) {
         place = store.scan(place, &mut |entry| {
@@ -143,14 +141,15 @@ fn walk(cx: &mut Context, number: usize, place: u64, options: &Options, found: &
                 && options.kind.is_none_or(|kind| kind == Some(entry.kind()))
                 && options.matches(entry.key())
             {
-                found.push(entry.key().into());
+                out.bulk(entry.key());
+                found += 1;
             }
         });
         if place == 0 || visited >= options.count {
             break;
         }
     }
-    place
+    (place, found)
 }
 
 /// Visits about `count` elements of a large collection. Returns the place to go on from, 0 at the end.

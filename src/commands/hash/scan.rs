@@ -12,29 +12,24 @@ pub fn hscan(cx: &mut Context, args: Args) -> Result<(), Error> {
     let now_ms = cx.now_ms();
     let (view, out) = cx.view::<Hash>(args.at(1))?;
     let Some(view) = view else {
-        out.array(2);
-        out.bulk(b"0");
-        out.array(0);
+        let nothing = out.deferred();
+        out.finish_scan(nothing, 0, 0);
         return Ok(());
     };
     // Redis looks at the options only once it has something to scan.
     let options = Options::of_pairs(args.from(3), "HSCAN")?;
-    let (mut found, mut elements) = (Vec::new(), 0);
-    let mut items = crate::resp::Out { buf: &mut found, resp3: out.resp3 };
+    let (head, mut elements) = (out.deferred(), 0);
     let from = cursor & ((1 << CURSOR_BITS) - 1);
     let next = view.scan(from, options.count, now_ms, |field, value| {
         if field.with(|field| options.matches(field)) {
-            reply_element(&mut items, field);
+            reply_element(out, field);
             elements += 1;
             if !options.lean {
-                reply_element(&mut items, value);
+                reply_element(out, value);
                 elements += 1;
             }
         }
     });
-    out.array(2);
-    out.bulk_int(next as i64);
-    out.array(elements);
-    out.raw(&found);
+    out.finish_scan(head, next, elements);
     Ok(())
 }

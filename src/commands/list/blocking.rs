@@ -43,8 +43,8 @@ fn pop_or_wait(cx: &mut Context, args: Args, from: Side) -> Result<(), Error> {
 }
 
 pub fn blmpop(cx: &mut Context, args: Args) -> Result<(), Error> {
-    let deadline_ms = deadline_s(cx, args.at(1))?;
     let (keys, from, count) = parse_lmpop(args, 2)?;
+    let deadline_ms = deadline_s(cx, args.at(1))?;
     for key in keys.iter() {
         if cx.is_at_hand(key) && pop_some(cx, key, from, count)? {
             return Ok(());

@@ -15,8 +15,9 @@ use super::config::is_local;
 use crate::base::glob;
 use crate::base::number::parse_i64;
 use crate::client::Args;
-use crate::commands::{Context, Error, help};
+use crate::commands::{Context, Error, Signal, help};
 use crate::shard::Encoding;
+use crate::shared::REPLY_PEAK_RESET_MS;
 
 const NOT_ALLOWED: &str = "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", \
     you can run it from a local connection, otherwise you need to set this option in the configuration file, \
@@ -26,6 +27,14 @@ const NOT_ALLOWED: &str = "ERR DEBUG command not allowed. If the enable-debug-co
 type Sub = (&'static str, usize, usize, &'static str, fn(&mut Context, Args) -> Result<(), Error>);
 
 const SUBCOMMANDS: &[Sub] = &[
+    ("CHANGE-REPL-ID", 2, 2, "\n    Gives the server a new replication ID.", change_replid),
+    (
+        "CONFIG-REWRITE-FORCE-ALL",
+        2,
+        2,
+        "\n    As CONFIG REWRITE, with every option, also those at their default.",
+        rewrite_config,
+    ),
     (
         "DIGEST",
         2,
@@ -39,6 +48,7 @@ const SUBCOMMANDS: &[Sub] = &[
     ("HTSTATS", 3, 4, "db [full]\n    Describes the table of a database.", value::htstats),
     ("HTSTATS-KEY", 3, 4, "key [full]\n    Describes the table of a value.", value::htstats_key),
     ("JMAP", 2, 2, "\n    Does nothing; other servers count their objects.", ok),
+    ("LEAK", 3, 3, "text\n    Forgets to free a copy of the text.", leak),
     ("LISTPACK", 3, 3, "key\n    Writes the elements of a listpack to the log.", value::listpack),
     ("LOG", 3, 3, "message\n    Writes a line to the log.", log),
     (
@@ -48,6 +58,7 @@ const SUBCOMMANDS: &[Sub] = &[
         "key [fast]\n    Describes a value; `fast` leaves out what takes a walk over it.",
         value::object,
     ),
+    ("PAUSE-CRON", 3, 3, "0|1\n    Stops or resumes periodic work.", pause_cron),
     ("POPULATE", 3, 5, "count [prefix] [size]\n    Makes strings that do not exist yet.", populate),
     ("PROTOCOL", 3, 3, "type\n    Replies with a value of a type of the protocol.", protocol::protocol),
     (
@@ -68,8 +79,17 @@ const SUBCOMMANDS: &[Sub] = &[
         "RELOAD",
         2,
         5,
-        "\n    Encodes every value as for a snapshot, and decodes it in its place.",
+        "[NOSAVE] [NOFLUSH] [MERGE]\n    Saves the keyspace and loads it again; NOSAVE: from the file that is there; NOFLUSH: into what is \
+         there; MERGE: keys that are there are replaced.",
         reload::reload,
+    ),
+    (
+        "REPLYBUFFER",
+        4,
+        4,
+        "PEAK-RESET-TIME NEVER|RESET|milliseconds, RESIZING 0|1\n    After what time CLIENT LIST forgets how long replies \
+         were (RESET: 5 seconds). Buffers of replies have no fixed size, so RESIZING does nothing.",
+        reply_buffer,
     ),
     ("SDSLEN", 3, 3, "key\n    Describes the memory of a key's name and of a string value.", value::sdslen),
     (
@@ -134,6 +154,44 @@ fn set_active_expire(cx: &mut Context, args: Args) -> Result<(), Error> {
 
 fn skip_checksums(cx: &mut Context, args: Args) -> Result<(), Error> {
     cx.shared.skip_checksums.store(parse_i64(args.at(2)).is_some_and(|number| number != 0), Relaxed);
+    ok(cx, args)
+}
+
+fn pause_cron(cx: &mut Context, args: Args) -> Result<(), Error> {
+    cx.shared.cron_paused.store(parse_i64(args.at(2)).is_some_and(|number| number != 0), Relaxed);
+    // Cores that slept meanwhile have to look whether there is something to do.
+    cx.signals.push(Signal::Resume);
+    ok(cx, args)
+}
+
+fn change_replid(cx: &mut Context, args: Args) -> Result<(), Error> {
+    *cx.shared.replid.lock().expect("nobody panics holding the replication ID") = cx.rng.run_id();
+    ok(cx, args)
+}
+
+fn rewrite_config(cx: &mut Context, args: Args) -> Result<(), Error> {
+    cx.shared.config().rewrite_file_whole(None).map_err(Error::new)?;
+    ok(cx, args)
+}
+
+fn leak(cx: &mut Context, args: Args) -> Result<(), Error> {
+    std::mem::forget(args.at(2).to_vec());
+    ok(cx, args)
+}
+
+fn reply_buffer(cx: &mut Context, args: Args) -> Result<(), Error> {
+    if args.is(2, "resizing") {
+        return ok(cx, args);
+    }
+    if !args.is(2, "peak-reset-time") {
+        return Err(Error::subcommand_arity(args.at(1), "DEBUG"));
+    }
+    let ms = match () {
+        () if args.is(3, "never") => -1,
+        () if args.is(3, "reset") => REPLY_PEAK_RESET_MS,
+        () => parse_i64(args.at(3)).ok_or(Error::NOT_AN_INTEGER)?,
+    };
+    cx.shared.reply_peak_reset_ms.store(ms, Relaxed);
     ok(cx, args)
 }
 

@@ -10,13 +10,14 @@ mod keyspace;
 mod latency;
 mod lolwut;
 mod memory;
+pub mod persistence;
 mod process;
 mod slowlog;
 #[cfg(test)]
 mod tests;
 
 use super::generic::dump::restore;
-use super::help::{container, help};
+use super::help::{self, container};
 use super::{Command, KeySpec, Route, flags};
 
 const ALL_NODES: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
@@ -84,7 +85,20 @@ pub const TABLE: &[Command] = &[
         .since("2.8.12")
         .categories(ADMIN_DANGEROUS)
         .about("Returns the part that the server plays in replication."),
-    Command::new("LASTSAVE", "", process::lastsave)
+    Command::new("SAVE", "", persistence::save)
+        .arity(1)
+        .admin()
+        .flag(flags::NO_ASYNC_LOADING | flags::NO_MULTI)
+        .route(Route::All)
+        .about("Writes a snapshot to disk, and lets nothing else happen meanwhile.")
+        .complexity("O(N), N being the number of keys"),
+    Command::new("BGSAVE", "[SCHEDULE | CANCEL]", persistence::bgsave)
+        .admin()
+        .flag(flags::NO_ASYNC_LOADING)
+        .route(Route::All)
+        .about("Begins to write a snapshot of this moment to disk, while the server goes on.")
+        .complexity("O(1)"),
+    Command::new("LASTSAVE", "", persistence::lastsave)
         .arity(1)
         .always()
         .fast()
@@ -115,10 +129,10 @@ pub const TABLE: &[Command] = &[
     .categories(&["keyspace", "dangerous"])
     .about("Creates a key of a slot that is on its way here, as RESTORE does.")
     .complexity("O(N log N), N being the size of the value"),
-    Command::new("SHUTDOWN", "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]", process::shutdown)
+    Command::new("SHUTDOWN", "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]", persistence::shutdown)
         .admin()
         .always()
-        .home()
+        .route(Route::Save)
         .flag(flags::NO_MULTI | flags::ALLOW_BUSY | flags::SENTINEL)
         .about("Ends the server."),
     Command::new("COMMAND", "", command_info::command)
@@ -163,13 +177,7 @@ pub const TABLE: &[Command] = &[
         .categories(CONNECTION)
         .about("Returns the keys of a command, and what it does to each.")
         .complexity("O(N), N being the number of arguments"),
-    Command::new("COMMAND HELP", "", help)
-        .arity(2)
-        .always()
-        .flag(flags::SENTINEL)
-        .since("5.0.0")
-        .categories(CONNECTION)
-        .about("Lists these subcommands."),
+    help::row("COMMAND HELP", "5.0.0").flag(flags::SENTINEL).categories(CONNECTION),
     Command::new("COMMAND INFO", "[command-name [command-name ...]]", command_info::info)
         .arity(-2)
         .always()
@@ -205,7 +213,7 @@ pub const TABLE: &[Command] = &[
         .since("2.0.0")
         .about("Returns the parameters that match, with their values.")
         .complexity("O(N), N being the number of parameters"),
-    Command::new("CONFIG HELP", "", help).arity(2).always().since("5.0.0").about("Lists these subcommands."),
+    help::row("CONFIG HELP", "5.0.0"),
     Command::new("CONFIG RESETSTAT", "", config::resetstat)
         .arity(2)
         .admin()
@@ -248,7 +256,7 @@ pub const TABLE: &[Command] = &[
         .since("4.0.0")
         .tips(SPECIAL_SHARDS)
         .about("Says in words whether something about memory looks wrong."),
-    Command::new("MEMORY HELP", "", help).arity(2).always().since("4.0.0").about("Lists these subcommands."),
+    help::row("MEMORY HELP", "4.0.0"),
     Command::new("MEMORY MALLOC-STATS", "", memory::malloc_stats)
         .arity(2)
         .flag(flags::LOADING)
@@ -293,11 +301,7 @@ pub const TABLE: &[Command] = &[
         .since("2.8.13")
         .tips(SPECIAL_NODES)
         .about("Draws the samples of an event."),
-    Command::new("LATENCY HELP", "", help)
-        .arity(2)
-        .always()
-        .since("2.8.13")
-        .about("Lists these subcommands."),
+    help::row("LATENCY HELP", "2.8.13"),
     Command::new("LATENCY HISTOGRAM", "[command [command ...]]", latency::histogram)
         .arity(-2)
         .admin()
@@ -341,7 +345,7 @@ pub const TABLE: &[Command] = &[
         .tips(&["request_policy:all_nodes", "nondeterministic_output"])
         .about("Returns the newest entries of the slow log.")
         .complexity("O(N), N being the number of entries"),
-    Command::new("SLOWLOG HELP", "", help).arity(2).always().since("6.2.0").about("Lists these subcommands."),
+    help::row("SLOWLOG HELP", "6.2.0"),
     Command::new("SLOWLOG LEN", "", slowlog::len)
         .arity(2)
         .flag(flags::ADMIN)

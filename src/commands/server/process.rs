@@ -1,9 +1,9 @@
-//! Commands about the server itself: TIME, ROLE, LASTSAVE, SHUTDOWN, MONITOR.
+//! Commands about the server itself: TIME, ROLE, MONITOR.
 
 use std::sync::atomic::Ordering::Acquire;
 
 use crate::client::{Args, flag};
-use crate::commands::{Context, Error, Signal};
+use crate::commands::{Context, Error};
 use crate::shared::gate;
 
 pub fn time(cx: &mut Context, _args: Args) -> Result<(), Error> {
@@ -20,36 +20,6 @@ pub fn role(cx: &mut Context, _args: Args) -> Result<(), Error> {
     cx.out.bulk(b"master");
     cx.out.integer(0);
     cx.out.array(0);
-    Ok(())
-}
-
-pub fn lastsave(cx: &mut Context, _args: Args) -> Result<(), Error> {
-    cx.out.integer(cx.shared.start_ms / 1000);
-    Ok(())
-}
-
-pub fn shutdown(cx: &mut Context, args: Args) -> Result<(), Error> {
-    let (mut save, mut nosave, mut abort) = (false, false, false);
-    for word in args.from(1).iter() {
-        let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
-        match () {
-            () if is("SAVE") => save = true,
-            () if is("NOSAVE") => nosave = true,
-            () if is("ABORT") => abort = true,
-            () if is("NOW") || is("FORCE") => {}
-            () => return Err(Error::SYNTAX),
-        }
-    }
-    if (save && nosave) || (abort && args.len() > 2) {
-        return Err(Error::SYNTAX);
-    }
-    if cx.session.atomic {
-        return Err(Error::NOT_IN_TRANSACTION);
-    }
-    if abort {
-        return Err(Error::new("ERR No shutdown in progress."));
-    }
-    cx.signals.push(Signal::Shutdown);
     Ok(())
 }
 

@@ -129,7 +129,8 @@ pub fn add_all<'a>(
     let limits = cx.limits();
     let counts = cx.change(key, !rules.xx, |zset: &mut Zset, _| {
         let (mut added, mut changed) = (0, 0);
-        zset.expect(scores.len(), &limits);
+        let longest = (0..scores.len()).map(|at| member(at).len()).max();
+        zset.expect(scores.len(), longest.unwrap_or(0), &limits);
         for (at, &score) in scores.iter().enumerate() {
             match rules.apply(zset, member(at), score, &limits) {
                 Outcome::Added(_) => added += 1,
@@ -156,7 +157,7 @@ pub fn zincrby(cx: &mut Context, args: Args) -> Result<(), Error> {
 fn increment(cx: &mut Context, key: &[u8], member: &[u8], by: f64, rules: Rules) -> Result<(), Error> {
     let limits = cx.limits();
     let outcome = cx.change(key, !rules.xx, |zset: &mut Zset, _| {
-        zset.expect(1, &limits);
+        zset.expect(1, member.len(), &limits);
         let outcome = rules.apply(zset, member, by, &limits);
         (outcome, matches!(outcome, Outcome::Added(_) | Outcome::Changed(_)))
     })?;

@@ -44,8 +44,8 @@ fn pop_or_wait(cx: &mut Context, args: Args, last: bool) -> Result<(), Error> {
 }
 
 pub fn bzmpop(cx: &mut Context, args: Args) -> Result<(), Error> {
-    let deadline_ms = deadline_s(cx, args.at(1))?;
     let (keys, last, count) = parse_zmpop(args, 2)?;
+    let deadline_ms = deadline_s(cx, args.at(1))?;
     for key in keys.iter() {
         if cx.is_at_hand(key) && pop_some(cx, key, last, count)? {
             return Ok(());

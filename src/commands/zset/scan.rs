@@ -15,17 +15,15 @@ pub fn zscan(cx: &mut Context, args: Args) -> Result<(), Error> {
     let cursor = parse_cursor(args.at(2)).ok_or(Error::INVALID_CURSOR)?;
     let (view, out) = cx.view::<Zset>(args.at(1))?;
     let Some(view) = view else {
-        out.array(2);
-        out.bulk(b"0");
-        out.array(0);
+        let nothing = out.deferred();
+        out.finish_scan(nothing, 0, 0);
         return Ok(());
     };
     let options = Options::of_pairs(args.from(3), "ZSCAN")?;
-    let header = out.buf.len();
+    let head = out.deferred();
     let mut text = Vec::with_capacity(32);
     let (mut visited, mut found) = (0, 0);
     let mut visit = |member: Element, score: f64| {
-        visited += 1;
         if member.with(|member| options.matches(member)) {
             write_element(out, member);
             found += 1;
@@ -36,19 +34,19 @@ pub fn zscan(cx: &mut Context, args: Args) -> Result<(), Error> {
                 found += 1;
             }
         }
-        visited
     };
     let mut next = cursor;
     // A sparse table has many empty buckets; a call is bounded all the same.
     for _ in 0..options.count.saturating_mul(10) {
-        let mut visited = 0;
-        next = view.scan(next, &mut |member, score| visited = visit(member, score));
+        next = view.scan(next, &mut |member, score| {
+            visited += 1;
+            visit(member, score);
+        });
         if next == 0 || visited >= options.count {
             break;
         }
     }
-    let head = format!("*2\r\n${}\r\n{next}\r\n*{found}\r\n", next.to_string().len());
-    out.buf.splice(header..header, head.bytes());
+    out.finish_scan(head, next, found);
     Ok(())
 }
 

@@ -68,6 +68,10 @@ fn encodings_follow_the_limits() {
     check(
         "CONFIG SET zset-max-listpack-value 3 => OK | ZADD z 1 abc => 1 | OBJECT ENCODING z => \"listpack\" | ZADD z 1 abcd => 1 | OBJECT ENCODING z => \"skiplist\"",
     );
+    // A long member makes it large at once: no score is kept as an integer first, and whether it is added does not matter.
+    check(
+        "CONFIG SET zset-max-listpack-value 3 => OK | ZADD z -0 a 1 abcd => 2 | ZSCORE z a => \"-0\" | ZADD y -0 a => 1 | ZSCORE y a => \"0\" | ZADD y XX 1 abcd => 0 | OBJECT ENCODING y => \"skiplist\" | GEOADD g 0 0 a => 1 | GEOADD g XX 0 0 abcd => 0 | OBJECT ENCODING g => \"skiplist\"",
+    );
     check(&format!(
         "{TINY} | ZADD z 1 a 2 b 3 c => 3 | COPY z y => 1 | ZREM z a => 1 | ZUNIONSTORE y 1 z => 2 | OBJECT ENCODING y => \"listpack\" | TYPE y => zset"
     ));

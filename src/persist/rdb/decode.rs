@@ -3,8 +3,9 @@
 //! Absent: what the server makes of it, keys, fields that have expired meanwhile.
 
 use super::element::distinct;
-use super::{Dialect, Error, Reader, Result, Text, container, form, old};
+use super::{Dialect, Error, Reader, Result, Text, container, form, old, stream};
 use crate::base::number;
+use crate::types::Stream;
 use crate::types::intset;
 use crate::types::listpack::{self, Element};
 use std::borrow::Cow;
@@ -28,6 +29,7 @@ pub enum Value<'a> {
     ZsetPack(Cow<'a, [u8]>),
     /// In any order.
     Zset(Vec<(Text<'a>, f64)>),
+    Stream(Stream),
 }
 
 /// A part of a list, never empty.
@@ -48,7 +50,7 @@ pub struct Field<'a> {
     pub expires_ms: Option<i64>,
 }
 
-const DUPLICATE: Error = Error::Corrupt("a member or field twice");
+pub(in crate::persist) const DUPLICATE: Error = Error::Corrupt("a member or field twice");
 const LISTPACK: Error = Error::Corrupt("not a listpack");
 
 /// Elements of a list that is not in packs are packed up to about so many bytes.
@@ -81,6 +83,7 @@ pub fn decode<'a>(form: u8, dialect: Dialect, reader: &mut Reader<'a>) -> Result
         form::HASH_ZIPMAP => hash_pack(Cow::Owned(old::from_zipmap(&reader.blob()?)?)),
         form::HASH_ZIPLIST => hash_pack(Cow::Owned(old::from_ziplist(&reader.blob()?)?)),
         form::HASH_LISTPACK => hash_pack(sound(reader.blob()?)?),
+        form::STREAM | form::STREAM_2 | form::STREAM_3 => stream::read(form, reader).map(Value::Stream),
         _ => match (dialect, form) {
             (Dialect::Valkey, form::VALKEY_HASH_2) => valkey_hash(reader),
             (Dialect::Redis, form::HASH_METADATA | form::HASH_METADATA_PRE_GA) => redis_hash(form, reader),
@@ -94,8 +97,7 @@ pub fn decode<'a>(form: u8, dialect: Dialect, reader: &mut Reader<'a>) -> Result
 
 fn unknown(dialect: Dialect, form: u8) -> Error {
     match (dialect, form) {
-        (_, form::MODULE | form::MODULE_2 | form::STREAM | form::STREAM_2 | form::STREAM_3)
-        | (Dialect::Redis, form::STREAM_4) => Error::Unsupported(form),
+        (_, form::MODULE | form::MODULE_2) | (Dialect::Redis, form::STREAM_4) => Error::Unsupported(form),
         _ => Error::Corrupt("no form of a value"),
     }
 }
@@ -189,30 +191,45 @@ fn zset<'a>(form: u8, reader: &mut Reader<'a>) -> Result<Value<'a>> {
 }
 
 fn valkey_hash<'a>(reader: &mut Reader<'a>) -> Result<Value<'a>> {
-    let field = |reader: &mut Reader<'a>| {
-        let (name, value) = (reader.text()?, reader.text()?);
-        let expires_ms = match reader.i64()? {
-            -1 => None,
-            time if time >= 0 => Some(time),
-            _ => return Err(Error::Corrupt("a field expires before 1970")),
-        };
-        Ok(Field { name, value, expires_ms })
+    fields(elements(reader, VALKEY_FIELD_BYTES_MIN, valkey_field, |field| field.name.element())?)
+}
+
+pub(in crate::persist) const VALKEY_FIELD_BYTES_MIN: usize = 10;
+
+pub(in crate::persist) fn valkey_field<'a>(reader: &mut Reader<'a>) -> Result<Field<'a>> {
+    let (name, value) = (reader.text()?, reader.text()?);
+    let expires_ms = match reader.i64()? {
+        -1 => None,
+        time if time >= 0 => Some(time),
+        _ => return Err(Error::Corrupt("a field expires before 1970")),
     };
-    fields(elements(reader, 10, field, |field| field.name.element())?)
+    Ok(Field { name, value, expires_ms })
 }
 
 fn redis_hash<'a>(form: u8, reader: &mut Reader<'a>) -> Result<Value<'a>> {
-    // Times are written as what they are above the lowest, plus one; 0 is none.
-    let lowest = if form == form::HASH_METADATA { Some(u64::from_le_bytes(reader.array()?)) } else { None };
-    let field = |reader: &mut Reader<'a>| {
-        let time = match (reader.length()?, lowest) {
-            (0, _) => 0,
-            (above, Some(lowest)) => lowest.saturating_add(above - 1),
-            (time, None) => time,
-        };
-        Ok(Field { expires_ms: redis_time(time)?, name: reader.text()?, value: reader.text()? })
+    let lowest = redis_lowest(form, reader)?;
+    let field = |reader: &mut Reader<'a>| redis_field(reader, lowest);
+    fields(elements(reader, REDIS_FIELD_BYTES_MIN, field, |field| field.name.element())?)
+}
+
+/// What times are written relative to: as what they are above the lowest, plus one; 0 is none.
+pub(in crate::persist) fn redis_lowest(form: u8, reader: &mut Reader) -> Result<Option<u64>> {
+    if form == form::HASH_METADATA {
+        reader.array().map(|bytes| Some(u64::from_le_bytes(bytes)))
+    } else {
+        Ok(None)
+    }
+}
+
+pub(in crate::persist) const REDIS_FIELD_BYTES_MIN: usize = 3;
+
+pub(in crate::persist) fn redis_field<'a>(reader: &mut Reader<'a>, lowest: Option<u64>) -> Result<Field<'a>> {
+    let time = match (reader.length()?, lowest) {
+        (0, _) => 0,
+        (above, Some(lowest)) => lowest.saturating_add(above - 1),
+        (time, None) => time,
     };
-    fields(elements(reader, 3, field, |field| field.name.element())?)
+    Ok(Field { expires_ms: redis_time(time)?, name: reader.text()?, value: reader.text()? })
 }
 
 /// The time at which a field of Redis expires, 0 if it does not.
@@ -257,7 +274,7 @@ fn own(element: Element) -> Text<'static> {
 }
 
 /// A listpack, looked through.
-fn sound(pack: Cow<[u8]>) -> Result<Cow<[u8]>> {
+pub(super) fn sound(pack: Cow<[u8]>) -> Result<Cow<[u8]>> {
     if listpack::validate(&pack, true) { Ok(pack) } else { Err(LISTPACK) }
 }
 

@@ -1,7 +1,7 @@
 //! Values in Redis' RDB format, as DUMP, RESTORE and RDB files have them.
 //! In: bytes to `decode`, or parts of a value for a `Writer`. Out: a `Value`, or bytes. A value is neutral: what the
-//! server makes of it (a table, a list of nodes) is decided where it becomes an object.
-//! Absent: streams and modules, which are refused as unsupported; the frame of a file (see RDB files).
+//! server makes of it (a table, a list of nodes) is decided where it becomes an object; but see `stream`.
+//! Absent: modules, which are refused as unsupported; what is around the values of a file (see `file`).
 //!
 //! ```text
 //! value:   form: u8 | [key: string, in files] | body
@@ -18,14 +18,16 @@
 //! 1. No input makes this panic, or allocate more than in proportion to its length: some 90 times as much where it is
 //!    well compressed, as every reader must, and some 30 times as much otherwise.
 //! 2. A decoded value is one that the server could have made: packs are sound through and through, members and fields
-//!    distinct, sorted sets in order, scores numbers, collections not empty.
+//!    distinct, sorted sets in order, scores numbers, collections not empty but for streams.
 
-mod decode;
+pub(super) mod decode;
 mod element;
+pub mod file;
 mod lzf;
 mod old;
 mod payload;
 mod read;
+mod stream;
 #[cfg(test)]
 pub(super) mod tests;
 
@@ -33,7 +35,9 @@ mod write;
 
 pub use decode::{Field, Node, Value, decode};
 pub use element::Text;
-pub use payload::{VERSION, VERSION_EXPIRING, open, open_unchecked, seal};
+pub use payload::{
+    Checks, VERSION, VERSION_EXPIRING, VERSION_REDIS_7_0, VERSION_VALKEY, open, open_with, seal,
+};
 pub use read::Reader;
 pub use write::{Part, Writer};
 
@@ -58,7 +62,7 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    const VALKEY_VERSION_MIN: u16 = 80;
+    const VALKEY_VERSION_MIN: u16 = payload::VERSION_VALKEY;
 
     /// The dialect of a version, none if the version is too new or nobody's.
     pub fn of_version(version: u16) -> Option<Dialect> {
@@ -67,6 +71,11 @@ impl Dialect {
             Self::VALKEY_VERSION_MIN => Some(Dialect::Valkey),
             _ => None,
         }
+    }
+
+    /// Whose a version is that nobody had when this was written.
+    pub fn nearest(version: u16) -> Dialect {
+        if version < Self::VALKEY_VERSION_MIN { Dialect::Redis } else { Dialect::Valkey }
     }
 }
 

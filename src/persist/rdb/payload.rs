@@ -4,11 +4,29 @@
 use super::{Dialect, Error, Result};
 use crate::base::crc::crc64;
 
+/// What Redis 7.0 reads: sets are no listpacks there.
+pub const VERSION_REDIS_7_0: u16 = 10;
+
 /// What is written unless the value needs a newer one: all of Redis 7.2 and later and Valkey read it.
 pub const VERSION: u16 = 11;
 
 /// What a hash needs some of whose fields expire, in Redis' dialect.
 pub const VERSION_EXPIRING: u16 = 12;
+
+/// The same in Valkey's.
+pub const VERSION_VALKEY: u16 = 80;
+
+/// What has to be right about the end of a payload.
+#[derive(Clone, Copy, Debug)]
+pub struct Checks {
+    pub checksum: bool,
+    /// That the version is known. If not, it is taken for the nearest that is.
+    pub version: bool,
+}
+
+impl Checks {
+    pub const ALL: Checks = Checks { checksum: true, version: true };
+}
 
 const CRC_BYTES: usize = 8;
 const VERSION_BYTES: usize = 2;
@@ -22,19 +40,22 @@ pub fn seal(value: &mut Vec<u8>, version: u16) {
 
 /// The value, and whose forms it has. A CRC of zero, which a file may have, is none that a payload may have.
 pub fn open(payload: &[u8]) -> Result<(Dialect, &[u8])> {
-    let (opened, crc) = open_unchecked(payload)?;
-    if crc64(&payload[..payload.len() - CRC_BYTES]) != crc {
-        return Err(Error::Footer);
-    }
-    Ok(opened)
+    open_with(payload, Checks::ALL)
 }
 
-/// The same whatever the CRC is, which is returned, too.
-pub fn open_unchecked(payload: &[u8]) -> Result<((Dialect, &[u8]), u64)> {
+/// The same with less care.
+pub fn open_with(payload: &[u8], checks: Checks) -> Result<(Dialect, &[u8])> {
     let (sealed, crc) = payload.split_last_chunk::<CRC_BYTES>().ok_or(Error::Footer)?;
     let (value, version) = sealed.split_last_chunk::<VERSION_BYTES>().ok_or(Error::Footer)?;
-    let dialect = Dialect::of_version(u16::from_le_bytes(*version)).ok_or(Error::Footer)?;
-    Ok(((dialect, value), u64::from_le_bytes(*crc)))
+    let version = u16::from_le_bytes(*version);
+    let dialect = match Dialect::of_version(version) {
+        None if !checks.version => Dialect::nearest(version),
+        known => known.ok_or(Error::Footer)?,
+    };
+    if checks.checksum && crc64(sealed) != u64::from_le_bytes(*crc) {
+        return Err(Error::Footer);
+    }
+    Ok((dialect, value))
 }
 
 #[cfg(test)]
@@ -62,6 +83,11 @@ mod tests {
         assert_eq!(opened(80), Ok(Dialect::Valkey));
         for version in [13, 79, 81, 255, 256, u16::MAX] {
             assert_eq!(opened(version), Err(Error::Footer), "{version}");
+            let mut payload = b"\0\x05hello".to_vec();
+            seal(&mut payload, version);
+            let nearest = if version < 80 { Dialect::Redis } else { Dialect::Valkey };
+            let relaxed = Checks { version: false, ..Checks::ALL };
+            assert_eq!(open_with(&payload, relaxed), Ok((nearest, &b"\0\x05hello"[..])), "{version}");
         }
     }
 

@@ -12,16 +12,23 @@ const ENDS: Error = Error::Corrupt("ends too early");
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
     rest: &'a [u8],
+    /// From the last string on.
+    from_text: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
-        Reader { rest: bytes }
+        Reader { rest: bytes, from_text: bytes }
     }
 
     /// What was not read yet.
     pub fn rest(&self) -> &'a [u8] {
         self.rest
+    }
+
+    /// Where the last string began that was read, as what was left then: where something is wrong is there, or behind it.
+    pub fn from_text(&self) -> &'a [u8] {
+        self.from_text
     }
 
     pub fn bytes(&mut self, count: usize) -> Result<&'a [u8]> {
@@ -74,6 +81,7 @@ impl<'a> Reader<'a> {
     }
 
     pub fn text(&mut self) -> Result<Text<'a>> {
+        self.from_text = self.rest;
         Ok(match self.u8()? {
             special::INT_8 => Text::Int(i64::from(i8::from_le_bytes(self.array()?))),
             special::INT_16 => Text::Int(i64::from(i16::from_le_bytes(self.array()?))),

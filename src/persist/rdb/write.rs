@@ -1,7 +1,7 @@
 //! Writes values in today's forms.
 //! In: parts of a value as the server has them: packs as they are, or a function that calls back with each element.
 //! Out: bytes.
-//! Absent: which parts a value has (see its type), versions and checksums (see `payload`).
+//! Absent: which parts a value has (see its type), versions and checksums (see `payload`), streams (see `stream`).
 
 use super::{Dialect, container, form, lzf, special};
 use crate::base::number;
@@ -20,18 +20,29 @@ pub struct Writer<'a> {
     out: &'a mut Vec<u8>,
     /// The key, if one stands between form and body.
     key: Option<&'a [u8]>,
-    compress: bool,
+    /// Longer strings are not compressed.
+    compressed_bytes_max: usize,
 }
 
 impl<'a> Writer<'a> {
     /// For DUMP. `compress`: as the option rdbcompression has it.
     pub fn new(out: &'a mut Vec<u8>, compress: bool) -> Self {
-        Writer { out, key: None, compress }
+        Writer { out, key: None, compressed_bytes_max: if compress { usize::MAX } else { 0 } }
     }
 
-    /// For a file.
-    pub fn with_key(out: &'a mut Vec<u8>, key: &'a [u8], compress: bool) -> Self {
-        Writer { out, key: Some(key), compress }
+    /// For a file: the value of that key.
+    pub fn for_key(self, key: &'a [u8]) -> Self {
+        Writer { key: Some(key), ..self }
+    }
+
+    /// Does not compress strings that are longer.
+    pub fn compress_up_to(self, bytes_max: usize) -> Self {
+        Writer { compressed_bytes_max: self.compressed_bytes_max.min(bytes_max), ..self }
+    }
+
+    /// How long the buffer is now.
+    pub fn written(&self) -> usize {
+        self.out.len()
     }
 
     pub fn string(mut self, bytes: &[u8]) {
@@ -39,18 +50,16 @@ impl<'a> Writer<'a> {
         self.text(bytes);
     }
 
+    /// A string behind a mark that is no form of a value.
+    pub fn marked(mut self, mark: u8, bytes: &[u8]) {
+        self.out.push(mark);
+        self.text(bytes);
+    }
+
     /// So many nodes.
     pub fn list(mut self, nodes: usize, each: impl FnOnce(&mut dyn FnMut(Part))) {
-        self.begin(form::LIST_QUICKLIST_2);
-        self.length(nodes as u64);
-        each(&mut |part| {
-            let (container, bytes) = match part {
-                Part::Pack(pack) => (container::PACKED, pack),
-                Part::Plain(element) => (container::PLAIN, element),
-            };
-            self.length(container);
-            self.text(bytes);
-        });
+        self.begin_list(nodes);
+        each(&mut |part| self.node(part));
     }
 
     /// An intset.
@@ -98,23 +107,28 @@ impl<'a> Writer<'a> {
         self.begin(form::HASH_METADATA);
         let mut lowest = i64::MAX;
         each(&mut |_, _, time| lowest = lowest.min(time.unwrap_or(i64::MAX)));
-        self.out.extend_from_slice(&lowest.to_le_bytes());
+        self.bytes(&lowest.to_le_bytes());
         self.length(count as u64);
-        each(&mut |name, value, time| {
-            self.length(time.map_or(0, |time| time.abs_diff(lowest) + 1));
-            self.element(name);
-            self.element(value);
-        });
+        each(&mut |name, value, time| self.redis_field(lowest, name, value, time));
     }
 
     fn valkey_hash(mut self, count: usize, each: impl Fn(&mut dyn FnMut(Element, Element, Option<i64>))) {
         self.begin(form::VALKEY_HASH_2);
         self.length(count as u64);
-        each(&mut |name, value, time| {
-            self.element(name);
-            self.element(value);
-            self.out.extend_from_slice(&time.unwrap_or(-1).to_le_bytes());
-        });
+        each(&mut |name, value, time| self.valkey_field(name, value, time));
+    }
+
+    /// The time is written as what it is above the lowest of all, plus one.
+    pub fn redis_field(&mut self, lowest: i64, name: Element, value: Element, time: Option<i64>) {
+        self.length(time.map_or(0, |time| time.abs_diff(lowest) + 1));
+        self.element(name);
+        self.element(value);
+    }
+
+    pub fn valkey_field(&mut self, name: Element, value: Element, time: Option<i64>) {
+        self.element(name);
+        self.element(value);
+        self.bytes(&time.unwrap_or(-1).to_le_bytes());
     }
 
     pub fn zset_pack(self, pack: &[u8]) {
@@ -127,11 +141,35 @@ impl<'a> Writer<'a> {
         self.length(count as u64);
         each(&mut |member, score| {
             self.element(member);
-            self.out.extend_from_slice(&score.to_le_bytes());
+            self.bytes(&score.to_le_bytes());
         });
     }
 
-    fn begin(&mut self, form: u8) {
+    // The pieces of which these are made, for values that are written in steps.
+
+    /// A list has so many nodes.
+    pub fn begin_list(&mut self, nodes: usize) {
+        self.begin(form::LIST_QUICKLIST_2);
+        self.length(nodes as u64);
+    }
+
+    pub fn node(&mut self, part: Part) {
+        let (container, bytes) = match part {
+            Part::Pack(pack) => (container::PACKED, pack),
+            Part::Plain(element) => (container::PLAIN, element),
+        };
+        self.length(container);
+        self.text(bytes);
+    }
+
+    /// The head of a node that is one element of that length, whose bytes follow.
+    pub fn begin_plain_node(&mut self, bytes: usize) {
+        self.length(container::PLAIN);
+        self.length(bytes as u64);
+    }
+
+    /// Form and key.
+    pub fn begin(&mut self, form: u8) {
         self.out.push(form);
         if let Some(key) = self.key {
             self.text(key);
@@ -143,21 +181,20 @@ impl<'a> Writer<'a> {
         self.text(bytes);
     }
 
-    fn element(&mut self, element: Element) {
+    pub fn element(&mut self, element: Element) {
         match element {
             Element::Int(value) => self.int(value),
             Element::Bytes(bytes) => self.text(bytes),
         }
     }
 
-    fn text(&mut self, bytes: &[u8]) {
+    pub fn text(&mut self, bytes: &[u8]) {
         if bytes.len() <= INT_BYTES_MAX
             && let Some(value) = number::parse_i64(bytes)
         {
             return self.int(value);
         }
-        if self.compress
-            && bytes.len() > PLAIN_BYTES_MAX
+        if self.compresses(bytes.len())
             && let Some(packed) = lzf::compress(bytes, bytes.len() - GAIN_BYTES_MIN)
         {
             self.out.push(special::LZF);
@@ -167,6 +204,11 @@ impl<'a> Writer<'a> {
             return;
         }
         self.plain(bytes);
+    }
+
+    /// Whether it is tried with a string of that length.
+    pub fn compresses(&self, bytes: usize) -> bool {
+        bytes > PLAIN_BYTES_MAX && bytes <= self.compressed_bytes_max
     }
 
     fn int(&mut self, value: i64) {
@@ -184,12 +226,17 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// Bytes as they are.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
     fn plain(&mut self, bytes: &[u8]) {
         self.length(bytes.len() as u64);
         self.out.extend_from_slice(bytes);
     }
 
-    fn length(&mut self, length: u64) {
+    pub fn length(&mut self, length: u64) {
         match length {
             0..=0x3F => self.out.push(length as u8),
             0x40..=0x3FFF => self.out.extend_from_slice(&[0x40 | (length >> 8) as u8, length as u8]),

@@ -14,18 +14,7 @@ const POLICIES: [MaxmemoryPolicy; 7] = [
 ];
 
 fn moment(now_s: i64, lfu: bool) -> Moment {
-    let now_ms = now_s * 1000;
-    Moment {
-        now_ms,
-        access_ms: now_ms,
-        tell: 0,
-        touch: true,
-        keep_overdue: false,
-        lfu,
-        lfu_log_factor: 1,
-        lfu_decay_minutes: 0,
-        random: now_s as u64,
-    }
+    Moment { lfu, random: now_s as u64, ..Moment::at(now_s * 1000) }
 }
 
 /// Keys `0` to `count`, in two databases; every third without an expiry, the others with one that grows.

@@ -11,17 +11,8 @@ use crate::base::rng::Rng;
 
 type Model = BTreeSet<Vec<u8>>;
 
-const LIMITS: Limits = Limits {
-    list_large_bytes_min: 0,
-    set_ints_max: 8,
-    set_entries_max: 6,
-    set_value_bytes_max: 5,
-    hash_entries_max: 0,
-    hash_value_bytes_max: 0,
-    list_size_max: 0,
-    zset_entries_max: 0,
-    zset_value_bytes_max: 0,
-};
+const LIMITS: Limits =
+    Limits { set_ints_max: 8, set_entries_max: 6, set_value_bytes_max: 5, ..Limits::NONE_PACKED };
 
 fn new_set() -> Set {
     Set::new(Vec::new())

@@ -13,7 +13,7 @@ enum Op {
     Remove(u8),
     RemoveRange(i8, i8),
     Pop(bool, usize),
-    Expect(usize),
+    Expect(usize, usize),
     Duplicate,
     Gather,
 }
@@ -27,7 +27,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         3 => any::<u8>().prop_map(|member| Op::Remove(member % 60)),
         1 => (any::<i8>(), any::<i8>()).prop_map(|(from, to)| Op::RemoveRange(from, to)),
         2 => (any::<bool>(), 0..4usize).prop_map(|(last, count)| Op::Pop(last, count)),
-        1 => (0..30usize).prop_map(Op::Expect),
+        1 => (0..30usize, 0..30usize).prop_map(|(members, bytes_max)| Op::Expect(members, bytes_max)),
         1 => Just(Op::Duplicate),
         1 => Just(Op::Gather),
     ];
@@ -93,7 +93,7 @@ impl Pair {
                 });
                 assert!(expected.is_empty());
             }
-            Op::Expect(members) => self.zset.expect(members, &limits()),
+            Op::Expect(members, bytes_max) => self.zset.expect(members, bytes_max, &limits()),
             Op::Duplicate => {
                 let copy = self.zset.duplicate();
                 let mut old = std::mem::replace(&mut self.zset, copy);

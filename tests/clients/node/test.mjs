@@ -1,29 +1,9 @@
 // What ioredis users do, against a server started here on a free port and stopped by its pid.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
-import { tmpdir } from "node:os";
-import { basename, dirname, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
-import Redis from "ioredis";
+import { startServer } from "./server.mjs";
 
-const repo = resolve(dirname(fileURLToPath(import.meta.url)), "../../..");
-const binary = process.env.RINGFORT ?? join(repo, "target/release/ringfort");
-
-const port = await new Promise((done) => {
-  const probe = createServer().listen(0, "127.0.0.1", () => {
-    const { port } = probe.address();
-    probe.close(() => done(port));
-  });
-});
-const folder = mkdtempSync(join(tmpdir(), "ringfort-node-"));
-const args = ["--port", String(port), "--save", ""];
-if (basename(binary) === "ringfort") args.push("--cores", "2");
-const server = spawn(binary, args, { cwd: folder, stdio: "ignore" });
-const ended = new Promise((done) => server.on("exit", (code, signal) => done(code ?? signal)));
-
-const connect = (options = {}) => new Redis({ port, retryStrategy: (n) => (n < 100 ? 50 : null), ...options });
+const server = await startServer();
+const { connect } = server;
 
 const tests = {
   async strings(r) {
@@ -122,12 +102,10 @@ try {
   }
 } finally {
   r.disconnect();
-  server.kill("SIGTERM");
-  const code = await ended;
+  const code = await server.stop();
   if (code !== 0) {
     failed += 1;
     console.log(`FAILED  the server ended with ${code}`);
   }
-  rmSync(folder, { recursive: true, force: true });
 }
 process.exit(failed ? 1 : 0);

@@ -30,6 +30,21 @@ fn what_is_written_is_not_remembered() {
 }
 
 #[test]
+fn what_a_script_reads_is_read_by_its_client() {
+    let k = gone("\"k\"");
+    check3(&format!(
+        "CLIENT TRACKING ON => OK | EVAL \"return redis.call('GET', KEYS[1])\" 1 k => nil | b> SET k 1 => OK | a> => {k} \
+         | EVAL \"redis.call('GET', KEYS[1]); return redis.call('SET', KEYS[1], 2)\" 1 k => OK | a> => {k} \
+         | b> SET k 3 => OK | EVAL \"return redis.call('SET', KEYS[1], 4)\" 1 k => OK | b> SET k 3 => OK | PING => PONG"
+    ));
+    check3(&format!(
+        "CLIENT TRACKING ON OPTIN => OK | EVAL \"return redis.call('GET', KEYS[1])\" 1 k => nil | b> SET k 1 => OK \
+         | CLIENT CACHING YES => OK | EVAL \"return redis.call('GET', KEYS[1])\" 1 k => \"1\" | b> SET k 2 => OK | a> => {k} \
+         | EVAL \"return redis.call('GET', KEYS[1])\" 1 k => \"2\" | b> SET k 1 => OK | PING => PONG"
+    ));
+}
+
+#[test]
 fn ones_own_changes_come_behind_the_reply() {
     let (k, both) = (gone("\"k\""), gone("\"k\" \"l\""));
     check3(&format!("CLIENT TRACKING ON => OK | GET k => nil | SET k 1 => OK | a> => {k} | SET k 2 => OK"));

@@ -8,7 +8,7 @@ use std::hash::Hash;
 use crate::client::Args;
 use crate::commands::{Context, Error};
 use crate::shard::{Entry, Value};
-use crate::types::{self, List, Set, Type, Zset};
+use crate::types::{self, List, Set, Stream, Type, Zset};
 
 const DIGEST_BYTES: usize = 20;
 
@@ -62,9 +62,30 @@ fn value_digest(entry: &Entry, now_ms: i64) -> Digest {
                 }
             });
         }
-        Type::Stream => unreachable!("there are no streams"),
+        Type::Stream => sum = stream_digest(entry.view::<Stream>().expect(SEEN)),
     }
     Digest::of((entry.kind(), sum.0))
+}
+
+/// Entries in order, and what groups know, but for when consumers were seen.
+fn stream_digest(stream: &Stream) -> Digest {
+    let log = &stream.log;
+    let mut sum = Digest::of((log.last_id(), log.max_deleted_id(), log.added()));
+    log.iter().for_each(|entry| {
+        sum = Digest::of((sum.0, entry.id));
+        entry.for_each(|name, value| {
+            sum = name.with(|name| value.with(|value| Digest::of((sum.0, name, value))));
+        });
+    });
+    for (name, group) in stream.groups.iter() {
+        sum = Digest::of((sum.0, name, group.last_id, group.entries_read));
+        group.consumers().for_each(|consumer| sum = Digest::of((sum.0, consumer.name())));
+        for (id, pending) in group.pending() {
+            let owner = group.consumer(pending.consumer).name();
+            sum = Digest::of((sum.0, id, owner, pending.delivered_ms, pending.deliveries));
+        }
+    }
+    sum
 }
 
 fn string_digest(entry: &Entry) -> Digest {

@@ -1,42 +1,59 @@
-//! DEBUG RELOAD: whether every value survives being saved and loaded.
-//! In: the keyspace. Out: the same keyspace, made anew from its encoded form.
-//! Absent: files. Nothing is written to disk or read from it: each value goes through the encoder of snapshots and comes
-//! back in its place, so NOSAVE, NOFLUSH and MERGE, which are about an older file, are refused.
+//! DEBUG RELOAD: saves the keyspace, and loads what was saved.
+//! In: options. Out: a snapshot begun, unless told not to; the rest is done when it is on disk (see `Hold`).
+//! A transaction cannot wait for a disk: inside of one every value is encoded and decoded in its place, without a file.
 
 use crate::client::Args;
-use crate::commands::{Context, Error};
-use crate::persist::object;
+use crate::commands::server::persistence;
+use crate::commands::{Context, Error, Hold, Note};
+use crate::persist::object::{self, Style};
+use crate::persist::rdb::Checks;
 
 pub fn reload(cx: &mut Context, args: Args) -> Result<(), Error> {
-    if args.len() > 2 {
-        let known = |at| ["NOSAVE", "NOFLUSH", "MERGE"].iter().any(|name| args.is(at, name));
-        return Err(Error::new(if (2..args.len()).all(known) {
-            "ERR DEBUG RELOAD takes no options here: values are encoded and decoded in memory, without a file"
-        } else {
-            "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options."
-        }));
+    let (mut save, mut flush, mut merge) = (true, true, false);
+    for at in 2..args.len() {
+        match () {
+            () if args.is(at, "NOSAVE") => save = false,
+            () if args.is(at, "NOFLUSH") => flush = false,
+            () if args.is(at, "MERGE") => merge = true,
+            () => {
+                return Err(Error::new(
+                    "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
+                ));
+            }
+        }
     }
-    let (moment, limits, compress) = (cx.moment, cx.limits(), cx.config.rdbcompression);
+    persistence::cancel(cx);
+    // Clients that cache hear of it as of a flush: nobody reads anything before it is over.
+    cx.shards().for_each(|shard| shard.tracking.flushed());
+    if cx.session.atomic {
+        return reload_in_place(cx);
+    }
+    let id = save.then(|| persistence::begin(cx, false));
+    cx.notes.push(Note::Hold(Hold::Reload { id, flush, merge }));
+    Ok(())
+}
+
+fn reload_in_place(cx: &mut Context) -> Result<(), Error> {
+    let (moment, limits, style) = (cx.moment, cx.limits(), Style::of(cx.config));
     for shard in cx.shards() {
-        // Clients that cache hear of it as of a flush.
-        shard.tracking.flushed();
-        for db in 0..shard.dbs.len() {
-            let mut keys: Vec<Box<[u8]>> = Vec::with_capacity(shard.dbs[db].store.len());
-            shard.dbs[db].store.for_each(&mut |entry| keys.push(entry.key().into()));
+        for db in 0..shard.dbs.len() as u16 {
+            let store = &shard.dbs[db as usize].store;
+            let mut keys: Vec<Box<[u8]>> = Vec::with_capacity(store.len());
+            store.for_each(&mut |entry| keys.push(entry.key().into()));
             for key in keys {
                 // What is overdue goes, as it does when a file is loaded.
-                let Some(entry) = shard.peek(db as u16, &key, &moment) else { continue };
-                let decoded =
-                    object::dump(entry, compress).and_then(|saved| object::restore(&saved, &limits));
+                let Some(entry) = shard.peek(db, &key, &moment) else { continue };
+                let (expiry, access) = (entry.expiry(), entry.access());
+                let decoded = object::dump(entry, style)
+                    .and_then(|saved| object::restore(&saved, Checks::ALL, &limits));
                 let value = decoded.map_err(|error| {
                     crate::log::warning(format!("DEBUG RELOAD: {error:?} at key \"{}\"", key.escape_ascii()));
                     Error::new("ERR Error trying to load the RDB dump, check server logs.")
                 })?;
-                shard.renew(db as u16, &key, value);
+                shard.load(db, &key, value, expiry, access, true);
             }
         }
     }
-    crate::log::warning("DB reloaded by DEBUG RELOAD, without a file");
     cx.out.ok();
     Ok(())
 }

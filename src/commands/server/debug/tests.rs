@@ -76,13 +76,12 @@ fn a_reload_keeps_everything() {
 }
 
 #[test]
-fn a_reload_is_no_change_and_takes_no_options() {
+fn a_reload_is_no_change_whatever_its_options() {
     check(
         "SELECT 3 => OK | SET k v => OK | DEBUG RELOAD => OK | GET k => \"v\" | SELECT 0 => OK | DBSIZE => 0",
     );
     check(
-        "SET k v => OK | DEBUG RELOAD NOSAVE => -ERR DEBUG RELOAD takes no options here: values are encoded and decoded in memory, without a file \
-         | DEBUG RELOAD merge => -ERR DEBUG RELOAD takes no options here: values are encoded and decoded in memory, without a file \
+        "SET k v => OK | DEBUG RELOAD merge => OK | DEBUG RELOAD NOSAVE NOFLUSH MERGE => OK \
          | DEBUG RELOAD x => -ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options. | GET k => \"v\"",
     );
 }
@@ -118,6 +117,56 @@ fn large_elements_lie_by_themselves() {
          | LSET l 0 short => OK | OBJECT ENCODING l => \"listpack\" | LRANGE l 0 -1 => [\"short\"] \
          | DEBUG QUICKLIST-PACKED-THRESHOLD 0 => OK | RPUSH m a b 0123456789 => 3 | LPOP m 2 => [\"a\" \"b\"] | OBJECT ENCODING m => \"listpack\""
     ));
+}
+
+#[test]
+fn periodic_work_stands_still() {
+    check(
+        "SET k v PX 50 => OK | DEBUG PAUSE-CRON 1 => OK | +60ms | tick | DBSIZE => 1 | DEBUG PAUSE-CRON 0 => OK | tick | DBSIZE => 0 \
+         | DEBUG PAUSE-CRON => -ERR unknown subcommand or wrong number of arguments for 'PAUSE-CRON'. Try DEBUG HELP.",
+    );
+}
+
+#[test]
+fn the_peak_of_replies_is_forgotten_in_time() {
+    check(
+        "DEBUG REPLYBUFFER RESIZING 0 => OK | DEBUG REPLYBUFFER PEAK-RESET-TIME x => -ERR value is not an integer or out of range \
+         | DEBUG REPLYBUFFER FOO 1 => -ERR unknown subcommand or wrong number of arguments for 'REPLYBUFFER'. Try DEBUG HELP.",
+    );
+    let mut world = World::configured(1, 1, allowed());
+    let client = world.connect();
+    let mut ask = |words: &[&str]| {
+        let args: Vec<Vec<u8>> = words.iter().map(|word| word.as_bytes().to_vec()).collect();
+        world.write(client, &request(&args));
+        world.run_until_quiet();
+        String::from_utf8(std::mem::take(world.inbox(client))).expect("it is text")
+    };
+    let mut long_reply_is_known_after = |reset: &str| {
+        ask(&["DEBUG", "REPLYBUFFER", "PEAK-RESET-TIME", reset]);
+        ask(&["ECHO", &"x".repeat(5000)]);
+        ask(&["DEBUG", "SLEEP", "1"]);
+        ask(&["CLIENT", "INFO"]).contains(" rbp=50")
+    };
+    assert!(long_reply_is_known_after("reset"));
+    assert!(!long_reply_is_known_after("100"));
+    assert!(long_reply_is_known_after("NEVER"));
+}
+
+#[test]
+fn the_replication_id_changes() {
+    let mut world = World::configured(1, 1, allowed());
+    let client = world.connect();
+    let mut ask = |text: &str| {
+        let args: Vec<Vec<u8>> = text.split(' ').map(|arg| arg.as_bytes().to_vec()).collect();
+        world.write(client, &request(&args));
+        world.run_until_quiet();
+        String::from_utf8(std::mem::take(world.inbox(client))).expect("it is text")
+    };
+    let replid = |info: String| info.split("master_replid:").nth(1).map(|rest| rest[..40].to_owned());
+    let before = replid(ask("INFO replication"));
+    assert_eq!(ask("DEBUG CHANGE-REPL-ID"), "+OK\r\n");
+    let after = replid(ask("INFO replication"));
+    assert!(before.is_some() && after.is_some() && before != after);
 }
 
 #[test]

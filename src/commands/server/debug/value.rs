@@ -8,14 +8,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::base::number::{parse_i64, parse_memory};
 use crate::client::Args;
 use crate::commands::{Context, Error};
-use crate::persist;
+use crate::persist::{self, object::Style};
 use crate::shard::{Encoding, Entry, Value};
 use crate::types::list::{Chunk, ListView};
 use crate::types::listpack::{self, Element};
 use crate::types::{Hash, List, Set, Type, Zset};
 
 pub fn object(cx: &mut Context, args: Args) -> Result<(), Error> {
-    let (moment, compress) = (cx.moment, cx.config.rdbcompression);
+    let (moment, style) = (cx.moment, Style::of(cx.config));
     let compressed_nodes = cx.config.list_compress_depth != 0;
     let fast = args.is(3, "fast");
     let entry = cx.peek(args.at(2)).ok_or(Error::NO_SUCH_KEY)?;
@@ -25,7 +25,7 @@ pub fn object(cx: &mut Context, args: Args) -> Result<(), Error> {
         entry.encoding().name()
     );
     if !fast {
-        let bytes = persist::object::saved_bytes(entry, compress).map_err(|_| Error::BAD_FORMAT)?;
+        let bytes = persist::object::saved_bytes(entry, style).map_err(|_| Error::BAD_FORMAT)?;
         _ = write!(text, " serializedlength:{bytes}");
     }
     let access = entry.access();

@@ -1,6 +1,6 @@
 //! INFO's sections about what is: server, clients, memory, persistence, replication, modules, cluster.
 
-use std::sync::atomic::Ordering::Acquire;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use super::{Text, human};
 use crate::base::usage;
@@ -75,7 +75,8 @@ pub fn clients(cx: &mut Context, text: &mut Text) {
     text.field("watching_clients", cards.iter().filter(|card| card.watched.get() > 0).count());
     text.field("clients_in_timeout_table", 0);
     text.field("total_watched_keys", cx.report.map_or(0, |report| report.watched_keys));
-    text.same(&["total_blocking_keys", "total_blocking_keys_on_nokey"], 0);
+    text.field("total_blocking_keys", cx.report.map_or(0, |report| report.blocking_keys));
+    text.field("total_blocking_keys_on_nokey", 0);
     let pause = &cx.shared.pause;
     let left_ms = (pause.until_ms.load(Acquire) - now_ms).max(0);
     let actions = match (left_ms, pause.all.load(Acquire)) {
@@ -107,13 +108,20 @@ pub fn memory(cx: &mut Context, text: &mut Text) {
     text.same(&["allocator_active", "allocator_resident"], rss);
     text.field("allocator_muzzy", 0);
     text.bytes("total_system_memory", usage::machine_bytes());
-    text.same(&["used_memory_lua", "used_memory_vm_eval"], 0);
-    text.field("used_memory_lua_human", human(0));
-    text.same(&["used_memory_scripts_eval", "number_of_cached_scripts", "number_of_functions"], 0);
-    text.same(&["number_of_libraries", "used_memory_vm_functions"], 0);
-    text.bytes("used_memory_vm_total", 0);
-    text.field("used_memory_functions", 0);
-    text.bytes("used_memory_scripts", 0);
+    // Scripts and functions share a core's Lua: it is counted once.
+    let lua: u64 = cx.shared.metrics.iter().map(|core| core.lua_bytes.get()).sum();
+    let (scripts, script_bytes) = cx.shared.scripts.size();
+    let libraries = cx.shared.scripts.libraries();
+    text.same(&["used_memory_lua", "used_memory_vm_eval"], lua);
+    text.field("used_memory_lua_human", human(lua));
+    text.field("used_memory_scripts_eval", script_bytes);
+    text.field("number_of_cached_scripts", scripts);
+    text.field("number_of_functions", libraries.function_count());
+    text.field("number_of_libraries", libraries.by_name.len());
+    text.field("used_memory_vm_functions", 0);
+    text.bytes("used_memory_vm_total", lua);
+    text.field("used_memory_functions", libraries.code_bytes());
+    text.bytes("used_memory_scripts", (script_bytes + libraries.code_bytes()) as u64);
     text.bytes("maxmemory", config.maxmemory);
     let policy = config.get(&[b"maxmemory-policy"]).pop().map(|(_, name)| name).unwrap_or_default();
     text.field("maxmemory_policy", String::from_utf8_lossy(&policy));
@@ -136,30 +144,62 @@ pub fn memory(cx: &mut Context, text: &mut Text) {
 }
 
 pub fn persistence(cx: &mut Context, text: &mut Text) {
-    text.same(&["loading", "async_loading", "current_cow_peak", "current_cow_size"], 0);
+    let persistence = &cx.shared.persistence;
+    let (saves, load) = (*persistence.saves(), &persistence.load);
+    let now_s = cx.now_ms() / 1000;
+    let report = cx.report.cloned().unwrap_or_default();
+    let background = saves.running.filter(|saving| saving.background);
+    let loading = load.running.load(Acquire);
+    text.field("loading", loading as u8);
+    text.field("async_loading", 0);
+    // Nothing is copied on write: it is what the snapshot holds besides the data.
+    text.field("current_cow_peak", report.snapshot.bytes_peak);
+    text.field("current_cow_size", report.snapshot.bytes);
     text.field("current_cow_size_age", 0);
-    text.field("current_fork_perc", "0.00");
-    text.same(&["current_save_keys_processed", "current_save_keys_total"], 0);
-    text.field("rdb_changes_since_last_save", cx.report.map_or(0, |report| report.counters.dirty));
-    text.field("rdb_bgsave_in_progress", 0);
-    text.field("rdb_last_save_time", cx.shared.start_ms / 1000);
-    text.field("rdb_last_bgsave_status", "ok");
-    text.same(&["rdb_last_bgsave_time_sec", "rdb_current_bgsave_time_sec"], -1);
-    text.same(&["rdb_saves", "rdb_last_cow_size"], 0);
-    text.same(&["rdb_last_load_keys_expired", "rdb_last_load_keys_loaded"], 0);
+    let (written, total) = saves.running.map_or((0, 0), |saving| (report.snapshot.keys, saving.keys));
+    text.field("current_fork_perc", format_args!("{:.2}", written as f64 * 100.0 / total.max(1) as f64));
+    text.field("current_save_keys_processed", written);
+    text.field("current_save_keys_total", total);
+    let unsaved = report.counters.changes.saturating_sub(saves.saved_changes);
+    text.field("rdb_changes_since_last_save", unsaved);
+    text.field("rdb_bgsave_in_progress", background.is_some() as u8);
+    text.field("rdb_last_save_time", saves.last_s);
+    text.field("rdb_last_bgsave_status", if saves.last_ok { "ok" } else { "err" });
+    text.field("rdb_last_bgsave_time_sec", saves.last_duration_s);
+    text.field("rdb_current_bgsave_time_sec", background.map_or(-1, |saving| now_s - saving.began_s));
+    text.field("rdb_saves", saves.count);
+    text.field("rdb_last_cow_size", saves.last_bytes);
+    text.field("rdb_last_load_keys_expired", load.expired.load(Relaxed));
+    text.field("rdb_last_load_keys_loaded", load.keys.load(Relaxed));
     text.same(&["aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled"], 0);
     text.same(&["aof_last_rewrite_time_sec", "aof_current_rewrite_time_sec"], -1);
     text.field("aof_last_bgrewrite_status", "ok");
     text.same(&["aof_rewrites", "aof_rewrites_consecutive_failures"], 0);
     text.field("aof_last_write_status", "ok");
     text.same(&["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"], 0);
+    if loading {
+        let (total, read) = (load.bytes_total.load(Relaxed), load.bytes.load(Relaxed));
+        let elapsed_s = now_s - load.began_ms.load(Relaxed) / 1000;
+        let part = read as f64 / total.max(1) as f64;
+        let eta_s = if read == 0 || elapsed_s == 0 {
+            1
+        } else {
+            (elapsed_s as f64 * (1.0 - part) / part).round() as i64
+        };
+        text.field("loading_start_time", load.began_ms.load(Relaxed) / 1000);
+        text.field("loading_total_bytes", total);
+        text.field("loading_rdb_used_mem", load.used_bytes.load(Relaxed));
+        text.field("loading_loaded_bytes", read);
+        text.field("loading_loaded_perc", format_args!("{:.2}", part * 100.0));
+        text.field("loading_eta_seconds", eta_s);
+    }
 }
 
 pub fn replication(cx: &mut Context, text: &mut Text) {
     text.field("role", "master");
     text.field("connected_slaves", 0);
     text.field("master_failover_state", "no-failover");
-    text.field("master_replid", &cx.shared.run_id);
+    text.field("master_replid", cx.shared.replid.lock().expect("nobody panics holding the replication ID"));
     text.field("master_replid2", NO_REPLID);
     text.field("master_repl_offset", 0);
     text.field("second_repl_offset", -1);

@@ -34,7 +34,7 @@ fn check(dialect: Dialect, bytes: &[u8]) -> bool {
 #[test]
 fn the_corpus_is_sound() {
     for (dialect, bytes) in corpus() {
-        assert!(check(dialect, &bytes) || [19, 21].contains(&bytes[0]), "{bytes:02x?}");
+        assert!(check(dialect, &bytes), "{bytes:02x?}");
     }
 }
 
@@ -80,7 +80,9 @@ fn a_changed_payload_fails_at_its_checksum() {
         mutate(&mut payload, other, &mut below);
         // The checksum begins with zero, so zeros before everything do not change it.
         let meat = |bytes: &[u8]| bytes.iter().copied().skip_while(|&byte| byte == 0).collect::<Vec<_>>();
-        if meat(&payload) != meat(&sample.payload) && meat(&payload) != meat(other) {
+        // Behind a whole payload the checksum is zero again, so another one behind it is as sound.
+        let behind = |whole: &[u8]| payload.ends_with(&meat(whole));
+        if !behind(&sample.payload) && !behind(other) {
             assert_eq!(open(&payload).unwrap_err(), Error::Footer);
         }
     }

@@ -1,0 +1,45 @@
+//! The lines of MONITOR: every command of every client, also those that scripts call.
+//! In: a command about to run. Out: a signal for each listener.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::AcqRel;
+
+use super::Signal;
+use crate::client::Args;
+use crate::shared::Shared;
+
+/// Appends `arg` in quotes, escaped as Redis shows binary text.
+pub fn append_quoted(line: &mut Vec<u8>, arg: &[u8]) {
+    line.push(b'"');
+    for &byte in arg {
+        match byte {
+            b'\\' | b'"' => line.extend_from_slice(&[b'\\', byte]),
+            b'\n' => line.extend_from_slice(b"\\n"),
+            b'\r' => line.extend_from_slice(b"\\r"),
+            b'\t' => line.extend_from_slice(b"\\t"),
+            7 => line.extend_from_slice(b"\\a"),
+            8 => line.extend_from_slice(b"\\b"),
+            0x20..=0x7e => line.push(byte),
+            _ => line.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
+        }
+    }
+    line.push(b'"');
+}
+
+/// Tells the listeners of a command of `source`: a client's address, or `lua`. `hidden`: its arguments are secret.
+pub fn tell(shared: &Shared, signals: &mut Vec<Signal>, db: u16, source: &str, args: Args, hidden: bool) {
+    let now_us = shared.clock.unix_us();
+    let mut line = format!("+{}.{:06} [{db} {source}]", now_us / 1_000_000, now_us % 1_000_000).into_bytes();
+    for (index, arg) in args.iter().enumerate() {
+        line.push(b' ');
+        append_quoted(&mut line, if hidden && index > 0 { b"(redacted)" } else { arg });
+    }
+    line.extend_from_slice(b"\r\n");
+    let line: Arc<[u8]> = line.into();
+    // The place is taken under the lock, so that who listens from place n gets all from n on.
+    let monitors = shared.monitors.lock().expect("nobody panics holding the monitors");
+    let place = shared.monitor_next.fetch_add(1, AcqRel);
+    for &(to, _) in monitors.iter() {
+        signals.push(Signal::MonitorLine { to, place, line: line.clone() });
+    }
+}

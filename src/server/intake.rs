@@ -1,0 +1,151 @@
+//! Deals an RDB file out to the cores.
+//! In: portions of the file. Out: parcels for the owners of the keys. What goes wrong is said as Redis says it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::config::os_error_text;
+use crate::persist::Parcel;
+use crate::persist::rdb::file::{Event, Raw, Reader, Usage, What};
+use crate::shard::Moment;
+use crate::shared::Shared;
+use crate::storage::{Failure, Intake};
+
+/// A parcel is sent when it has so many bytes.
+const PARCEL_BYTES: usize = 256 * 1024;
+
+pub struct RdbIntake {
+    shared: Arc<Shared>,
+    /// The core that gets all of it.
+    sole: Option<usize>,
+    reader: Reader,
+    databases: u64,
+    /// For each core.
+    parcels: Vec<Parcel>,
+    ended: bool,
+}
+
+impl RdbIntake {
+    pub fn new(shared: Arc<Shared>, sole: Option<usize>) -> Self {
+        let config = shared.config();
+        let reader = Reader::new(None);
+        Self {
+            sole,
+            reader: if config.rdbchecksum { reader } else { reader.without_checksum() },
+            databases: config.databases as u64,
+            parcels: (0..shared.slots.shard_count()).map(|_| Parcel::default()).collect(),
+            ended: false,
+            shared,
+        }
+    }
+
+    /// Reads what there is.
+    fn read(&mut self, out: &mut Vec<(usize, Parcel)>) -> Result<(), String> {
+        while !self.ended {
+            match self.reader.next() {
+                Ok(None) => break,
+                Ok(Some(Event::Entry(raw))) => {
+                    if raw.db >= self.databases {
+                        return Err(format!(
+                            "FATAL: Data file was created with a Redis server configured to handle more than {} databases. Exiting",
+                            self.databases
+                        ));
+                    }
+                    let core = self.sole.unwrap_or_else(|| self.shared.slots.shard(&raw.key));
+                    let parcel = &mut self.parcels[core];
+                    parcel.push(&raw);
+                    if parcel.bytes() >= PARCEL_BYTES {
+                        out.push((core, std::mem::take(parcel)));
+                    }
+                }
+                Ok(Some(Event::Aux { key, value })) => {
+                    note_aux(&key, &value, &self.shared.persistence.load.used_bytes);
+                }
+                Ok(Some(Event::Function(_))) => {
+                    crate::log::warning(
+                        "A library of functions in the RDB file is left out: there are no functions here",
+                    );
+                }
+                Ok(Some(Event::End(_))) => self.ended = true,
+                Ok(Some(_)) => {}
+                Err(error) => return Err(told(&error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Intake for RdbIntake {
+    fn feed(&mut self, portion: &[u8], out: &mut Vec<(usize, Parcel)>) -> Result<(), String> {
+        self.reader.feed(portion);
+        self.read(out)
+    }
+
+    fn end(&mut self, out: &mut Vec<(usize, Parcel)>) -> Result<(), String> {
+        if !self.ended {
+            return Err(told(&self.reader.cut()));
+        }
+        for (core, parcel) in self.parcels.iter_mut().enumerate() {
+            if !parcel.is_empty() {
+                out.push((core, std::mem::take(parcel)));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Fields that say something to the operator.
+fn note_aux(key: &[u8], value: &[u8], used_bytes: &AtomicU64) {
+    let shown = String::from_utf8_lossy(value);
+    match key {
+        b"redis-ver" | b"valkey-ver" => {
+            crate::log::notice(format!("Loading RDB produced by version {shown}"))
+        }
+        b"used-mem" => {
+            let bytes = shown.parse::<u64>().unwrap_or(0);
+            used_bytes.store(bytes, Relaxed);
+            let megabytes = bytes as f64 / (1 << 20) as f64;
+            crate::log::notice(format!("RDB memory usage when created {megabytes:.2} Mb"));
+        }
+        b"ctime" => {
+            let now_s = crate::base::clock::Clock::Real.unix_ms() / 1000;
+            let age_s = shown.parse::<i64>().map_or(0, |made_s| (now_s - made_s).max(0));
+            crate::log::notice(format!("RDB age {age_s} seconds"));
+        }
+        _ => {}
+    }
+}
+
+/// As Redis writes it to the log, with what this server knows more.
+fn told(error: &crate::persist::rdb::file::Error) -> String {
+    match &error.what {
+        What::Signature => format!("Wrong signature trying to load DB from file: {error}"),
+        What::Version(version) => format!("Can't handle RDB format version {version}: {error}"),
+        What::Cut => format!("Short read or OOM loading DB. Unrecoverable error, aborting now. {error}"),
+        What::Checksum { .. } => format!("Wrong RDB checksum expected: {error}. Aborting now."),
+        _ => format!("Internal error in RDB reading {error}"),
+    }
+}
+
+/// Writes to the log why a file could not be loaded.
+pub fn log_failure(failure: &Failure) {
+    match failure {
+        Failure::Content(text) => {
+            crate::log::warning(text);
+            crate::log::warning("Terminating server after rdb file reading failure.");
+        }
+        failure => {
+            let text = failure.io_error().map(|error| os_error_text(&error)).unwrap_or_default();
+            crate::log::warning(format!("Fatal error loading the DB: {text}. Exiting."));
+        }
+    }
+}
+
+/// The access clock of an entry that was loaded.
+pub fn access_of(raw: &Raw, moment: &Moment) -> u32 {
+    match raw.usage {
+        Usage::Idle(seconds) if !moment.lfu => moment.idle_access(seconds as i64),
+        Usage::Frequency(frequency) if moment.lfu => moment.frequent_access(frequency as u32),
+        _ => moment.fresh_access(),
+    }
+}

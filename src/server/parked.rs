@@ -1,0 +1,126 @@
+//! A script that takes longer than `busy-reply-threshold` is parked: its batch keeps its shards, the core goes on with
+//! its network, and the script gets a slice of each turn. Meanwhile all cores answer BUSY (`gate::BUSY`).
+//! In: a batch whose script did not come to its end. Out: the batch, on its way again.
+//! Invariants: P1, a core has at most one parked script. P2, it keeps every shard that was at hand when it was parked,
+//! so that it finds them when it goes on, and nobody else does meanwhile.
+
+use super::batch::{Batch, Kind};
+use super::core::Core;
+use crate::client::ShardSet;
+use crate::commands::script::Ongoing;
+use crate::commands::{Error, Event, Pending, Signal, flags};
+use crate::persist::aof::Unit;
+use crate::resp::Out;
+use crate::shard::Shard;
+use crate::shared::gate;
+
+/// A batch whose next command is a script that takes long.
+pub struct Parked {
+    batch: Box<Batch>,
+    ongoing: Box<Ongoing>,
+    /// The home shard, if it was there.
+    home: Option<Box<Shard>>,
+    /// What it did so far: it is told with the rest.
+    unit: Unit,
+    events: Vec<Event>,
+}
+
+impl Core {
+    /// Whether a script waits for its next slice: the driver must not sleep.
+    pub fn has_parked(&self) -> bool {
+        self.parked.is_some()
+    }
+
+    /// Parks the batch, which holds what it borrowed, if its script asked for it just now.
+    pub(super) fn park(&mut self, batch: Box<Batch>) -> Option<Box<Batch>> {
+        let Some(ongoing) = self.parking.take() else { return Some(batch) };
+        assert!(self.parked.is_none(), "P1: there is none");
+        self.put_aside(batch, ongoing);
+        None
+    }
+
+    fn put_aside(&mut self, batch: Box<Batch>, ongoing: Box<Ongoing>) {
+        let home = self.shards[self.id].take();
+        let unit = std::mem::take(&mut self.effects.unit);
+        let events = std::mem::take(&mut self.effects.events);
+        self.parked = Some(Parked { batch, ongoing, home, unit, events });
+    }
+
+    /// Gives the parked script its slice.
+    pub(super) fn go_on_with_parked(&mut self) {
+        let Some(Parked { mut batch, ongoing, home, unit, events }) = self.parked.take() else { return };
+        self.effects.unit = unit;
+        self.effects.events = events;
+        if let Some(home) = home {
+            self.shards[self.id] = Some(home);
+        }
+        let borrowed = self.put_at_hand(&mut batch);
+        let slot = batch.runs_at_home().then(|| batch.home().slot);
+        match self.run_slice(&mut batch, *ongoing, slot) {
+            Some(Pending::Parked(ongoing)) => {
+                self.take_in_hand(&mut batch, borrowed);
+                self.put_aside(batch, ongoing);
+            }
+            Some(Pending::Widen) => unreachable!("R1: a parked script has all that it needs"),
+            None => {
+                batch.next += 1;
+                batch.extra = ShardSet::EMPTY;
+                if let Kind::Rest { .. } = batch.kind {
+                    self.run_rest(&mut batch);
+                }
+                self.take_in_hand(&mut batch, borrowed);
+                self.revisit = true;
+                if let Some(batch) = self.park(batch) {
+                    self.advance(batch);
+                }
+            }
+        }
+        self.send_signals();
+    }
+
+    /// BUSY: what waits here for shards is answered so, as Redis would have answered it.
+    pub(super) fn refuse_waiting(&mut self) {
+        let waiting: Vec<_> = self.waiting.drain(..).chain(self.convoy.drain(..)).collect();
+        for batch in waiting {
+            self.refuse_or_wait(batch);
+        }
+    }
+
+    /// A batch that would have to wait: answered BUSY if that is the time for it.
+    pub(super) fn refuse_or_wait(&mut self, mut batch: Box<Batch>) {
+        let running = self.shared.scripts.running().filter(|_| self.shared.gates() & gate::BUSY != 0);
+        let refusable = matches!(batch.kind, Kind::Plain | Kind::Transaction { .. } | Kind::Report { .. });
+        let Some(running) = running.filter(|_| refusable) else {
+            return self.waiting.push_back(batch);
+        };
+        let error = Error::busy(&running);
+        self.give_back(&mut batch, ShardSet::EMPTY);
+        let resp3 = batch.session.is_some_and(|session| session.resp3);
+        if let Kind::Transaction { watched, .. } = std::mem::take(&mut batch.kind) {
+            for key in watched {
+                self.signals.push(Signal::Unwatch { shard: key.shard, db: key.db, key: key.key });
+            }
+            let error = Error::exec_refused(&error);
+            Out { buf: &mut batch.replies, resp3 }.error(&error.0);
+            batch.next = batch.requests.list.len();
+        }
+        while batch.next < batch.requests.list.len() {
+            let command = batch.requests.list[batch.next].command;
+            self.shared.metrics[self.id].commands[command as usize].rejected.add(1);
+            Out { buf: &mut batch.replies, resp3 }.error(&error.0);
+            batch.next += 1;
+        }
+        self.shared.metrics[self.id].error_replies.add(1);
+        self.shared.count_error(&error.0);
+        self.send_home(batch);
+        self.send_signals();
+    }
+
+    /// The error of a command that a script in progress keeps from running, if one does.
+    pub(super) fn busy_error(&self, command: u16) -> Option<Error> {
+        let row = self.registry.row(command);
+        let refused = self.parked.is_some() && !row.is(flags::ALLOW_BUSY);
+        let running = self.shared.scripts.running().filter(|_| refused)?;
+        Some(Error::busy(&running))
+    }
+}

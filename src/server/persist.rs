@@ -1,0 +1,503 @@
+//! A core's part in snapshots and in loading: it walks its shard, hands chunks on, and takes parcels in.
+//! In: completions of the storage thread, time for slices, commands that hold the shards. Out: jobs, replies, log lines.
+//!
+//! 1. Chunks under way to the storage thread are bounded; while there is no room the walk rests. What is changed meanwhile
+//!    has to be written first all the same, so that beyond a bound the shard is set aside until there is room: what needs it waits,
+//!    as if it were lent.
+//! 2. While a `Hold` lasts its batch has all shards, and this core walks or fills them.
+//!
+//! Absent: how a snapshot is consistent (`shard::snapshot`), files (`storage`).
+
+use std::sync::atomic::Ordering::*;
+
+use super::batch::{Batch, Kind, Task};
+use super::core::Core;
+use crate::client::{ShardSet, State};
+use crate::commands::context::limits;
+use crate::commands::server::persistence::{self, Begin, Shutdown};
+use crate::commands::{Hold, Note, Signal};
+use crate::persist::Parcel;
+use crate::resp::Out;
+use crate::shard::Shard;
+use crate::shared::gate;
+use crate::storage::{Done, Failure, Job};
+
+/// Bytes of chunks under way to the storage thread.
+const ROOM_BYTES: usize = if cfg!(test) { 1024 } else { 4 << 20 };
+/// Bytes of chunks that wait: beyond, the shard is set aside, until there are so many left.
+const WAITING_BYTES_MAX: usize = if cfg!(test) { 1024 } else { 64 << 20 };
+const WAITING_BYTES_LOW: usize = WAITING_BYTES_MAX / 8;
+const SPARE_CHUNKS: usize = 32;
+/// Entries walked between two looks at the clock.
+const SLICE_ENTRIES: usize = if cfg!(test) { 1 } else { 64 };
+/// How long a turn walks: when there is other work, and when there is none.
+const WALK_US: u64 = if cfg!(test) { 0 } else { 100 };
+const WALK_IDLE_US: u64 = if cfg!(test) { 0 } else { 1000 };
+
+/// What a core knows of the storage thread.
+#[derive(Default)]
+pub struct Storage {
+    under_way: usize,
+    /// Buffers of chunks, to be filled again.
+    spare: Vec<Vec<u8>>,
+    /// Snapshots up to this number are over.
+    over: u64,
+    /// The command that holds all shards.
+    held: Option<Held>,
+    /// The home shard, while its chunks have to wait (1).
+    set_aside: Option<Box<Shard>>,
+    /// A walk that is slowed down on purpose rests until then, µs.
+    rests_until_us: u64,
+    /// Changes of the home shard when they were last made known.
+    pub(super) changes_known: u64,
+    /// There were changes that no snapshot has, when this core last looked.
+    unsaved: bool,
+    /// A batch is out to fetch the shards for a save point.
+    fetching: bool,
+}
+
+struct Held {
+    batch: Box<Batch>,
+    hold: Hold,
+    /// The file that is being loaded.
+    load: Option<u64>,
+}
+
+impl Core {
+    /// The storage thread did something.
+    pub(super) fn stored(&mut self, done: Done) {
+        match done {
+            Done::Room { bytes, buffer } => {
+                self.storage.under_way -= bytes;
+                if self.storage.spare.len() < SPARE_CHUNKS {
+                    self.storage.spare.push(buffer);
+                }
+            }
+            Done::Saved { stream, result } => self.saved(stream, result),
+            Done::Loading { bytes, .. } => self.shared.persistence.load.bytes_total.store(bytes, Relaxed),
+            Done::Parcel { stream, parcel, read } => {
+                self.shared.persistence.load.bytes.fetch_max(read, Relaxed);
+                let sound = self.take_in(&parcel);
+                self.actions.jobs.push(Job::Taken { stream, sound });
+            }
+            Done::Loaded { stream, result } => self.loaded(stream, result),
+            Done::Appended { .. } | Done::Replaced { .. } | Done::Removed { .. } => {
+                unreachable!("no core opens logs")
+            }
+        }
+    }
+
+    // ---- walking ----
+
+    /// Walks the home shard, or the shards that a command holds, for a while. True: there is more to do now.
+    pub(super) fn walk(&mut self) -> bool {
+        if let Some(mut held) = self.storage.held.take() {
+            let mut more = false;
+            for shard in &mut held.batch.held {
+                more |= self.walk_shard(shard);
+            }
+            self.storage.held = Some(held);
+            return more;
+        }
+        if let Some(mut shard) = self.storage.set_aside.take() {
+            self.walk_shard(&mut shard);
+            if shard.chunk_bytes() > WAITING_BYTES_LOW {
+                self.storage.set_aside = Some(shard);
+                return false;
+            }
+            self.shard_returned(shard);
+            return true;
+        }
+        let Some(mut shard) = self.shards[self.id].take_if(|shard| shard.is_walking()) else { return false };
+        let more = self.walk_shard(&mut shard);
+        if shard.chunk_bytes() > WAITING_BYTES_MAX {
+            self.storage.set_aside = Some(shard);
+        } else {
+            self.shards[self.id] = Some(shard);
+        }
+        more
+    }
+
+    /// Whether `walk` has something to do without the storage thread doing something first.
+    pub fn may_walk(&self) -> bool {
+        let room = self.storage.under_way < ROOM_BYTES;
+        match (&self.storage.held, &self.storage.set_aside) {
+            (Some(held), _) => room && held.batch.held.iter().any(|shard| shard.is_walking()),
+            (None, Some(_)) => room,
+            (None, None) => room && self.shards[self.id].as_ref().is_some_and(|shard| shard.is_walking()),
+        }
+    }
+
+    /// A walk rests on purpose: ticks wake it.
+    pub(super) fn walk_rests(&self) -> bool {
+        self.config.rdb_key_save_delay_us > 0 && self.may_walk()
+    }
+
+    fn walk_shard(&mut self, shard: &mut Shard) -> bool {
+        let Some(id) = shard.snapshot_id() else {
+            return shard.is_walking() && !shard.walk_slice(SLICE_ENTRIES, &mut self.storage.spare);
+        };
+        if id <= self.storage.over {
+            shard.cancel_snapshot();
+            return true;
+        }
+        let delay_us = self.config.rdb_key_save_delay_us.max(0) as u64;
+        let start = self.shared.clock.mono_us();
+        let budget = if self.had_events { WALK_US } else { WALK_IDLE_US };
+        while self.hand_on(shard, id) && start >= self.storage.rests_until_us {
+            let keys = shard.snapshot_progress().keys;
+            let over =
+                shard.walk_slice(if delay_us > 0 { 1 } else { SLICE_ENTRIES }, &mut self.storage.spare);
+            if over {
+                while self.hand_on(shard, id) && shard.chunk_bytes() > 0 {}
+                return self.end_walk(shard, id);
+            }
+            let written = (shard.snapshot_progress().keys - keys) as u64;
+            if delay_us > 0 {
+                self.storage.rests_until_us = start + delay_us * written;
+                return false;
+            }
+            if self.shared.clock.mono_us() - start >= budget {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The walk is over; the snapshot ends here when its chunks are handed on.
+    fn end_walk(&mut self, shard: &mut Shard, id: u64) -> bool {
+        if shard.chunk_bytes() == 0 {
+            let bytes = shard.snapshot_progress().bytes_peak as u64;
+            self.shared.metrics[shard.id].snapshot_bytes_peak.set(bytes);
+            shard.end_snapshot();
+            self.actions.jobs.push(Job::End { stream: id });
+        }
+        false
+    }
+
+    /// Hands chunks on while there is room. True: there is still some.
+    fn hand_on(&mut self, shard: &mut Shard, stream: u64) -> bool {
+        while self.storage.under_way < ROOM_BYTES {
+            let Some(chunk) = shard.take_chunk() else { return true };
+            self.storage.under_way += chunk.bytes.len();
+            self.actions.jobs.push(Job::Chunk {
+                stream,
+                producer: shard.id,
+                bytes: chunk.bytes,
+                open: chunk.open,
+            });
+        }
+        false
+    }
+
+    // ---- saving ----
+
+    /// A snapshot is on disk, or came to nothing.
+    fn saved(&mut self, id: u64, result: Result<u64, Failure>) {
+        let bytes = self.shared.metrics.iter().map(|core| core.snapshot_bytes_peak.get()).sum();
+        let (ok, now_s) = (result.is_ok(), self.now_ms / 1000);
+        let Some(saving) = self.shared.persistence.saves().end(id, ok, now_s, bytes) else { return };
+        match &result {
+            Ok(_) if saving.background => {
+                crate::log::notice("DB saved on disk");
+                crate::log::notice("Background saving terminated with success");
+            }
+            Ok(_) => crate::log::notice("DB saved on disk"),
+            Err(failure) => {
+                persistence::log_failure(&self.config, failure);
+                if saving.background {
+                    crate::log::warning("Background saving error");
+                }
+            }
+        }
+        if ok || saving.background {
+            self.shared.set_gate(gate::SAVE_FAILED, !ok);
+        }
+        if !ok {
+            self.signals.push(Signal::SaveOver { id });
+            self.send_signals();
+        }
+        if self.storage.held.as_ref().is_some_and(|held| held.hold.waits_for(id)) {
+            self.hold_saved(ok);
+        }
+    }
+
+    /// Snapshots up to this number are over: their walks end.
+    pub(super) fn save_over(&mut self, id: u64) {
+        self.storage.over = self.storage.over.max(id);
+    }
+
+    /// Publishes how much changed, and begins a snapshot if a save point says so.
+    pub(super) fn look_at_save_points(&mut self) {
+        if let Some(shard) = &self.shards[self.id] {
+            self.storage.changes_known = shard.counters.changes;
+            self.shared.metrics[self.id].changes.set(shard.counters.changes);
+        }
+        let changes = self.shared.metrics.iter().map(|core| core.changes.get()).sum();
+        let saves = *self.shared.persistence.saves();
+        self.storage.unsaved = changes > saves.saved_changes;
+        let due = || persistence::is_due(&self.config, &saves, changes, self.now_ms / 1000).is_some();
+        if self.storage.unsaved && !self.storage.fetching && !self.is_loading() && due() {
+            self.storage.fetching = true;
+            self.fetch_for(Task::SavePoint);
+        }
+    }
+
+    /// Whether ticks are needed to look at save points.
+    pub(super) fn watches_save_points(&self) -> bool {
+        let changed = |shard: &Shard| shard.counters.changes != self.storage.changes_known;
+        !self.config.save_points.is_empty()
+            && (self.storage.unsaved || self.shards[self.id].as_deref().is_some_and(changed))
+    }
+
+    fn is_loading(&self) -> bool {
+        self.shared.gates() & gate::LOADING != 0
+    }
+
+    /// Sends for all shards, for something that no connection asked for.
+    pub(super) fn fetch_for(&mut self, task: Task) {
+        let mut batch = self.spare_batches.pop().unwrap_or_default();
+        batch.kind = Kind::Task { home: self.id, shards: ShardSet::first(self.shards.len()), task };
+        self.advance(batch);
+    }
+
+    /// All shards are at hand for a task.
+    pub(super) fn run_task(&mut self, mut batch: Box<Batch>) {
+        let Kind::Task { task, .. } = std::mem::take(&mut batch.kind) else {
+            unreachable!("the caller looked")
+        };
+        let moment = self.moment(false);
+        let request = Begin {
+            shared: &self.shared,
+            config: &self.config,
+            moment,
+            owner: self.id,
+            background: matches!(task, Task::SavePoint),
+        };
+        let shards = batch.held.iter_mut().map(|shard| &mut **shard);
+        match task {
+            Task::SavePoint => {
+                self.storage.fetching = false;
+                let changes = batch.held.iter().map(|shard| shard.counters.changes).sum();
+                let saves = *self.shared.persistence.saves();
+                if let Some(point) = persistence::is_due(&self.config, &saves, changes, moment.now_ms / 1000)
+                {
+                    crate::log::notice(format!(
+                        "{} changes in {} seconds. Saving...",
+                        point.changes, point.seconds
+                    ));
+                    crate::log::notice("Background saving started");
+                    request.run(batch.held.iter_mut().map(|shard| &mut **shard), &mut self.actions.jobs);
+                }
+            }
+            Task::Stop(how) => match how.begin(&request, shards, &mut self.actions.jobs) {
+                Some(id) => return self.hold(batch, Hold::Shutdown { id, force: how.force }),
+                None => {
+                    self.signals.push(Signal::Shutdown);
+                    self.send_signals();
+                }
+            },
+        }
+        self.give_back(&mut batch, ShardSet::EMPTY);
+        self.recycle(batch);
+    }
+
+    /// The process was told to end, by this signal.
+    pub fn stop(&mut self, signal: i32) {
+        self.begin_event();
+        let (name, words) = match signal {
+            libc::SIGINT => ("SIGINT", &self.config.shutdown_on_sigint),
+            _ => ("SIGTERM", &self.config.shutdown_on_sigterm),
+        };
+        let how = Shutdown::configured(words);
+        crate::log::warning(format!("Received {name} scheduling shutdown..."));
+        crate::log::warning("User requested shutdown...");
+        self.fetch_for(Task::Stop(how));
+    }
+
+    // ---- holding ----
+
+    /// A command that ran on this core is not over: it keeps all shards.
+    pub(super) fn hold(&mut self, mut batch: Box<Batch>, hold: Hold) {
+        if let Some(shard) = self.shards[self.id].take() {
+            batch.held.push(shard);
+        }
+        assert_eq!(batch.held.len(), self.shards.len(), "2: who holds has all shards");
+        let ready = matches!(hold, Hold::Reload { id: None, .. });
+        self.storage.held = Some(Held { batch, hold, load: None });
+        if ready {
+            self.hold_saved(true);
+        }
+    }
+
+    /// The same for a command that ran straight from its connection's input.
+    pub(super) fn hold_here(&mut self, slot: u32, hold: Hold) {
+        let batch = self.new_batch(slot);
+        self.connection_mut(slot).state = State::Away;
+        self.hold(batch, hold);
+    }
+
+    /// What the command that holds the shards waited for is on disk, or came to nothing.
+    fn hold_saved(&mut self, ok: bool) {
+        let held = self.storage.held.as_ref().expect("the caller looked");
+        match held.hold {
+            Hold::Save { .. } => self.release(if ok { Ok(()) } else { Err("ERR") }),
+            Hold::Shutdown { force, .. } if ok || force => {
+                self.signals.push(Signal::Shutdown);
+                self.send_signals();
+            }
+            Hold::Shutdown { .. } => {
+                crate::log::warning("Error trying to save the DB, can't exit.");
+                if held.batch.connection.is_none() {
+                    crate::log::warning(
+                        "Received shutdown signal but errors trying to shut down the server, check the logs for more information",
+                    );
+                    self.actions.await_stop = true;
+                }
+                self.release(Err("ERR Errors trying to SHUTDOWN. Check logs."));
+            }
+            Hold::Reload { .. } if !ok => self.release(Err("ERR")),
+            Hold::Reload { flush, .. } => self.reload(flush),
+        }
+    }
+
+    /// The command is over: its reply, and the shards go home.
+    fn release(&mut self, result: Result<(), &str>) {
+        let Held { mut batch, .. } = self.storage.held.take().expect("2: the command holds the shards");
+        self.give_back(&mut batch, ShardSet::EMPTY);
+        if batch.connection.is_none() {
+            return self.recycle(batch);
+        }
+        let resp3 = batch.session.is_some_and(|session| session.resp3);
+        let mut out = Out { buf: &mut batch.replies, resp3 };
+        match result {
+            Ok(()) => out.ok(),
+            Err(text) => {
+                out.error(text);
+                self.shared.metrics[self.id].error_replies.add(1);
+                self.shared.count_error(text);
+            }
+        }
+        self.advance(batch);
+    }
+
+    // ---- loading ----
+
+    /// DEBUG RELOAD: what was saved comes back.
+    fn reload(&mut self, flush: bool) {
+        let held = self.storage.held.as_mut().expect("the caller looked");
+        if flush {
+            held.batch.held.iter_mut().for_each(|shard| shard.clear());
+        }
+        let stream = self.load(Some(self.id));
+        self.storage.held.as_mut().expect("the caller looked").load = Some(stream);
+    }
+
+    /// Sends for the file of the configuration. `sole`: the core that has all shards, if one has.
+    pub fn load(&mut self, sole: Option<usize>) -> u64 {
+        self.begin_event();
+        self.shared.persistence.load.begin(self.now_ms);
+        let stream = self.shared.persistence.next_id();
+        let path = self.config.dir.join(&self.config.dbfilename);
+        let intake = super::intake::RdbIntake::new(self.shared.clone(), sole);
+        self.actions.jobs.push(Job::Load(Box::new(crate::storage::Load {
+            stream,
+            owner: self.id,
+            path,
+            intake: Box::new(intake),
+        })));
+        stream
+    }
+
+    /// Puts the entries of a parcel into the keyspace. False: one of them cannot be.
+    fn take_in(&mut self, parcel: &Parcel) -> bool {
+        let moment = self.moment(false);
+        let limits = limits(&self.config, &self.shared);
+        let (mut loaded, mut expired) = (0, 0);
+        let merge = matches!(&self.storage.held, Some(Held { hold: Hold::Reload { merge: true, .. }, .. }));
+        let mut held = self.storage.held.take();
+        let mut sound = true;
+        for raw in parcel.entries() {
+            if raw.expiry_ms.is_some_and(|at_ms| at_ms <= moment.now_ms) {
+                expired += 1;
+                continue;
+            }
+            let number = self.shared.slots.shard(&raw.key);
+            let shard = match &mut held {
+                Some(held) => held.batch.held.iter_mut().find(|shard| shard.id == number),
+                None => self.shards[number].as_mut(),
+            };
+            let shard = shard.expect("a parcel goes to the core that has the shard");
+            let value = match crate::persist::object::load(&raw, &limits) {
+                Ok(value) => value,
+                Err(error) => {
+                    crate::log::warning(format!("Internal error in RDB reading {error}"));
+                    sound = false;
+                    break;
+                }
+            };
+            let access = super::intake::access_of(&raw, &moment);
+            if !shard.load(raw.db as u16, &raw.key, value, raw.expiry_ms, access, merge) {
+                crate::log::warning(format!(
+                    "RDB has duplicated key '{}' in DB {}",
+                    raw.key.escape_ascii(),
+                    raw.db
+                ));
+                sound = false;
+                break;
+            }
+            loaded += 1;
+        }
+        self.storage.held = held;
+        self.shared.persistence.load.keys.fetch_add(loaded, Relaxed);
+        self.shared.persistence.load.expired.fetch_add(expired, Relaxed);
+        sound
+    }
+
+    /// A file was loaded, or could not be.
+    fn loaded(&mut self, stream: u64, result: Result<u64, Failure>) {
+        let load = &self.shared.persistence.load;
+        load.running.store(false, Release);
+        let (keys, expired) = (load.keys.load(Relaxed), load.expired.load(Relaxed));
+        if result.is_ok() {
+            crate::log::notice(format!("Done loading RDB, keys loaded: {keys}, keys expired: {expired}."));
+        }
+        if self.storage.held.as_ref().is_some_and(|held| held.load == Some(stream)) {
+            if let Err(failure) = &result {
+                super::intake::log_failure(failure);
+            } else {
+                crate::log::warning("DB reloaded by DEBUG RELOAD");
+            }
+            let text = "ERR Error trying to load the RDB dump, check server logs.";
+            return self.release(result.map(|_| ()).map_err(|_| text));
+        }
+        if result.is_ok() {
+            self.shared.set_gate(gate::LOADING, false);
+        }
+        self.actions.loaded = Some(result.map(|_| self.now_ms - load.began_ms.load(Relaxed)));
+    }
+}
+
+impl Hold {
+    fn waits_for(&self, save: u64) -> bool {
+        match self {
+            Hold::Save { id } | Hold::Shutdown { id, .. } => *id == save,
+            Hold::Reload { id, .. } => *id == Some(save),
+        }
+    }
+}
+
+impl Batch {
+    /// The command that ran last is not over.
+    pub(super) fn take_hold(&mut self) -> Option<Hold> {
+        let at = self.notes.iter().position(|note| matches!(note, Note::Hold(_)))?;
+        match self.notes.remove(at) {
+            Note::Hold(hold) => Some(hold),
+            _ => unreachable!("it was just one"),
+        }
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.notes.iter().any(|note| matches!(note, Note::Hold(_)))
+    }
+}

@@ -1,0 +1,182 @@
+"""What redis-py users do with scripts and functions: locks, limiters, libraries; and what a script that hangs does."""
+
+import random
+import threading
+import time
+
+import pytest
+import redis
+from conftest import Server
+
+LIMITER = """
+redis.call('ZREMRANGEBYSCORE', KEYS[1], 0, ARGV[1] - ARGV[2])
+if redis.call('ZCARD', KEYS[1]) < tonumber(ARGV[3]) then
+  redis.call('ZADD', KEYS[1], ARGV[1], ARGV[4])
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  return 1
+end
+return 0
+"""
+
+RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) else return 0 end"
+
+
+@pytest.fixture
+def r(server):
+    client = server.client(decode_responses=True)
+    client.flushall()
+    client.script_flush()
+    client.function_flush()
+    yield client
+    client.close()
+
+
+def test_a_lock_lets_one_in(server, r):
+    inside, worst, done = [], [], []
+
+    def work(number):
+        client = server.client()
+        for _ in range(30):
+            with client.lock("lock", timeout=10, sleep=0.001):
+                inside.append(number)
+                worst.append(len(inside))
+                inside.remove(number)
+                done.append(number)
+        client.close()
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    [t.start() for t in threads]
+    [t.join(60) for t in threads]
+    assert len(done) == 120 and max(worst) == 1
+
+
+def test_a_lock_belongs_to_its_owner(r):
+    lock = r.lock("lock", timeout=5)
+    assert lock.acquire() and lock.owned() and lock.extend(5)
+    other = r.lock("lock", timeout=5, blocking=False)
+    assert not other.acquire()
+    r.set("lock", "stolen")
+    with pytest.raises(redis.exceptions.LockNotOwnedError):
+        lock.release()
+
+
+def test_many_locks_are_released_by_whoever_holds_them(r):
+    """Redlock's own script, on keys of all shards."""
+    for n in range(200):
+        assert r.set(f"resource:{n}", "mine", nx=True, px=30000)
+        assert r.eval(RELEASE, 1, f"resource:{n}", "other") == 0
+        assert r.eval(RELEASE, 1, f"resource:{n}", "mine") == 1
+    assert r.dbsize() == 0
+
+
+def test_a_sliding_window(r):
+    limiter = r.register_script(LIMITER)
+    for key in (f"user:{n}" for n in range(20)):
+        assert [limiter(keys=[key], args=[1000 + n, 500, 3, n]) for n in range(6)] == [1, 1, 1, 0, 0, 0]
+        assert limiter(keys=[key], args=[1600, 500, 3, "late"]) == 1
+
+
+def test_pipelines_of_scripts(r):
+    script = r.register_script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
+    pipe = r.pipeline()
+    for n in range(300):
+        script(keys=[f"k{n % 10}"], args=[1], client=pipe)
+    assert sorted(pipe.execute())[-10:] == [30] * 10
+
+
+def test_undeclared_keys_are_atomic(server, r):
+    """Money moves between accounts that no script declares; who reads them all always finds all of it."""
+    move = "local n = tonumber(ARGV[3]) redis.call('DECRBY', ARGV[1], n) redis.call('INCRBY', ARGV[2], n) return 1"
+    total = "local sum = 0 for i = 0, 9 do sum = sum + tonumber(redis.call('GET', 'account:' .. i)) end return sum"
+    r.mset({f"account:{n}": 100 for n in range(10)})
+    sums = []
+
+    def work(seed):
+        rng, client = random.Random(seed), server.client()
+        for _ in range(200):
+            a, b = rng.sample(range(10), 2)
+            client.eval(move, 0, f"account:{a}", f"account:{b}", rng.randrange(50))
+            sums.append(client.eval(total, 0))
+        client.close()
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    [t.start() for t in threads]
+    [t.join(60) for t in threads]
+    assert sums == [1000] * 800
+
+
+def test_functions(r):
+    code = "#!lua name=lib\nredis.register_function('put', function(keys, args) return redis.call('SET', keys[1], args[1]) end)"
+    assert r.function_load(code) == "lib"
+    assert all(r.fcall("put", 1, f"k{n}", n) == "OK" for n in range(50)) and r.dbsize() == 50
+    with pytest.raises(redis.ResponseError, match="already exists"):
+        r.function_load(code)
+    raw = redis.Redis(port=r.connection_pool.connection_kwargs["port"])
+    dump = raw.function_dump()
+    assert raw.function_flush() and raw.function_restore(dump)
+    assert r.function_list()[0][1] == "lib"
+    raw.close()
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.parametrize("body", ["while true do end", "while true do pcall(function() while true do end end) end"])
+def test_a_script_that_hangs_is_killed(tmp_path, cores, body):
+    server = Server(tmp_path, "--busy-reply-threshold", "50", cores=cores)
+    clients = [server.client() for _ in range(4)]
+    failures = []
+
+    def hang():
+        try:
+            clients[0].eval(body, 1, "k")
+        except redis.ResponseError as error:
+            failures.append(str(error))
+
+    thread = threading.Thread(target=hang)
+    thread.start()
+    time.sleep(0.5)
+    try:
+        for client in clients[1:]:
+            for command in (["PING"], ["SET", "a", "b"], ["GET", "c"], ["EVAL", "return 1", "0"]):
+                with pytest.raises(redis.ResponseError, match="BUSY|busy"):
+                    client.execute_command(*command)
+        assert clients[1].execute_command("SCRIPT", "KILL") in (True, b"OK", "OK")
+        thread.join(10)
+        assert len(failures) == 1 and "Script killed by user with SCRIPT KILL" in failures[0]
+        assert all(client.ping() for client in clients)
+    finally:
+        server.stop()
+
+
+def test_a_script_that_wrote_cannot_be_killed(tmp_path):
+    server = Server(tmp_path, "--busy-reply-threshold", "50")
+    clients = [server.client() for _ in range(3)]
+
+    def hang():
+        with pytest.raises(redis.RedisError):
+            clients[0].eval("redis.call('SET', KEYS[1], 1) while true do end", 1, "k")
+
+    thread = threading.Thread(target=hang)
+    thread.start()
+    time.sleep(0.5)
+    try:
+        with pytest.raises(redis.ResponseError, match="UNKILLABLE"):
+            clients[1].execute_command("SCRIPT", "KILL")
+        with pytest.raises(redis.RedisError):
+            clients[1].execute_command("SHUTDOWN", "NOSAVE")
+        thread.join(10)
+        assert server.process.wait(10) == 0
+    finally:
+        server.stop()
+
+
+def test_a_greedy_script_gets_an_error(r):
+    for body in (
+        "local t = {} while true do t[#t + 1] = {1, 2, 3, 4, 5, 6, 7, 8} end",
+        "local s = 'x' while true do s = s .. s end",
+        "return string.rep(string.rep('x', 1000000), 2000)",
+    ):
+        with pytest.raises(redis.ResponseError, match="not enough memory|string"):
+            r.eval(body, 0)
+    with pytest.raises(redis.ResponseError, match="stack overflow"):
+        r.eval("local function f() return 1 + f() end return f()", 0)
+    assert r.ping()
