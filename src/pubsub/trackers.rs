@@ -179,8 +179,8 @@ impl Invalidations<'_> {
     /// A key that these clients read changed, while a command of client `who` ran (0: of nobody).
     pub fn key(&mut self, key: &[u8], readers: &[u64], who: u64) {
         let wants = |tracker: &Tracker| {
-            !tracker.how.has(Tracking::BCAST)
-                && !(tracker.how.has(Tracking::NOLOOP) && tracker.card.id == who)
+            let its_own = tracker.card.id == who;
+            !tracker.how.has(if its_own { Tracking::BCAST.with(Tracking::NOLOOP) } else { Tracking::BCAST })
         };
         let ids: SmallVec<[u64; 8]> = readers
             .iter()

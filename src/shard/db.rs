@@ -178,7 +178,7 @@ impl Report {
         self.trash += shard.trash_len();
         self.watched_keys +=
             (0..shard.dbs.len()).map(|db| shard.watch.keys_of(db as u16).len()).sum::<usize>();
-        self.tracked_keys += shard.tracking.len();
+        self.tracked_keys += shard.tracking.key_count();
         self.tracked_items += shard.tracking.items();
         self.snapshot.add(&shard.snapshot_progress());
         self.blocking_keys += shard.waiting.len();

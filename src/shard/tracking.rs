@@ -84,7 +84,8 @@ impl TrackTable {
         self.keys.is_empty() && self.interest != Interest::All
     }
 
-    pub fn len(&self) -> usize {
+    /// Keys remembered.
+    pub fn key_count(&self) -> usize {
         self.keys.len()
     }
 
@@ -192,13 +193,16 @@ mod tests {
         for (key, client) in [(b"a", 1), (b"b", 1), (b"a", 2), (b"a", 1)] {
             table.remember(key, client);
         }
-        assert_eq!((table.len(), table.items(), table.growth(), table.is_idle()), (2, 3, 2, false));
+        assert_eq!((table.key_count(), table.items(), table.growth(), table.is_idle()), (2, 3, 2, false));
         table.changed(b"a", false);
         table.changed(b"a", false);
         table.changed(b"x", false);
         table.verify();
         assert_eq!(table.take_changes(), [changed(b"a", &[1, 2])]);
-        assert_eq!((table.len(), table.items(), table.growth(), table.has_changes()), (1, 1, -1, false));
+        assert_eq!(
+            (table.key_count(), table.items(), table.growth(), table.has_changes()),
+            (1, 1, -1, false)
+        );
     }
 
     #[test]
@@ -222,7 +226,7 @@ mod tests {
         for left in (0..100).rev() {
             assert!(table.forget_one(&mut rng));
             table.verify();
-            assert_eq!((table.len(), table.items()), (left, left));
+            assert_eq!((table.key_count(), table.items()), (left, left));
         }
         assert!(!table.forget_one(&mut rng));
         assert_eq!(table.take_changes().len(), 100);
