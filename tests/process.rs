@@ -130,7 +130,7 @@ fn options_come_from_standard_input_too() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let lines = format!("port 0\nunixsocket {socket}\n");
+    let lines = format!("port 0\nunixsocket {socket}\ndir {}\nsave \"\"\n", scratch.0.display());
     server.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
     wait_for("the socket", || UnixStream::connect(&socket).ok());
     ping(Path::new(&socket));

@@ -19,7 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("resp", &["base"]),
     ("types", &["base"]),
     ("client", &["base", "config", "metrics", "resp", "types"]),
-    ("persist", &["base", "resp", "types"]),
+    ("persist", &["base", "config", "resp", "types"]),
     ("storage", &["base", "persist"]),
     ("pubsub", &["base", "client", "resp"]),
     ("shard", &["base", "client", "config", "metrics", "persist", "types"]),

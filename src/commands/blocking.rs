@@ -67,6 +67,16 @@ pub fn deadline_ms(cx: &Context, ms: i64) -> Result<Option<i64>, Error> {
 mod tests;
 
 impl Context<'_> {
+    /// Whether a command that pops from keys of this type passes a key over: when it waited and is run again, not all of
+    /// its shards are at hand, and a key that another type has taken meanwhile counts as little as one that is not there.
+    /// (Redis 7.0 looks at nothing but the key that changed; later ones answer WRONGTYPE for a key before it.)
+    pub fn passes_over(&mut self, key: &[u8], kind: Type) -> bool {
+        if !self.session.serving {
+            return false;
+        }
+        !self.is_at_hand(key) || self.peek(key).is_some_and(|entry| entry.kind() != kind)
+    }
+
     /// Whether a key may be looked at: when a waiting command is run again, only some of its shards are at hand.
     pub fn is_at_hand(&self, key: &[u8]) -> bool {
         self.keyspace.shards[self.shard_number(key)].is_some()

@@ -46,7 +46,7 @@ pub fn of(command: &Command, group: &str) -> Vec<&'static str> {
     let denied = |name: &str| command.categories.iter().any(|own| own.strip_prefix('-') == Some(name));
     let implied = |name: &str| match name {
         "read" => command.is(flags::READONLY) && group != "scripting",
-        "write" => command.is(flags::WRITE) && group != "scripting",
+        "write" => command.is(flags::WRITE),
         "admin" | "dangerous" => command.is(flags::ADMIN),
         "pubsub" => command.is(flags::PUBSUB),
         "fast" => command.is(flags::FAST),

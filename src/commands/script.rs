@@ -72,7 +72,7 @@ pub const TABLE: &[Command] = &[
     Command::new("SCRIPT", "", container).arity(-2).container().since("2.6.0")
         .about("Holds the commands about scripts."),
     Command::new("SCRIPT DEBUG", "YES | SYNC | NO", cache::debug)
-        .arity(3).flag(flags::NOSCRIPT).since("3.2.0").about("Sets the debug mode of the scripts that follow."),
+        .arity(-3).flag(flags::NOSCRIPT).since("3.2.0").about("Sets the debug mode of the scripts that follow."),
     Command::new("SCRIPT EXISTS", "sha1 [sha1 ...]", cache::exists)
         .arity(-3).flag(flags::NOSCRIPT | flags::STALE).since("2.6.0").complexity("O(N), N being the number of digests")
         .tips(&["request_policy:all_shards", "response_policy:agg_logical_and"])

@@ -303,6 +303,9 @@ mod tests {
         run_with(cores, seed, None)
     }
 
+    /// Commands that a client sends before it waits for replies.
+    const PENDING_MAX: usize = 60;
+
     fn run_with(cores: usize, seed: u64, fault: Option<Fault>) -> History {
         let mut history = History::new(cores, seed);
         history.world.fault = fault;
@@ -323,7 +326,10 @@ mod tests {
                 if rng.below(hurry * 2) == 0 {
                     strangers[place] = stranger_talks(&mut history, who, &mut rng);
                 }
-            } else if rng.below(hurry) == 0 && !history.logs[who].gone && history.logs[who].pending() < 60 {
+            } else if rng.below(hurry) == 0
+                && !history.logs[who].gone
+                && history.logs[who].pending() < PENDING_MAX
+            {
                 let count = 1 + rng.below(pipeline_max).min(budget - 1);
                 budget -= count;
                 let commands = match plans.remove(&who) {
@@ -342,6 +348,11 @@ mod tests {
                 history.join();
             }
             history.step();
+            let waits = |log: &Log| log.gone || log.pending() >= PENDING_MAX;
+            if fault.is_some() && history.logs.iter().all(waits) {
+                // What they wait for is lost.
+                break;
+            }
         }
         history.settle();
         history

@@ -143,6 +143,11 @@ fn other_types_and_lost_keys_wake_nobody() {
 }
 
 #[test]
+fn a_key_that_another_type_took_meanwhile_is_passed_over() {
+    check("b> BLPOP j k 0 => ... | SET j s => OK | RPUSH k v => 1 | b> => [\"k\" \"v\"]");
+}
+
+#[test]
 fn nobody_waits_inside_a_transaction() {
     check(
         "MULTI => OK | BLPOP k 0 => QUEUED | BLMOVE k l LEFT LEFT 0 => QUEUED | BZPOPMIN z 0 => QUEUED | EXEC => [nil nil nil]",
@@ -161,7 +166,7 @@ fn readers_of_streams_wait() {
     );
     check(
         "XADD s 1-1 f v => \"1-1\" | b> XREAD BLOCK 0 STREAMS r s $ $ => ... | XADD s 1-2 f w => \"1-2\" \
-         | b> => [[\"s\" [[\"1-2\" [\"f\" \"w\"]]]]] | b> XREAD BLOCK 10 STREAMS s $ => ... | +10ms | b> => nil",
+         | b> => [[\"s\" [[\"1-2\" [\"f\" \"w\"]]]]] | b> XREAD BLOCK 10 STREAMS s $ => ... | +11ms | b> => nil",
     );
     check3(
         "b> XREAD BLOCK 0 COUNT 1 STREAMS s 0 => ... | XADD s 1-1 f v => \"1-1\" | b> => {\"s\": [[\"1-1\" [\"f\" \"v\"]]]}",

@@ -23,7 +23,7 @@ fn pop_or_wait(cx: &mut Context, args: Args, from: Side) -> Result<(), Error> {
     let deadline_ms = deadline_s(cx, args.at(args.len() - 1))?;
     let limits = cx.limits();
     for key in keys.iter() {
-        if !cx.is_at_hand(key) {
+        if cx.passes_over(key, Type::List) {
             continue;
         }
         let popped = cx.change(key, false, |list: &mut List, out| {
@@ -46,7 +46,7 @@ pub fn blmpop(cx: &mut Context, args: Args) -> Result<(), Error> {
     let (keys, from, count) = parse_lmpop(args, 2)?;
     let deadline_ms = deadline_s(cx, args.at(1))?;
     for key in keys.iter() {
-        if cx.is_at_hand(key) && pop_some(cx, key, from, count)? {
+        if !cx.passes_over(key, Type::List) && pop_some(cx, key, from, count)? {
             return Ok(());
         }
     }

@@ -98,7 +98,7 @@ fn xread_returns_what_is_new() {
         "XREAD STREAMS s 1 => [[\"s\" [[\"1-1\" [\"a\" \"1\"]] [\"2-1\" [\"a\" \"2\"]]]]] | XREAD COUNT 1 STREAMS s t 0 0 => [[\"s\" [[\"1-1\" [\"a\" \"1\"]]]] [\"t\" [[\"5-1\" [\"b\" \"1\"]]]]]",
     );
     check_read(
-        "XREAD STREAMS s t 2-1 0 => [[\"t\" [[\"5-1\" [\"b\" \"1\"]]]]] | XREAD STREAMS s $ => nil | XREAD BLOCK 1 STREAMS s none $ $ => ... | +1ms | a> => nil | XREAD STREAMS s 9 => nil",
+        "XREAD STREAMS s t 2-1 0 => [[\"t\" [[\"5-1\" [\"b\" \"1\"]]]]] | XREAD STREAMS s $ => nil | XREAD BLOCK 1 STREAMS s none $ $ => ... | +2ms | a> => nil | XREAD STREAMS s 9 => nil",
     );
     check_read(
         "XREAD STREAMS s + => [[\"s\" [[\"2-1\" [\"a\" \"2\"]]]]] | XDEL s 2-1 => 1 | XREAD STREAMS s + => [[\"s\" [[\"1-1\" [\"a\" \"1\"]]]]] | XREAD STREAMS none + => nil",
@@ -155,7 +155,7 @@ fn check_group(rest: &str) {
 #[test]
 fn xreadgroup_delivers_once() {
     check_group(
-        "XREADGROUP GROUP g c COUNT 2 STREAMS s > => [[\"s\" [[\"1-1\" [\"a\" \"1\"]] [\"2-1\" [\"a\" \"2\"]]]]] | XREADGROUP GROUP g d STREAMS s > => [[\"s\" [[\"3-1\" [\"a\" \"3\"]]]]] | XREADGROUP GROUP g d BLOCK 5 STREAMS s > => ... | +5ms | a> => nil | XREADGROUP GROUP g c STREAMS s 1-1 => [[\"s\" [[\"2-1\" [\"a\" \"2\"]]]]] | XREADGROUP GROUP g e STREAMS s 0 => [[\"s\" []]]",
+        "XREADGROUP GROUP g c COUNT 2 STREAMS s > => [[\"s\" [[\"1-1\" [\"a\" \"1\"]] [\"2-1\" [\"a\" \"2\"]]]]] | XREADGROUP GROUP g d STREAMS s > => [[\"s\" [[\"3-1\" [\"a\" \"3\"]]]]] | XREADGROUP GROUP g d BLOCK 5 STREAMS s > => ... | +6ms | a> => nil | XREADGROUP GROUP g c STREAMS s 1-1 => [[\"s\" [[\"2-1\" [\"a\" \"2\"]]]]] | XREADGROUP GROUP g e STREAMS s 0 => [[\"s\" []]]",
     );
     check_group(
         "XREADGROUP GROUP g c STREAMS s > => * | XDEL s 2-1 => 1 | XREADGROUP GROUP g c COUNT 2 STREAMS s 0 => [[\"s\" [[\"1-1\" [\"a\" \"1\"]] [\"2-1\" nil]]]] | XPENDING s g - + 9 => [[\"1-1\" \"c\" 0 2] [\"2-1\" \"c\" 0 1] [\"3-1\" \"c\" 0 1]]",
@@ -178,7 +178,7 @@ fn xreadgroup_refuses() {
     );
     // Group and consumer may have the names of options.
     check(
-        "XADD s 1-1 a 1 => * | XGROUP CREATE s streams 0 => OK | XREADGROUP COUNT 1 GROUP streams streams STREAMS s > => [[\"s\" [[\"1-1\" [\"a\" \"1\"]]]]] | XREADGROUP NOACK GROUP streams COUNT BLOCK 1 STREAMS s > => ... | +1ms | a> => nil",
+        "XADD s 1-1 a 1 => * | XGROUP CREATE s streams 0 => OK | XREADGROUP COUNT 1 GROUP streams streams STREAMS s > => [[\"s\" [[\"1-1\" [\"a\" \"1\"]]]]] | XREADGROUP NOACK GROUP streams COUNT BLOCK 1 STREAMS s > => ... | +2ms | a> => nil",
     );
 }
 

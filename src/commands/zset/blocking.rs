@@ -21,7 +21,7 @@ fn pop_or_wait(cx: &mut Context, args: Args, last: bool) -> Result<(), Error> {
     let keys = args.from(1).first(args.len() - 2);
     let deadline_ms = deadline_s(cx, args.at(args.len() - 1))?;
     for key in keys.iter() {
-        if !cx.is_at_hand(key) {
+        if cx.passes_over(key, Type::Zset) {
             continue;
         }
         let popped = cx.change(key, false, |zset: &mut Zset, out| {
@@ -47,7 +47,7 @@ pub fn bzmpop(cx: &mut Context, args: Args) -> Result<(), Error> {
     let (keys, last, count) = parse_zmpop(args, 2)?;
     let deadline_ms = deadline_s(cx, args.at(1))?;
     for key in keys.iter() {
-        if cx.is_at_hand(key) && pop_some(cx, key, last, count)? {
+        if !cx.passes_over(key, Type::Zset) && pop_some(cx, key, last, count)? {
             return Ok(());
         }
     }

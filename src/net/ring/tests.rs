@@ -1,3 +1,4 @@
+//! Sends without completions: kept, short and broken promises, over real sockets.
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
