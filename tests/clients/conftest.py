@@ -52,7 +52,7 @@ class Server:
         return socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
 
     def client(self, **options):
-        return redis.Redis(port=self.port, socket_timeout=20, **options)
+        return redis.Redis(port=self.port, **{"socket_timeout": 20, **options})
 
     def resident_bytes(self):
         for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
