@@ -76,6 +76,8 @@ impl Core {
 
     fn serve_ready_keys(&mut self) {
         self.is_serving = true;
+        // The command may have taken long: what expired meanwhile is nobody's any more.
+        self.now_ms = self.shared.clock.unix_ms();
         let oldest = |core: &Self| {
             let ready = core.shards.iter().flatten().filter_map(|s| Some((s.waiting.first_ready()?, s.id)));
             ready.min().map(|(_, number)| number)
