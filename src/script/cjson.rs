@@ -506,7 +506,7 @@ impl Parser<'_> {
         }
     }
 
-    /// The letter of `\uXXXX`, or of two such that are a surrogate pair.
+    /// The letter of `\u` and four digits, or of two such that are a surrogate pair.
     fn unicode(&mut self) -> Option<char> {
         let code = |at: usize| {
             let escape = self.text.get(at..at + 6).filter(|escape| escape.starts_with(b"\\u"))?;
