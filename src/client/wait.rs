@@ -108,6 +108,13 @@ impl Wait {
         }
     }
 
+    /// Nobody is to answer it any more.
+    pub fn abandon(&self) {
+        if self.claim_patiently() {
+            self.finish();
+        }
+    }
+
     /// Who claimed it has answered.
     pub fn finish(&self) {
         debug_assert_eq!(self.state.load(Relaxed), BUSY, "T1: who finishes has claimed");

@@ -20,11 +20,13 @@ pub struct For<'a> {
     pub nothing: Nothing,
     /// The command that is run again, where it is not the one that was sent: `$` is the last id of now.
     pub words: Option<&'a [Vec<u8>]>,
+    /// It reads for a group of a stream.
+    pub by_group: bool,
 }
 
 impl For<'_> {
     pub fn elements(kind: Type, deadline_ms: Option<i64>) -> Self {
-        For { kind, target: None, deadline_ms, nothing: Nothing::NullArray, words: None }
+        For { kind, target: None, deadline_ms, nothing: Nothing::NullArray, words: None, by_group: false }
     }
 }
 
@@ -33,6 +35,7 @@ pub struct Waiting {
     /// With the shard of each.
     pub keys: Vec<(usize, Box<[u8]>)>,
     pub kind: Type,
+    pub by_group: bool,
     /// The shard that an element moves to.
     pub target: Option<usize>,
     pub deadline_ms: Option<i64>,
@@ -84,7 +87,7 @@ impl Context<'_> {
 
     /// The command found nothing in `keys`: it waits for them to change, unless it is part of a transaction or a script.
     pub fn wait<'k>(&mut self, keys: impl Iterator<Item = &'k [u8]>, what: For) {
-        let For { kind, target, deadline_ms, nothing, words } = what;
+        let For { kind, target, deadline_ms, nothing, words, by_group } = what;
         if self.session.atomic {
             return match nothing {
                 Nothing::Null => self.out.null(),
@@ -104,6 +107,7 @@ impl Context<'_> {
         self.waiting = Some(Box::new(Waiting {
             keys: known,
             kind,
+            by_group,
             target,
             deadline_ms,
             nothing,
@@ -112,12 +116,12 @@ impl Context<'_> {
     }
 
     /// Registers a wait with the shards of its keys, which are at hand.
-    pub fn register(&mut self, wait: &Arc<Wait>, kind: Type, target: Option<usize>) {
+    pub fn register(&mut self, wait: &Arc<Wait>, kind: Type, by_group: bool, target: Option<usize>) {
         let db = self.session.db;
         for (number, key) in &wait.keys {
             let shard = self.keyspace.shards[*number].as_deref_mut().expect("C1: its shards are at hand");
             let target = target.filter(|target| target != number);
-            shard.waiting.add(db, key, Waiter { wait: wait.clone(), kind, target });
+            shard.waiting.add(db, key, Waiter { wait: wait.clone(), kind, by_group, target });
         }
     }
 

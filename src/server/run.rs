@@ -219,18 +219,23 @@ fn begin_wait(cx: &mut Context, waiting: Waiting, client: ConnectionId, request:
     if cx.session.serving {
         return;
     }
-    let Waiting { keys, kind, target, deadline_ms, nothing, words } = waiting;
+    let Waiting { keys, kind, by_group, target, deadline_ms, nothing, words } = waiting;
     let words: Vec<&[u8]> = match &words {
         Some(words) => words.iter().map(Vec::as_slice).collect(),
         None => args.iter().collect(),
     };
     let wait = Arc::new(Wait::new(client, *cx.session, request, &words, keys, deadline_ms, nothing));
-    cx.register(&wait, kind, target);
+    cx.register(&wait, kind, by_group, target);
     cx.shared.waits.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    // CLIENT UNBLOCK finds it although the news have yet to travel home.
-    if let Some(card) = cx.shared.clients.get(cx.session.id) {
+    // CLIENT UNBLOCK and CLIENT KILL find it although the news have yet to travel home.
+    let card = cx.shared.clients.get(cx.session.id);
+    if let Some(card) = &card {
         *card.wait.lock().expect("nobody panics holding a wait") = Some(wait.clone());
         card.set_flag(flag::BLOCKED, true);
+    }
+    if card.is_none_or(|card| card.killed.load(std::sync::atomic::Ordering::Acquire)) {
+        // The client is gone already: nobody serves it.
+        wait.abandon();
     }
     cx.notes.push(Note::Waits(wait));
 }

@@ -91,27 +91,23 @@ impl Core {
     }
 
     fn serve_key(&mut self, number: usize, db: u16, key: &[u8]) {
-        let mut at = 0;
+        let mut from = 0;
         loop {
             let shard = self.shards[number].as_mut().expect("the caller saw it");
-            let Some(waiter) = shard.waiting.waiter(db, key, at) else { return };
+            let held = shard.dbs[db as usize].store.find(key).map(|entry| entry.kind());
+            let Some((at, wait)) = shard.waiting.next(db, key, from, held) else { return };
             #[cfg(test)]
             if at == 0 && (self.neglects(Neglect::Serve) || self.neglects(Neglect::Order)) {
-                at += 1;
+                from = 1;
                 continue;
             }
-            let shard = self.shards[number].as_ref().expect("the caller saw it");
-            let store = &shard.dbs[db as usize].store;
-            let kind = store.find(key).map(|entry| entry.kind());
-            // Who reads for a group has to know that the key is gone.
-            let by_group = self.registry.row(waiter.wait.request.command).name == "XREADGROUP";
-            let hopeful = kind == Some(waiter.kind) || by_group;
-            if !hopeful || !self.serve(&waiter.wait) {
-                at += 1;
+            if !self.serve(&wait) {
+                from = at + 1;
                 continue;
             }
+            from = at;
             let shard = self.shards[number].as_mut().expect("it was just there");
-            shard.waiting.remove(db, key, &waiter.wait);
+            shard.waiting.remove(db, key, &wait);
         }
     }
 
@@ -121,11 +117,6 @@ impl Core {
             None => return true,
             Some(false) => return false,
             Some(true) => {}
-        }
-        if self.is_gone(wait) {
-            // What is left of it is taken back where it lives.
-            wait.finish();
-            return true;
         }
         let place = self.shared.exchange.place();
         let mut reply = Vec::new();
@@ -159,12 +150,6 @@ impl Core {
         }
         self.signals.push(Signal::Served { wait: wait.clone(), answer: Answer::Reply(reply) });
         true
-    }
-
-    /// Whether the client was closed, or killed, although its home core has yet to hear or to say so.
-    fn is_gone(&self, wait: &Wait) -> bool {
-        let card = self.shared.clients.get(wait.session.id);
-        card.is_none_or(|card| card.killed.load(Acquire))
     }
 
     // ---- at home ----
@@ -255,18 +240,14 @@ impl Core {
     /// The connection ends while it waits, or before it knew that it does.
     fn abandon(&mut self, wait: Arc<Wait>) {
         self.early_answers.retain(|(early, _)| !Arc::ptr_eq(early, &wait));
-        if wait.claim_patiently() {
-            wait.finish();
-        }
+        wait.abandon();
         self.unregister(&wait);
     }
 
     /// The connection in `slot` closes.
     pub(super) fn abandon_wait(&mut self, slot: u32) {
-        if let Some(wait) = self.take_wait(slot)
-            && wait.claim_patiently()
-        {
-            wait.finish();
+        if let Some(wait) = self.take_wait(slot) {
+            wait.abandon();
         }
     }
 

@@ -14,8 +14,10 @@ type Key = (u16, Box<[u8]>);
 #[derive(Clone, Debug)]
 pub struct Waiter {
     pub wait: Arc<Wait>,
-    /// It is of no use to run its command while the key holds another type, or is not there.
+    /// It is of no use to run its command while the key holds another type, or is not there …
     pub kind: Type,
+    /// … unless it reads for a group, and has to know that the key is gone.
+    pub by_group: bool,
     /// The shard that an answer needs besides the key's own: an element moves there.
     pub target: Option<usize>,
 }
@@ -23,9 +25,17 @@ pub struct Waiter {
 /// How often keys that somebody waits for have changed, in all shards: those that one command changes are served in order.
 static CHANGES: AtomicU64 = AtomicU64::new(0);
 
+/// Who waits for one key, the longest first.
+#[derive(Default)]
+struct Queue {
+    waiters: VecDeque<Waiter>,
+    /// How many of them read for a group.
+    by_group: usize,
+}
+
 #[derive(Default)]
 pub struct WaitTable {
-    keys: HashMap<Key, VecDeque<Waiter>>,
+    keys: HashMap<Key, Queue>,
     /// In the order in which they changed, each with its place among the changes of all shards.
     ready: VecDeque<(u64, Key)>,
     /// Of all waiters, with how many have it.
@@ -40,7 +50,7 @@ impl WaitTable {
 
     /// Keys that somebody waits for who was not answered yet.
     pub fn len(&self) -> usize {
-        let open = |waiters: &&VecDeque<Waiter>| waiters.iter().any(|waiter| !waiter.wait.is_over());
+        let open = |queue: &&Queue| queue.waiters.iter().any(|waiter| !waiter.wait.is_over());
         self.keys.values().filter(open).count()
     }
 
@@ -62,16 +72,20 @@ impl WaitTable {
                 None => self.targets.push((shard, 1)),
             }
         }
-        self.keys.entry((db, key.into())).or_default().push_back(waiter);
+        let queue = self.keys.entry((db, key.into())).or_default();
+        queue.by_group += usize::from(waiter.by_group);
+        queue.waiters.push_back(waiter);
     }
 
     /// Forgets one wait for a key.
     pub fn remove(&mut self, db: u16, key: &[u8], wait: &Arc<Wait>) {
         let place = (db, Box::from(key));
-        let Some(waiters) = self.keys.get_mut(&place) else { return };
-        let Some(at) = waiters.iter().position(|waiter| Arc::ptr_eq(&waiter.wait, wait)) else { return };
-        let gone = waiters.remove(at).expect("it was just seen");
-        if waiters.is_empty() {
+        let Some(queue) = self.keys.get_mut(&place) else { return };
+        let is_it = |waiter: &Waiter| Arc::ptr_eq(&waiter.wait, wait);
+        let Some(at) = queue.waiters.iter().position(is_it) else { return };
+        let gone = queue.waiters.remove(at).expect("it was just seen");
+        queue.by_group -= usize::from(gone.by_group);
+        if queue.waiters.is_empty() {
             self.keys.remove(&place);
         }
         if let Some(shard) = gone.target {
@@ -83,9 +97,15 @@ impl WaitTable {
         }
     }
 
-    /// The waiter at place `at` of a key's queue.
-    pub fn waiter(&self, db: u16, key: &[u8], at: usize) -> Option<Waiter> {
-        self.keys.get(&(db, Box::from(key)))?.get(at).cloned()
+    /// The first waiter from place `from` of a key's queue on whose command may end, as the key holds such a value.
+    pub fn next(&self, db: u16, key: &[u8], from: usize, held: Option<Type>) -> Option<(usize, Arc<Wait>)> {
+        let queue = self.keys.get(&(db, Box::from(key)))?;
+        if held.is_none() && queue.by_group == 0 {
+            return None;
+        }
+        let hopeful = |(_, waiter): &(usize, &Waiter)| waiter.by_group || Some(waiter.kind) == held;
+        let (at, waiter) = queue.waiters.iter().enumerate().skip(from).find(hopeful)?;
+        Some((at, waiter.wait.clone()))
     }
 
     /// A key changed.

@@ -174,6 +174,8 @@ fn close(cx: &mut Context, card: &Card) {
         return cx.home().close_after_reply();
     }
     card.killed.store(true, Release);
+    let wait = card.wait.lock().expect("nobody panics holding a wait").clone();
+    wait.inspect(|wait| wait.abandon());
     cx.shared.exchange.lock().withdraw(card.id);
     cx.shared.clients.remove(card.id);
     cx.signals.push(Signal::Kill(card.connection));

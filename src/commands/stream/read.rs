@@ -316,7 +316,11 @@ fn finish(
         (0, Some(ms)) => {
             let deadline_ms = deadline_ms(cx, ms)?;
             let words = fixed_words(args, request, froms);
-            let what = For { words: Some(&words), ..For::elements(Type::Stream, deadline_ms) };
+            let what = For {
+                words: Some(&words),
+                by_group: request.reader.is_some(),
+                ..For::elements(Type::Stream, deadline_ms)
+            };
             cx.wait(request.keys.iter(), what);
         }
         (0, None) => cx.out.null_array(),
