@@ -4,18 +4,20 @@
 
 #![allow(unsafe_code)] // An allocator that counts is the only way to see what is asked of it.
 
+use memory::{NOW, PEAK, unhex};
 use ringfort::base::crc::crc64;
 use ringfort::base::rng::Rng;
 use ringfort::persist::object;
 use ringfort::persist::rdb::file::{Event, Reader};
 use ringfort::persist::rdb::{Dialect, open};
 use ringfort::types::Limits;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 #[path = "../src/persist/rdb/file/tests/corpus.rs"]
 mod corpus;
+#[path = "fuzz/memory.rs"]
+mod memory;
 #[path = "../src/persist/rdb/tests/mutate.rs"]
 #[allow(dead_code)] // It can repair packs, which is for values.
 mod mutate;
@@ -23,34 +25,6 @@ mod mutate;
 /// Bytes that reading may take for a byte of the file, and for none.
 const BYTES_PER_BYTE_MAX: usize = 400;
 const BYTES_MAX: usize = 1 << 16;
-
-struct Counting;
-
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is passed on to the system's allocator as it is.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        PEAK.fetch_max(NOW.fetch_add(layout.size(), Relaxed) + layout.size(), Relaxed);
-        // SAFETY: the caller's promises are the system allocator's conditions.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: as above.
-        unsafe { System.dealloc(place, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn unhex(text: &str) -> Vec<u8> {
-    let digit = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).expect("hexadecimal");
-    (0..text.len()).step_by(2).map(digit).collect()
-}
 
 /// Values of all forms: form and body, and whether they are Valkey's.
 fn values() -> Vec<(bool, Vec<u8>)> {

@@ -4,13 +4,15 @@
 
 #![allow(unsafe_code)] // An allocator that counts is the only way to see what is asked of it.
 
+use memory::{NOW, PEAK, unhex};
 use rewrite::rewrite;
 use ringfort::base::rng::Rng;
 use ringfort::persist::rdb::{self, Dialect, Node, Part, Reader, Value, Writer};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
+#[path = "fuzz/memory.rs"]
+mod memory;
 #[path = "../src/persist/rdb/tests/mutate.rs"]
 mod mutate;
 #[path = "../src/persist/rdb/tests/rewrite.rs"]
@@ -19,34 +21,6 @@ mod rewrite;
 /// Bytes that reading may take for a byte of the input, and for none.
 const BYTES_PER_BYTE_MAX: usize = 400;
 const BYTES_MAX: usize = 1 << 16;
-
-struct Counting;
-
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is passed on to the system's allocator as it is.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        PEAK.fetch_max(NOW.fetch_add(layout.size(), Relaxed) + layout.size(), Relaxed);
-        // SAFETY: the caller's promises are the system allocator's conditions.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: as above.
-        unsafe { System.dealloc(place, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn unhex(text: &str) -> Vec<u8> {
-    let digit = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).expect("hexadecimal");
-    (0..text.len()).step_by(2).map(digit).collect()
-}
 
 fn read(dialect: Dialect, value: &[u8]) -> rdb::Result<Value<'_>> {
     let mut reader = Reader::new(value);
