@@ -93,6 +93,9 @@ impl Core {
     pub fn finish_log(&mut self) {
         self.hand_over_log();
         if self.shared.is_logged() {
+            if self.id == 0 {
+                crate::log::notice("Calling fsync() on the AOF file.");
+            }
             self.actions.jobs.push(Job::Sync);
         }
     }
@@ -192,9 +195,7 @@ impl Core {
             LogNews::Rebased(result) => self.log_rebased(result),
             LogNews::Fails(failure) => self.log_fails(&failure),
             LogNews::Recovered => {
-                crate::log::warning(
-                    "AOF write error looks solved. The server can write again.",
-                );
+                crate::log::warning("AOF write error looks solved. The server can write again.");
                 self.shared.persistence.log.errno.store(0, Release);
                 self.shared.set_gate(gate::LOG_FAILED, false);
             }
@@ -227,7 +228,9 @@ impl Core {
             }
             Err(failure) => {
                 let text = failure_text(failure);
-                crate::log::warning(format!("Error trying to put the new base of the AOF into its place: {text}"));
+                crate::log::warning(format!(
+                    "Error trying to put the new base of the AOF into its place: {text}"
+                ));
             }
         }
         let log = &self.shared.persistence.log;
@@ -324,14 +327,16 @@ impl Core {
     /// Whether the log has grown so much since it was last rewritten that it is time.
     pub(super) fn rewrite_is_due(&self) -> bool {
         let log = &self.shared.persistence.log;
-        let (bytes, then) = (log.progress.bytes.load(Relaxed), log.progress.bytes_rewritten.load(Relaxed).max(1));
+        let (bytes, then) =
+            (log.progress.bytes.load(Relaxed), log.progress.bytes_rewritten.load(Relaxed).max(1));
         let percentage = self.config.auto_aof_rewrite_percentage as u64;
         let rewrites = *log.rewrites();
         let grown = percentage > 0
             && bytes > self.config.auto_aof_rewrite_min_size
             && (bytes.saturating_sub(then) as u128 * 100 / then as u128) as u64 >= percentage;
         let unfounded = log.waits_for_base.load(Relaxed);
-        let by_itself = self.shared.is_logged() && (grown || unfounded) && self.now_ms / 1000 >= rewrites.not_before_s;
+        let by_itself =
+            self.shared.is_logged() && (grown || unfounded) && self.now_ms / 1000 >= rewrites.not_before_s;
         let free = self.shared.persistence.saves().running.is_none() && !log.is_rebasing.load(Acquire);
         (rewrites.scheduled || by_itself) && free
     }

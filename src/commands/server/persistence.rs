@@ -78,6 +78,7 @@ impl Begin<'_> {
             stream: id,
             owner: self.owner,
             producers: shards.len(),
+            makes_directory: base.is_some(),
             temporary,
             target,
             head: head(writer, self.moment.now_ms, base.is_some()),
@@ -219,7 +220,7 @@ pub fn bgsave(cx: &mut Context, args: Args) -> Result<(), Error> {
         _ => return Err(Error::SYNTAX),
     }
     let running = cx.shared.persistence.saves().running;
-    if running.is_some_and(|saving| !saving.base.is_some()) {
+    if running.is_some_and(|saving| saving.base.is_none()) {
         return Err(Error::SAVE_RUNNING);
     }
     if running.is_some() || cx.session.atomic {
@@ -239,7 +240,7 @@ pub fn bgsave(cx: &mut Context, args: Args) -> Result<(), Error> {
 
 fn bgsave_cancel(cx: &mut Context) -> Result<(), Error> {
     let running = cx.shared.persistence.saves().running;
-    if running.is_some_and(|saving| !saving.base.is_some()) {
+    if running.is_some_and(|saving| saving.base.is_none()) {
         cancel(cx);
         crate::log::notice("Background saving will be aborted due to user request");
         cx.out.simple("Background saving cancelled");

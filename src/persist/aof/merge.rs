@@ -26,7 +26,13 @@ pub struct Merger {
 impl Merger {
     /// For a log that begins with the unit of stamp `next`.
     pub fn new(cores: usize, next: u64) -> Self {
-        Self { next, cores: (0..cores).map(|_| (VecDeque::new(), 0)).collect(), db: None, time_s: 0, spares: Vec::new() }
+        Self {
+            next,
+            cores: (0..cores).map(|_| (VecDeque::new(), 0)).collect(),
+            db: None,
+            time_s: 0,
+            spares: Vec::new(),
+        }
     }
 
     /// The stamp of the first unit that is not written yet.
