@@ -8,6 +8,7 @@
 use crate::client::Args;
 use crate::commands::{Context, Error, Hold, Note, Signal};
 use crate::config::{Config, SavePoint, os_error_text};
+use crate::persist::Format;
 use crate::persist::rdb::file::{Version, Writer, trailer};
 use crate::shard::snapshot::{Clocks, Plan};
 use crate::shard::{Moment, Shard};
@@ -51,7 +52,7 @@ impl Begin<'_> {
             policy if policy.is_lru() => Clocks::Idle,
             _ => Clocks::None,
         };
-        let plan = Plan { id, writer, clocks, moment: self.moment };
+        let plan = Plan { id, format: Format::Rdb(writer), clocks, moment: self.moment };
         shards.iter_mut().for_each(|shard| shard.begin_snapshot(plan));
         let dir = &self.config.dir;
         jobs.push(Job::Save(Box::new(Save {

@@ -25,6 +25,7 @@
 //! }
 //! ```
 
+pub mod base;
 pub mod manifest;
 pub mod merge;
 mod read;
