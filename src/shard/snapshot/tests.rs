@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::config::Config;
+use crate::persist::aof;
 use crate::persist::object::{self, Style};
 use crate::persist::rdb::Checks;
-use crate::persist::aof;
 use crate::persist::rdb::file::{Event, Reader, Version, Writer};
 use crate::shard::Encoding;
 use crate::types::list::Side;

@@ -67,17 +67,15 @@ fn commands_are_those_of_redis() {
     let mut world = world_after(&said.split('|').map(words).collect::<Vec<_>>());
     let written = lines(&world.base().unwrap());
     // The commands of a key follow each other; keys, and how often a database is selected, depend on hashes.
-    let of_key = |key: &str| written.iter().filter(move |line| line.split(' ').nth(place_of_key(line)) == Some(key));
     for key in ["s", "i", "l", "s1", "z", "h", "x", "xe", "x0", "xg", "k"] {
-        let wanted: Vec<&str> =
-            wanted.split('|').filter(|line| line.split(' ').nth(place_of_key(line)) == Some(key)).collect();
-        assert_eq!(of_key(key).collect::<Vec<_>>(), wanted);
+        let of_key = |line: &&str| line.split(' ').nth(place_of_key(line)) == Some(key);
+        let written: Vec<&str> = written.iter().map(String::as_str).filter(of_key).collect();
+        assert_eq!(written, wanted.split('|').filter(of_key).collect::<Vec<_>>());
     }
-    assert_eq!(lines(&head(Some(7), [&b"#!lua name=a"[..], b"#!lua name=b"].into_iter())), [
-        "at 7",
-        "FUNCTION LOAD #!lua name=a",
-        "FUNCTION LOAD #!lua name=b"
-    ]);
+    assert_eq!(
+        lines(&head(Some(7), [&b"#!lua name=a"[..], b"#!lua name=b"].into_iter())),
+        ["at 7", "FUNCTION LOAD #!lua name=a", "FUNCTION LOAD #!lua name=b"]
+    );
 }
 
 fn place_of_key(line: &str) -> usize {
