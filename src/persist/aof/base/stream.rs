@@ -13,7 +13,7 @@
 //! Invariant: a pending entry that is gone was added once, so it is not above the last id; and if it is behind the first
 //! entry that is there, it was deleted and not trimmed.
 
-use super::{GROUP, Group as Elements, Sink, begin_command};
+use super::{Group as Elements, Sink, begin_command};
 use crate::types::Stream;
 use crate::types::stream::{Consumer, Entry, Group, Id, Log};
 
@@ -177,10 +177,9 @@ fn trim(sink: &mut Sink, log: &Log, gone: &[Id]) -> Elements {
 fn delete(sink: &mut Sink, log: &Log, gone: &[Id], elements: &mut Elements) -> bool {
     debug_assert!(elements.left == 0 || !log.is_empty(), "what is behind an entry is deleted, not trimmed");
     while elements.left > 0 && !sink.is_full() {
-        for &id in gone[gone.len() - elements.left..].iter().take(GROUP) {
-            elements.begin(&mut sink.out, b"XDEL", sink.key, 1);
-            sink.id(id);
-        }
+        let id = gone[gone.len() - elements.left];
+        elements.begin(&mut sink.out, b"XDEL", sink.key, 1);
+        sink.id(id);
     }
     elements.left == 0
 }
