@@ -15,9 +15,9 @@ use std::sync::atomic::Ordering::*;
 use super::batch::Task;
 use super::core::Core;
 use crate::client::{Answer, Nothing, Wait};
-use crate::commands::server::persistence::{Purpose, failure_text, log_directory, new_base};
+use crate::commands::server::persistence::{Purpose, base_form, failure_text, log_directory, new_base};
 use crate::config::{AppendFsync, os_error_text};
-use crate::persist::aof::{self, BaseForm, Mark, Source};
+use crate::persist::aof::{self, Mark, Source};
 use crate::shard::Shard;
 use crate::shared::{Saving, gate};
 use crate::storage::{Base, Doing, Failure, Job, LogNews};
@@ -320,7 +320,7 @@ impl Core {
     }
 
     pub(super) fn beginning(&self, source: Source) -> Mark {
-        let form = if self.config.aof_use_rdb_preamble { BaseForm::Rdb } else { BaseForm::Commands };
+        let form = base_form(&self.config);
         Mark::Begin(Box::new(aof::Begin { directory: log_directory(&self.config), form, source }))
     }
 

@@ -194,11 +194,10 @@ impl Core {
         if opening.again {
             return self.opened(Ok(()));
         }
-        let rdb = self.config.aof_use_rdb_preamble;
         let mark = self.beginning(Source::Files {
             cut: opening.cut,
             bytes_before: opening.bytes_before,
-            empty: if rdb { empty_base(&self.config, self.now_ms) } else { Vec::new() },
+            empty: empty_base(&self.config, self.now_ms),
         });
         self.put_mark(mark);
     }
