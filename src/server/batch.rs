@@ -188,6 +188,6 @@ pub enum Message {
     Connection(Box<NewConnection>),
     Signal(Box<Signal>),
     /// From a core to the storage thread, and back.
-    Job(Job),
-    Done(Done),
+    Job(Box<Job>),
+    Done(Box<Done>),
 }

@@ -526,7 +526,7 @@ impl Core {
             Message::Shard(shard) => self.shard_returned(shard),
             Message::Connection(new) => self.adopt(*new),
             Message::Signal(signal) => self.signalled(*signal),
-            Message::Done(done) => self.stored(done),
+            Message::Done(done) => self.stored(*done),
             Message::Job(_) => unreachable!("jobs go to the storage thread"),
         }
     }

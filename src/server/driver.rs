@@ -22,6 +22,8 @@ const MESSAGES_A_TURN: usize = 256;
 const MESSAGES_A_GROUP: usize = 16;
 /// Completions handled before the replies so far are sent.
 const EVENTS_A_TURN: usize = 128;
+/// Completions handled before the mesh is looked at again: others wait for shards and batches that are here.
+const EVENTS_BETWEEN_MESSAGES: usize = 4;
 
 /// How long replies on their way may take to leave when the server stops.
 const LAST_WORDS: Duration = Duration::from_millis(100);
@@ -194,9 +196,13 @@ impl Driver {
     }
 
     fn take_events(&mut self) -> bool {
-        for _ in 0..EVENTS_A_TURN {
+        for number in 1..=EVENTS_A_TURN {
             let Some(event) = self.ring.next_event() else { return false };
             self.event(event);
+            if number % EVENTS_BETWEEN_MESSAGES == 0 && self.port.has_input() {
+                self.take_messages();
+                self.pass_on();
+            }
         }
         true
     }
@@ -301,11 +307,16 @@ impl Driver {
                 self.ring.close(slot);
             }
         }
+        self.act_rarely();
+        self.pass_on();
+    }
+
+    /// Sends on what is for the storage thread and for other cores.
+    fn pass_on(&mut self) {
         let storage = self.rings.len();
         for job in std::mem::take(&mut self.core.actions.jobs) {
-            self.port.send(storage, Message::Job(job));
+            self.port.send(storage, Message::Job(Box::new(job)));
         }
-        self.act_rarely();
         let mut mesh = std::mem::take(&mut self.core.actions.mesh);
         for (to, message) in mesh.drain(..) {
             self.port.send(to, message);

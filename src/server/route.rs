@@ -18,8 +18,8 @@ use crate::commands::{Pending, Route};
 use crate::resp::Out;
 use crate::shard::Shard;
 
-/// With more cores than this batches hop from shard to shard: leases of all shards would stand in each other's way.
-const CONVOY_CORES_MAX: usize = 4;
+/// With more cores than this batches hop from shard to shard: while one core has all shards the others run no command.
+const CONVOY_CORES_MAX: usize = 2;
 /// Spare batches kept by a core.
 const SPARE_BATCHES: usize = 64;
 

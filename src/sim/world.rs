@@ -432,7 +432,7 @@ impl World {
             }
             Event::Stored(core) => {
                 let done = self.done[core].pop_front().expect("only a core with completions");
-                self.cores[core].message(Message::Done(done));
+                self.cores[core].message(Message::Done(Box::new(done)));
                 self.in_turn[core] = true;
             }
             Event::EndTurn(core) => self.end_turn(core),
