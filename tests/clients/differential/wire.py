@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 
 def encode(args):
@@ -14,29 +15,15 @@ class Closed(Exception):
     pass
 
 
-class Client:
-    """A connection whose replies keep their type marks: ("+", b"OK"), ("*", [...]), ("$", None)."""
+class Reader:
+    """Reads replies that keep their type marks: ("+", b"OK"), ("*", [...]), ("$", None)."""
 
-    def __init__(self, port):
-        self.socket = socket.create_connection(("127.0.0.1", port))
-        self.socket.settimeout(10)
+    def __init__(self, received=b""):
         # What was received, and how far it has been read.
-        self.buffer, self.at = b"", 0
-
-    def send(self, data):
-        try:
-            self.socket.sendall(data)
-        except OSError:
-            raise Closed from None
+        self.buffer, self.at = received, 0
 
     def receive(self):
-        try:
-            data = self.socket.recv(1 << 18)
-        except ConnectionError:
-            raise Closed from None
-        if not data:
-            raise Closed
-        self.buffer += data
+        raise Closed
 
     def reply(self):
         return self.reply_with_bytes()[0]
@@ -46,16 +33,6 @@ class Client:
             self.buffer, self.at = b"", 0
         start = self.at
         return self.value(), self.buffer[start : self.at]
-
-    def skips(self, reply):
-        """Whether the next reply is these bytes; if so, it has been read."""
-        # No reply is the beginning of another one: what has come and fits is to be followed by the rest.
-        while len(have := self.buffer[self.at : self.at + len(reply)]) < len(reply) and reply.startswith(have):
-            self.receive()
-        if have != reply:
-            return False
-        self.at += len(reply)
-        return True
 
     def value(self):
         line = self.line()
@@ -85,6 +62,48 @@ class Client:
         self.at = end + 2
         return data
 
+
+class Client(Reader):
+    """A connection to a server on this machine."""
+
+    def __init__(self, port):
+        super().__init__()
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.socket.settimeout(10)
+
+    def send(self, data):
+        try:
+            self.socket.sendall(data)
+        except OSError:
+            raise Closed from None
+
+    def receive(self):
+        try:
+            data = self.socket.recv(1 << 18)
+        except ConnectionError:
+            raise Closed from None
+        if not data:
+            raise Closed
+        self.buffer += data
+
+    def skips(self, reply):
+        """Whether the next reply is these bytes; if so, it has been read."""
+        # No reply is the beginning of another one: what has come and fits is to be followed by the rest.
+        while len(have := self.buffer[self.at : self.at + len(reply)]) < len(reply) and reply.startswith(have):
+            self.receive()
+        if have != reply:
+            return False
+        self.at += len(reply)
+        return True
+
+    def until(self, tail):
+        """All that is received up to and with these bytes."""
+        while (end := self.buffer.find(tail, self.at)) < 0:
+            self.receive()
+        end += len(tail)
+        received, self.buffer, self.at = self.buffer[self.at : end], self.buffer[end:], 0
+        return received
+
     def call(self, *args):
         self.send(encode(args))
         return self.reply()
@@ -113,17 +132,27 @@ class Server:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         argv = [*argv, "--port", str(self.port), "--save", ""]
-        self.process = subprocess.Popen(argv, cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.log = Path(directory) / f"server-{self.port}.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(argv, cwd=directory, stdout=log, stderr=log)
         for _ in range(100):
             try:
                 socket.create_connection(("127.0.0.1", self.port)).close()
                 return
             except OSError:
                 time.sleep(0.05)
-        raise SystemExit(f"{argv[0]} does not listen")
+        raise SystemExit(f"{argv[0]} does not listen: {self.last_words()}")
+
+    def last_words(self):
+        text = self.log.read_text(errors="replace")
+        return text[max(text.find("panicked"), 0) :][:2000]
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(10)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
 
