@@ -189,7 +189,7 @@ fn pfdebug(cx: &mut Context, args: Args) -> Result<(), Error> {
             cx.out.integer(!dense as i64);
         }
         () => {
-            let name = shown(args.at(1), 128);
+            let name = shown(args.at(1), usize::MAX);
             return Err(Error::new(format!("ERR Unknown PFDEBUG subcommand '{name}'")));
         }
     }
