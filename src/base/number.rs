@@ -59,6 +59,11 @@ pub fn parse_u64_loose(text: &[u8]) -> Option<u64> {
     Some(if negative { value.wrapping_neg() } else { value })
 }
 
+/// What C takes for the whole of a text: what comes before a byte 0.
+pub fn until_nul(text: &[u8]) -> &[u8] {
+    text.split(|&byte| byte == 0).next().unwrap_or_default()
+}
+
 /// A double as `strtod` reads it, the whole text, without spaces. Infinity is taken; nan is refused, and so is what
 /// is too large for a double or so small that it would be zero; so are hexadecimal digits, since Redis 8.
 pub fn parse_f64(text: &[u8]) -> Option<f64> {

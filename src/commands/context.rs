@@ -239,6 +239,12 @@ impl<'a> Context<'a> {
         Ok((view, &mut self.out))
     }
 
+    /// A collection that may be changed soon: that it is absent is no miss.
+    pub fn seek<T: Collection>(&mut self, key: &[u8]) -> Result<Option<T::View<'_>>, Error> {
+        let entry = self.edit(key);
+        entry.map(|entry| entry.view::<T>().ok_or(Error::WRONG_TYPE)).transpose()
+    }
+
     /// A second look at a collection, for commands that read several at once; `view` or `read` came first.
     pub fn look<T: Collection>(&self, key: &[u8]) -> Result<Option<T::View<'_>>, Error> {
         let shard = self.keyspace.shards[self.shard_number(key)].as_deref();
@@ -320,10 +326,12 @@ impl<'a> Context<'a> {
 
     /// Makes an empty raw string, where there is no key, to be changed in place; say `changed` afterwards.
     pub fn make_string(&mut self, key: &[u8]) {
-        let (db, access) = (self.session.db as usize, self.moment.fresh_access());
-        let store = &mut self.shard(key).dbs[db].store;
-        let old = store.set_string(store.hash(key), key, b"", Encoding::Raw, None, access);
+        let (db, moment) = (self.session.db, self.moment);
+        let shard = self.shard(key);
+        let store = &mut shard.dbs[db as usize].store;
+        let old = store.set_string(store.hash(key), key, b"", Encoding::Raw, None, moment.fresh_access());
         debug_assert!(old.is_none(), "there was no such key");
+        shard.tell_if_made(&moment, true, db, key);
     }
 
     #[inline]
@@ -372,11 +380,9 @@ impl<'a> Context<'a> {
     #[inline]
     pub fn notify_in(&mut self, db: u16, class: Events, event: &'static str, key: &[u8]) {
         if self.effects.hears(class) {
-            // What happened to the key by itself came first.
-            let number = self.shard_number(key);
-            if let Some(shard) = self.keyspace.shards[number].as_deref_mut() {
-                self.effects.take_incidents(shard);
-            }
+            // What happened to keys by itself came first.
+            let shards = self.keyspace.shards.iter_mut();
+            self.effects.take_incidents(shards.filter_map(|shard| shard.as_deref_mut()));
             self.effects.event(class, event, db, key);
         }
     }

@@ -824,7 +824,7 @@ impl Core {
         let budget = BUDGET_US + BUDGET_US_EACH_EFFORT * self.config.active_expire_effort.clamp(1, 10) as u64;
         for slice in 0.. {
             let found = shard.expire_slice(&moment, BUCKETS);
-            self.effects.take_incidents(shard);
+            self.effects.take_incidents(std::iter::once(&mut **shard));
             let spent = self.shared.clock.mono_us() - start;
             let worthwhile = found.unfinished || found.expired * 10 >= found.sampled.max(1);
             let late = spent >= budget || slice >= 4096;

@@ -122,7 +122,7 @@ impl Parts<'_> {
                     && shard.evict(&eviction, moment, self.rng)
                 {
                     any = true;
-                    self.effects.take_incidents(shard);
+                    self.effects.take_incidents(std::iter::once(&mut **shard));
                     publish(self.shared, shard);
                 }
             }

@@ -164,6 +164,7 @@ impl Parts<'_> {
         let result = run(&mut context);
         if let Some(waiting) = context.waiting.take() {
             begin_wait(&mut context, *waiting, client, request, args);
+            self.effects.take_incidents(self.shards.iter_mut().filter_map(|shard| shard.as_deref_mut()));
             self.read_for(command, args, session, tracking);
             return Outcome { failed: false, waits: true, pushed, pending: None };
         }

@@ -5,12 +5,13 @@ use std::sync::atomic::Ordering::Release;
 use super::super::error::shown;
 use super::super::{Context, Error, Signal};
 use super::filter::Filter;
-use crate::base::number::parse_i64;
+use crate::base::number::{parse_i64, until_nul};
 use crate::client::{Answer, Args, Card, ReplyMode, flag};
 
-/// Names are printable ASCII without blanks, so that CLIENT LIST stays readable by machines.
+/// Names are printable ASCII without blanks, so that CLIENT LIST stays readable by machines. As in Redis, nobody looks
+/// behind a byte 0; CLIENT LIST ends there, too.
 pub fn check_text(text: &[u8]) -> Result<(), ()> {
-    if text.iter().all(|byte| (b'!'..=b'~').contains(byte)) { Ok(()) } else { Err(()) }
+    if until_nul(text).iter().all(|byte| (b'!'..=b'~').contains(byte)) { Ok(()) } else { Err(()) }
 }
 
 fn cannot_contain(what: &str) -> Error {
