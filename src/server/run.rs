@@ -28,6 +28,8 @@ use crate::storage::Job;
 
 /// Commands parsed before the first of them runs.
 const CHUNK_COMMANDS: usize = 64;
+/// The time of a command that what runs behind it in the same chunk or batch may disregard.
+const SHORT_NS: u64 = 200_000;
 /// Bytes of an inline command, and of an announcement line.
 const INLINE_MAX: usize = 64 * 1024;
 
@@ -45,6 +47,8 @@ pub struct Parts<'a> {
     pub connection: Option<&'a mut Connection>,
     pub core: usize,
     pub scripts: &'a mut Engine,
+    /// Becomes true where what ran took so long that the time is another.
+    pub took_long: &'a mut bool,
     #[cfg(test)]
     pub trace: &'a mut Vec<super::inspect::Executed>,
 }
@@ -178,6 +182,7 @@ impl Parts<'_> {
             return Outcome { failed: false, waits: false, pushed, pending: Some(pending) };
         }
         let ns = ticks_to_ns(ticks().wrapping_sub(start));
+        *self.took_long |= ns > SHORT_NS;
         metrics.commands_processed.add(1);
         let counts = &metrics.commands[request.command as usize];
         counts.record(ns, self.config.latency_tracking);
@@ -255,6 +260,7 @@ impl Core {
             chunk.clear();
             let (stop, bytes_used) = self.run_chunk(slot, &bytes[used..], &mut chunk);
             used += bytes_used;
+            self.clock_is_old = true;
             match stop {
                 Stop::Again if used < bytes.len() => {}
                 Stop::Wait if used < bytes.len() && self.may_go_on(slot) => {}
@@ -412,9 +418,14 @@ impl Core {
 
     /// Runs parsed commands in order. Some(bytes used): the connection has to wait before it goes on.
     fn run_list(&mut self, slot: u32, chunk: &mut Requests, bytes: &[u8]) -> Option<usize> {
-        let moment = self.moment(true);
+        self.look_at_clock();
+        let mut moment = self.moment(true);
         let mut index = 0;
         while index < chunk.list.len() {
+            if self.clock_is_old {
+                self.look_at_clock();
+                moment = self.moment(true);
+            }
             let request = chunk.list[index];
             if self.may_hear(&self.connection_at(slot).session) {
                 self.look_for_mail();
