@@ -444,6 +444,8 @@ impl Core {
         self.connection_mut(slot).awaited = away;
         self.unwatch_all(watched);
         self.abandon_wait(slot);
+        // It may wait without knowing: the news of that come with the batch.
+        card.leave();
         self.shared.clients.remove(card.id);
         self.shared.loads[self.id].fetch_sub(1, Relaxed);
         if card.has(flag::MONITOR) {
