@@ -354,13 +354,13 @@ impl Core {
             let end = if subscribes { batch.replies.len() } else { from + outcome.pushed };
             batch.confirmations.push(from..end);
         }
-        if outcome.pending.is_some() {
+        if let Some(Pending::Parked(_)) = outcome.pending {
             self.after_part();
             return outcome.pending;
         }
         let atomic = batch.session.is_some_and(|session| session.atomic);
         self.after_command(atomic);
-        None
+        outcome.pending
     }
 
     /// EXEC: checks the watched keys, then runs everything with all shards at hand.
@@ -415,7 +415,7 @@ impl Core {
         let session = batch.session.as_ref().expect("a batch has a session");
         let mut parts = self.parts(None);
         parts.follow_changes(session.id);
-        parts.make_room(&moment);
+        parts.make_room(&moment, false);
         let pushed = parts.tell_evicted(session, client, &mut batch.replies);
         if pushed > 0 {
             batch.confirmations.push(from..from + pushed);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::batch::{BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, Batch, Kind};
 use super::core::{Core, OUTPUT_PAUSE_BYTES};
 use super::dispatch::{Gates, Verdict};
+use super::room::Room;
 use crate::base::clock::{ticks, ticks_to_ns};
 use crate::base::rng::Rng;
 use crate::client::{
@@ -117,13 +118,16 @@ impl Parts<'_> {
         if tracks {
             self.follow_changes(session.id);
         }
-        let admitted = self.admits(command, session, &moment);
+        let admitted = self.admits(command, request.shards, session, &moment, !resumed);
         // With the books at hand nothing can be told before the command is over; nor what a script did before it was parked.
         let tells = tracks && books.is_none() && !resumed;
         let pushed = if tells { self.tell_evicted(session, client, out) } else { 0 };
         let from = out.len();
         let lacks_memory = match admitted {
-            Ok(lacks_memory) => lacks_memory,
+            Ok(Room::Elsewhere) => {
+                return Outcome { failed: false, waits: false, pushed, pending: Some(Pending::Widen) };
+            }
+            Ok(room) => room == Room::None,
             Err(error) => {
                 Out { buf: out, resp3 }.error(&error.0);
                 metrics.commands[request.command as usize].rejected.add(1);
@@ -588,8 +592,9 @@ impl Core {
         let Outcome { waits, pushed, pending, .. } = self.parts(Some(slot)).call(call);
         drop(books);
         match pending {
-            None => self.after_command(false),
-            Some(_) => self.after_part(),
+            // To make room for what begins anew, keys were evicted perhaps.
+            None | Some(Pending::Widen) => self.after_command(false),
+            Some(Pending::Parked(_)) => self.after_part(),
         }
         let connection = self.connection_mut(slot);
         connection.session = session;
