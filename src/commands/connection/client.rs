@@ -1,6 +1,5 @@
 //! CLIENT: names, pauses, kills, and what a connection asks for itself.
 
-
 use super::super::error::shown;
 use super::super::{Context, Error, Signal};
 use super::filter::Filter;

@@ -13,14 +13,11 @@ const redis = await startServer();
 
 /** A socket.io server on a free port. */
 async function startNode(makeAdapter) {
-  const clients = [];
-  const connect = () => {
-    const client = redis.connect();
-    clients.push(client);
-    return client;
-  };
+  // Ready ones: ioredis stumbles over a subscription sent while it still asks for INFO.
+  const clients = [redis.connect(), redis.connect()];
+  await Promise.all(clients.map((client) => once(client, "ready")));
   const http = createServer();
-  const node = new Server(http, { adapter: makeAdapter(connect), transports: ["websocket"], serveClient: false });
+  const node = new Server(http, { adapter: makeAdapter(...clients), transports: ["websocket"], serveClient: false });
   node.on("connection", (socket) => {
     socket.data.name = socket.handshake.query.name;
     socket.on("join", async (room, done) => {
@@ -101,9 +98,9 @@ async function conferBetween([first, second, third], users) {
 }
 
 const tests = {
-  "pub/sub": () => converse((connect) => createAdapter(connect(), connect())),
-  "sharded pub/sub": () => converse((connect) => createShardedAdapter(connect(), connect())),
-  streams: () => converse((connect) => createStreamsAdapter(connect(), { heartbeatInterval: 500 })),
+  "pub/sub": () => converse((pub, sub) => createAdapter(pub, sub)),
+  "sharded pub/sub": () => converse((pub, sub) => createShardedAdapter(pub, sub)),
+  streams: () => converse((client) => createStreamsAdapter(client, { heartbeatInterval: 500 })),
 };
 
 let failed = 0;
