@@ -30,7 +30,7 @@ async function startNode(makeAdapter) {
   await once(http, "listening");
   const stop = async () => {
     await node.close();
-    clients.forEach((client) => client.disconnect());
+    await Promise.all(clients.map((client) => client.quit())); // behind what the adapter said last
   };
   return { node, port: http.address().port, stop };
 }
