@@ -137,8 +137,10 @@ pub struct Core {
     pub(super) had_events: bool,
     /// The home shard came back in the middle of a step: look at `waiting` again.
     pub(super) revisit: bool,
-    /// Unix ms at the last event: the time of all that follows from it.
+    /// Unix ms: the time of whatever runs next, if not `clock_is_old`.
     pub(super) now_ms: i64,
+    /// Something ran since the last look at the clock, or something else took time.
+    pub(super) clock_is_old: bool,
     #[cfg(test)]
     pub trace: Vec<super::inspect::Executed>,
     #[cfg(test)]
@@ -202,6 +204,7 @@ impl Core {
             had_events: false,
             revisit: false,
             now_ms: 0,
+            clock_is_old: true,
             #[cfg(test)]
             trace: Vec::new(),
             #[cfg(test)]
@@ -474,6 +477,8 @@ impl Core {
         self.connection_mut(slot).awaited = away;
         self.unwatch_all(watched);
         self.abandon_wait(slot);
+        // It may wait without knowing: the news of that come with the batch.
+        card.leave();
         self.shared.clients.remove(card.id);
         self.shared.loads[self.id].fetch_sub(1, Relaxed);
         if card.has(flag::MONITOR) {
@@ -533,6 +538,7 @@ impl Core {
 
     /// Runs what became possible during this turn; call after the events of a turn.
     pub fn finish_turn(&mut self) {
+        self.clock_is_old = true;
         loop {
             self.serve_waiting();
             while let Some(id) = self.ready.pop_front() {
@@ -634,9 +640,19 @@ impl Core {
     #[inline]
     pub(super) fn begin_event(&mut self) {
         self.had_events = true;
-        self.now_ms = self.shared.clock.unix_ms();
+        self.clock_is_old = true;
+        self.look_at_clock();
         self.refresh_config();
         self.look_for_mail();
+    }
+
+    /// Time passes with what ran before. What runs next must not see a key that another client already saw expired.
+    #[inline]
+    pub(super) fn look_at_clock(&mut self) {
+        if self.clock_is_old {
+            self.now_ms = self.shared.clock.unix_ms();
+            self.clock_is_old = false;
+        }
     }
 
     /// What runs next sees the configuration in force, also behind a CONFIG SET of its own pipeline.
@@ -694,6 +710,7 @@ impl Core {
             }),
             core: self.id,
             scripts: &mut self.scripts,
+            took_long: &mut self.clock_is_old,
             #[cfg(test)]
             trace: &mut self.trace,
         }

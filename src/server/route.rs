@@ -263,6 +263,7 @@ impl Core {
         let db = batch.session.map_or(0, |session| session.db);
         self.prefetch(&batch.requests, batch.next, &batch.buf, db);
         while batch.next < batch.requests.list.len() && batch.replies.len() <= BATCH_REPLIES_MAX {
+            self.look_at_clock();
             let request = batch.requests.list[batch.next];
             if !request.shards.is_subset(at_hand)
                 || (request.shards.contains(self.id) && self.shards[self.id].is_none())
@@ -290,6 +291,7 @@ impl Core {
                 break;
             }
         }
+        self.clock_is_old = true;
     }
 
     /// Goes on with the parked script that is the batch's next command.
@@ -352,13 +354,13 @@ impl Core {
             let end = if subscribes { batch.replies.len() } else { from + outcome.pushed };
             batch.confirmations.push(from..end);
         }
-        if outcome.pending.is_some() {
+        if let Some(Pending::Parked(_)) = outcome.pending {
             self.after_part();
             return outcome.pending;
         }
         let atomic = batch.session.is_some_and(|session| session.atomic);
         self.after_command(atomic);
-        None
+        outcome.pending
     }
 
     /// EXEC: checks the watched keys, then runs everything with all shards at hand.
@@ -366,6 +368,8 @@ impl Core {
         let Kind::Transaction { watched, at_home, shards } = std::mem::take(&mut batch.kind) else {
             unreachable!("the caller looked")
         };
+        // It has one time, however long it takes.
+        self.look_at_clock();
         let mut unchanged = true;
         for key in &watched {
             let now_ms = self.now_ms;
@@ -401,6 +405,7 @@ impl Core {
             batch.next = count;
             self.end_caching(batch);
         }
+        self.clock_is_old = true;
     }
 
     /// Evicts what stands in the way of a transaction: its client is told before the reply.
@@ -410,7 +415,7 @@ impl Core {
         let session = batch.session.as_ref().expect("a batch has a session");
         let mut parts = self.parts(None);
         parts.follow_changes(session.id);
-        parts.make_room(&moment);
+        parts.make_room(&moment, false);
         let pushed = parts.tell_evicted(session, client, &mut batch.replies);
         if pushed > 0 {
             batch.confirmations.push(from..from + pushed);
@@ -466,6 +471,7 @@ impl Core {
         }
         let slot = batch.home().slot;
         self.stamp(&mut batch);
+        self.look_at_clock();
         let pending = self.run_one(&mut batch, 0, Some(slot));
         assert!(pending.is_none(), "a report is no script");
         self.send_signals();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::batch::{BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, Batch, Kind};
 use super::core::{Core, OUTPUT_PAUSE_BYTES};
 use super::dispatch::{Gates, Verdict};
+use super::room::Room;
 use crate::base::clock::{ticks, ticks_to_ns};
 use crate::base::rng::Rng;
 use crate::client::{
@@ -28,6 +29,8 @@ use crate::storage::Job;
 
 /// Commands parsed before the first of them runs.
 const CHUNK_COMMANDS: usize = 64;
+/// The time of a command that what runs behind it in the same chunk or batch may disregard.
+const SHORT_NS: u64 = 200_000;
 /// Bytes of an inline command, and of an announcement line.
 const INLINE_MAX: usize = 64 * 1024;
 
@@ -45,6 +48,8 @@ pub struct Parts<'a> {
     pub connection: Option<&'a mut Connection>,
     pub core: usize,
     pub scripts: &'a mut Engine,
+    /// Becomes true where what ran took so long that the time is another.
+    pub took_long: &'a mut bool,
     #[cfg(test)]
     pub trace: &'a mut Vec<super::inspect::Executed>,
 }
@@ -113,13 +118,16 @@ impl Parts<'_> {
         if tracks {
             self.follow_changes(session.id);
         }
-        let admitted = self.admits(command, session, &moment);
+        let admitted = self.admits(command, request.shards, session, &moment, !resumed);
         // With the books at hand nothing can be told before the command is over; nor what a script did before it was parked.
         let tells = tracks && books.is_none() && !resumed;
         let pushed = if tells { self.tell_evicted(session, client, out) } else { 0 };
         let from = out.len();
         let lacks_memory = match admitted {
-            Ok(lacks_memory) => lacks_memory,
+            Ok(Room::Elsewhere) => {
+                return Outcome { failed: false, waits: false, pushed, pending: Some(Pending::Widen) };
+            }
+            Ok(room) => room == Room::None,
             Err(error) => {
                 Out { buf: out, resp3 }.error(&error.0);
                 metrics.commands[request.command as usize].rejected.add(1);
@@ -179,6 +187,7 @@ impl Parts<'_> {
             return Outcome { failed: false, waits: false, pushed, pending: Some(pending) };
         }
         let ns = ticks_to_ns(ticks().wrapping_sub(start));
+        *self.took_long |= ns > SHORT_NS;
         metrics.commands_processed.add(1);
         let counts = &metrics.commands[request.command as usize];
         counts.record(ns, self.config.latency_tracking);
@@ -256,6 +265,7 @@ impl Core {
             chunk.clear();
             let (stop, bytes_used) = self.run_chunk(slot, &bytes[used..], &mut chunk);
             used += bytes_used;
+            self.clock_is_old = true;
             match stop {
                 Stop::Again if used < bytes.len() => {}
                 Stop::Wait if used < bytes.len() && self.may_go_on(slot) => {}
@@ -413,9 +423,14 @@ impl Core {
 
     /// Runs parsed commands in order. Some(bytes used): the connection has to wait before it goes on.
     fn run_list(&mut self, slot: u32, chunk: &mut Requests, bytes: &[u8]) -> Option<usize> {
-        let moment = self.moment(true);
+        self.look_at_clock();
+        let mut moment = self.moment(true);
         let mut index = 0;
         while index < chunk.list.len() {
+            if self.clock_is_old {
+                self.look_at_clock();
+                moment = self.moment(true);
+            }
             let request = chunk.list[index];
             if self.may_hear(&self.connection_at(slot).session) {
                 self.look_for_mail();
@@ -578,8 +593,9 @@ impl Core {
         let Outcome { waits, pushed, pending, .. } = self.parts(Some(slot)).call(call);
         drop(books);
         match pending {
-            None => self.after_command(false),
-            Some(_) => self.after_part(),
+            // To make room for what begins anew, keys were evicted perhaps.
+            None | Some(Pending::Widen) => self.after_command(false),
+            Some(Pending::Parked(_)) => self.after_part(),
         }
         let connection = self.connection_mut(slot);
         connection.session = session;

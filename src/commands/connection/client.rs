@@ -1,7 +1,5 @@
 //! CLIENT: names, pauses, kills, and what a connection asks for itself.
 
-use std::sync::atomic::Ordering::Release;
-
 use super::super::error::shown;
 use super::super::{Context, Error, Signal};
 use super::filter::Filter;
@@ -174,9 +172,7 @@ fn close(cx: &mut Context, card: &Card) {
     if card.id == cx.session.id {
         return cx.home().close_after_reply();
     }
-    card.killed.store(true, Release);
-    let wait = card.wait.lock().expect("nobody panics holding a wait").clone();
-    wait.inspect(|wait| wait.abandon());
+    card.leave();
     cx.shared.exchange.lock().withdraw(card.id);
     cx.shared.clients.remove(card.id);
     cx.signals.push(Signal::Kill(card.connection));
