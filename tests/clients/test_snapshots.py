@@ -38,17 +38,17 @@ def foreign_servers():
 class Instance:
     """A server in a folder of its own choice; a context that kills it by its pid."""
 
-    def __init__(self, folder, *options, binary=BINARY, cores=2, logs=None):
+    def __init__(self, folder, *options, binary=BINARY, cores=2, logs=None, **how):
         self.port = free_port()
         self.log = Path(logs or folder) / f"server-{self.port}.log"
         command = [binary, "--port", str(self.port), "--dir", str(folder), "--enable-debug-command", "yes"]
         if "--save" not in options:
             command += ["--save", ""]
         command += options
-        if Path(binary).name.startswith("r") and binary == BINARY:
+        if Path(binary).name == "ringfort":
             command += ["--cores", str(cores)]
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **how)
 
     def ready(self, timeout=20):
         end = time.monotonic() + timeout
