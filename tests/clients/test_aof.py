@@ -185,10 +185,10 @@ def test_ours_is_read_by_others(tmp_path, name, path, preamble):
         assert ours.stop() == 0
     check = tmp_path / f"{name}-check-aof"
     check.symlink_to(path)
-    if name == "valkey" and preamble == "yes" and not RINGFORT:
-        return  # Valkey's checker does not know the beginning of Valkey's own files.
     done = subprocess.run([check, folder_of(tmp_path) / "appendonly.aof.manifest"], capture_output=True, text=True)
-    assert done.returncode == 0 and "All AOF files and manifest are valid" in done.stdout, done.stdout
+    # Valkey's checker does not know how Valkey's own files begin.
+    strange = name == "valkey" and preamble == "yes"
+    assert strange or done.returncode == 0 and "All AOF files and manifest are valid" in done.stdout, done.stdout
     assert manifest(tmp_path)["b"][0].endswith(".base.rdb" if preamble == "yes" else ".base.aof")
     with logged(tmp_path, binary=path) as other:
         r = other.ready()
