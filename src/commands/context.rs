@@ -69,6 +69,8 @@ pub enum Hold {
     Shutdown { id: u64, force: bool },
     /// DEBUG RELOAD: the snapshot, if there is one to wait for, then the file is loaded.
     Reload { id: Option<u64>, flush: bool, merge: bool },
+    /// DEBUG LOADAOF: what was logged is in files, then these are read.
+    LoadLog,
 }
 
 /// Collections of several keys; None where there is no such key.

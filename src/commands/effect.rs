@@ -7,7 +7,7 @@
 
 use crate::client::Args;
 use crate::config::Events;
-use crate::persist::aof::Unit;
+use crate::persist::aof::{Mark, Unit};
 use crate::shard::{Incident, Shard, What, tell};
 
 /// Something that happened to a key.
@@ -40,6 +40,8 @@ pub struct Effects {
     pub events: Vec<Event>,
     /// Of the unit that runs.
     pub unit: Unit,
+    /// The command has something to say about the log itself.
+    pub mark: Option<Mark>,
     form: Form,
     /// Changes that the shards at hand had counted when the command began.
     changes_before: u64,
@@ -66,7 +68,12 @@ impl Effects {
     /// Whether anybody wants to know anything.
     #[inline]
     pub fn wanted(&self) -> bool {
-        self.logged || self.heard.0 != 0
+        self.logged || self.heard.0 != 0 || self.mark.is_some()
+    }
+
+    /// The command, which has all shards at hand, says this about the log.
+    pub fn mark(&mut self, mark: Mark) {
+        self.mark = Some(mark);
     }
 
     #[inline]

@@ -51,6 +51,7 @@ fixed! {
     NOT_IN_TRANSACTION = "ERR Command not allowed inside a transaction";
     SAVE_RUNNING = "ERR Background save already in progress";
     LOADING = "LOADING Redis is loading the dataset in memory";
+    REWRITE_RUNNING = "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a BGSAVE whenever possible.";
     SAVE_FAILED = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.";
     NO_SCRIPT = "NOSCRIPT No matching script. Please use EVAL.";
     NO_FUNCTION = "ERR Function not found";
@@ -95,6 +96,12 @@ impl Error {
 
     pub fn arity(name: &str) -> Self {
         Error::new(format!("ERR wrong number of arguments for '{name}' command"))
+    }
+
+    /// The append-only file cannot be written, for this reason.
+    pub fn log_failed(errno: i32) -> Self {
+        let text = crate::config::os_error_text(&std::io::Error::from_raw_os_error(errno));
+        Error::new(format!("MISCONF Errors writing to the AOF file: {text}"))
     }
 
     /// A RESP2 client with subscriptions may not run this command.

@@ -5,11 +5,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicI32, Ordering::*};
 use std::sync::{Arc, Barrier, mpsc};
+use std::time::{Duration, Instant};
 
 use super::batch::Message;
 use super::core::Core;
 use super::driver::{Driver, Ends, RingFds};
 use super::link::StorageLink;
+use super::replay::{self, Found};
 use crate::base::clock::Clock;
 use crate::base::rng::Rng;
 use crate::client::CORES_MAX;
@@ -31,12 +33,15 @@ pub struct Server {
     cpus: Vec<Option<usize>>,
     listeners: Vec<Listener>,
     hash_seed: u64,
+    log: Option<Found>,
 }
 
 impl Server {
     /// Opens the listeners and lays out the cores. The error is one sentence for the operator.
     pub fn prepare(config: Config) -> Result<Self, String> {
         let cpus = cpus_of(&config.cores)?;
+        replay::upgrade(&config)?;
+        let log = Some(replay::find(&config)?);
         let listeners = open_listeners(&config)?;
         let text = |arg: &[u8]| String::from_utf8_lossy(arg).into_owned();
         let renames: Vec<(String, String)> =
@@ -51,7 +56,7 @@ impl Server {
             ..Facts::default()
         };
         let shared = Shared::new(Clock::Real, config, cpus.len(), registry.len(), rng.run_id(), facts);
-        Ok(Self { shared: Arc::new(shared), registry, cpus, listeners, hash_seed: rng.next_u64() })
+        Ok(Self { shared: Arc::new(shared), registry, cpus, listeners, hash_seed: rng.next_u64(), log })
     }
 
     pub fn cores(&self) -> usize {
@@ -75,7 +80,8 @@ impl Server {
             StorageLink::new(ports.pop().expect("the last is the storage thread's"), rings.clone(), bellboy);
         executor::start(link, bell.clone())?;
         let (booted, load) = mpsc::channel();
-        let loads = self.finds_file();
+        let appends = self.shared.config().appendonly;
+        let loads = appends || self.finds_file();
         self.shared.set_gate(gate::LOADING, loads);
         let mut threads = Vec::new();
         for (id, port) in ports.into_iter().enumerate() {
@@ -91,6 +97,7 @@ impl Server {
                 stop_fd: stop_fd.filter(|_| id == 0),
                 listeners: if id == 0 { std::mem::take(&mut self.listeners) } else { Vec::new() },
                 booted: (id == 0 && loads).then(|| booted.clone()),
+                log: if id == 0 { self.log.take() } else { None },
             };
             let thread = std::thread::Builder::new().name(format!("core-{id}"));
             threads
@@ -101,12 +108,27 @@ impl Server {
         if !loads {
             ready(Ok(None));
         } else if let Ok(result) = load.recv() {
-            ready(result.map(Some));
+            ready(result);
         }
         for thread in threads {
             thread.join().expect("a core does not panic");
         }
+        self.await_log();
         Ok(())
+    }
+
+    /// What the cores logged before they ended reaches the disk, or it is said that it did not.
+    fn await_log(&self) {
+        const PATIENCE: Duration = Duration::from_secs(10);
+        let log = &self.shared.persistence.log;
+        let deadline = Instant::now() + PATIENCE;
+        while self.shared.is_logged() && log.progress.durable() < self.shared.log_next.load(Acquire) {
+            if log.errno.load(Acquire) != 0 || Instant::now() >= deadline {
+                crate::log::warning("The last writes could not be written to the AOF file.");
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Whether there is a file to be loaded.
@@ -131,7 +153,8 @@ struct Start {
     hash_seed: u64,
     stop_fd: Option<RawFd>,
     listeners: Vec<Listener>,
-    booted: Option<mpsc::Sender<Result<i64, Failure>>>,
+    booted: Option<mpsc::Sender<Result<Option<i64>, Failure>>>,
+    log: Option<Found>,
 }
 
 impl Start {
@@ -148,7 +171,10 @@ impl Start {
         self.rings[id].store(ring.fd(), Release);
         let shard = Box::new(Shard::new(id, config.databases as usize, self.hash_seed));
         let mut core = Core::new(id, self.shared, self.registry, shard, Rng::from_os());
-        if self.booted.is_some() {
+        if let Some(found) = self.log {
+            core.start_log(found);
+        }
+        if self.booted.is_some() && !config.appendonly {
             core.load(None);
         }
         let Start { port, rings, bell, stop_fd, booted, .. } = self;

@@ -36,8 +36,8 @@ pub struct Actions {
     pub mesh: Vec<(usize, Message)>,
     /// For the storage thread.
     pub jobs: Vec<Job>,
-    /// The file of the start was loaded, in so many ms, or could not be.
-    pub loaded: Option<Result<i64, Failure>>,
+    /// The files of the start were loaded: a snapshot in so many ms, or a log; or they could not be.
+    pub loaded: Option<Result<Option<i64>, Failure>>,
     /// A shutdown came to nothing: the next signal is to be noticed, too.
     pub await_stop: bool,
 }
@@ -130,6 +130,7 @@ pub struct Core {
     /// Memory is full: keys of the home shard have to go.
     pub(super) evicting: bool,
     pub(super) storage: super::persist::Storage,
+    pub(super) appending: super::append::Appending,
     /// Something happened since idle work was last done.
     pub(super) had_events: bool,
     /// The home shard came back in the middle of a step: look at `waiting` again.
@@ -195,6 +196,7 @@ impl Core {
             bundle: super::mail::Bundle::default(),
             evicting: false,
             storage: super::persist::Storage::default(),
+            appending: super::append::Appending::default(),
             had_events: false,
             revisit: false,
             now_ms: 0,
@@ -370,11 +372,36 @@ impl Core {
         let connection = self.connection_mut(slot);
         connection.dirty = false;
         debug_assert!(buffer.is_empty());
+        if !connection.bound.is_empty() {
+            let ready = self.take_unbound(slot);
+            let connection = self.connection_mut(slot);
+            if ready < connection.output.len() {
+                buffer.extend(connection.output.drain(..ready));
+                connection.unsent += ready;
+                return self.recount(slot);
+            }
+        }
+        let connection = self.connection_mut(slot);
         std::mem::swap(&mut connection.output, buffer);
         connection.unsent += buffer.len();
         let old = std::mem::take(&mut connection.output);
         self.recount(slot);
         self.keep_buffer(old);
+    }
+
+    /// Whether the connection has output that waits for the log.
+    pub fn has_bound_output(&self, slot: u32) -> bool {
+        self.slots[slot as usize].connection.as_ref().is_some_and(|connection| !connection.bound.is_empty())
+    }
+
+    /// Output of this slot may leave that could not before.
+    pub(super) fn send_again(&mut self, slot: u32) {
+        if let Some(connection) = &mut self.slots[slot as usize].connection
+            && !connection.dirty
+        {
+            connection.dirty = true;
+            self.actions.send.push(slot);
+        }
     }
 
     /// Keeps a buffer for the next connection with something to say.
@@ -400,6 +427,10 @@ impl Core {
         if connection.output.is_empty() {
             return;
         }
+        if self.appending.strict {
+            self.bind_output(slot);
+        }
+        let connection = self.connection_mut(slot);
         if !connection.dirty {
             connection.dirty = true;
             self.actions.send.push(slot);
@@ -517,6 +548,7 @@ impl Core {
             self.go_on_with_parked();
         }
         self.publish_home();
+        self.hand_over_log();
     }
 
     /// Periodic work: expiry, freeing, time-outs, the end of a pause. Call every `tick_ms` while `wants_tick`.
@@ -532,6 +564,7 @@ impl Core {
             }
         }
         self.look_at_save_points();
+        self.look_after_log();
         if !self.held_back.is_empty() && self.shared.pause.until_ms.load(Acquire) <= now_ms {
             self.resume();
         }
@@ -544,6 +577,7 @@ impl Core {
             || (self.config.timeout_s > 0 && self.slots.len() > self.free.len())
             || self.shards[self.id].as_ref().is_some_and(|shard| shard.has_expires())
             || self.watches_save_points()
+            || self.sync_is_due()
             || self.walk_rests()
     }
 
@@ -551,7 +585,10 @@ impl Core {
     pub fn idle_work(&mut self) -> bool {
         let more = self.may_walk() && self.walk();
         self.had_events = false;
-        self.free_some() || more
+        let more = self.free_some() || more;
+        // What was evicted.
+        self.hand_over_log();
+        more
     }
 
     /// Frees portions of what was thrown away, and evicts keys, for a while; true while there is more.
@@ -607,6 +644,8 @@ impl Core {
             self.config_epoch = self.shared.config_epoch();
             self.config = self.shared.config();
             self.refresh_listeners();
+            self.refresh_strictness();
+            self.follow_appendonly();
             self.publish_home();
         }
     }

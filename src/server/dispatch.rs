@@ -1,6 +1,8 @@
 //! Decides what happens to a command before it runs: one small gate per reason, in Redis' order.
 //! In: a parsed command and the state of its connection. Out: run, queue, hold back or refuse.
 
+use std::sync::atomic::Ordering::Acquire;
+
 use super::core::Core;
 use crate::client::{Args, Connection, Request, ShardSet};
 use crate::commands::routing::gives_up_data;
@@ -85,6 +87,11 @@ impl Gates<'_> {
                 return Some(Error::SAVE_FAILED);
             }
         }
+        if self.gates & gate::LOG_FAILED != 0
+            && (self.writes(connection, command, flags::WRITE) || command.name == "PING")
+        {
+            return Some(Error::log_failed(self.shared.persistence.log.errno.load(Acquire)));
+        }
         let refused = self.gates & gate::LOADING != 0 && !command.is(flags::LOADING);
         refused.then_some(Error::LOADING)
     }
@@ -117,11 +124,11 @@ impl Gates<'_> {
             return false;
         }
         let pause = &self.shared.pause;
-        if pause.until_ms.load(std::sync::atomic::Ordering::Acquire) <= self.now_ms {
+        if pause.until_ms.load(Acquire) <= self.now_ms {
             self.shared.end_pause(self.now_ms);
             return false;
         }
-        if pause.all.load(std::sync::atomic::Ordering::Acquire) {
+        if pause.all.load(Acquire) {
             return true;
         }
         self.writes(connection, command, flags::WRITE | flags::MAY_REPLICATE)

@@ -39,7 +39,7 @@ pub struct Ends {
     /// A descriptor that becomes readable when the process is told to end; core 0 watches it.
     pub stop_fd: Option<RawFd>,
     /// Who waits for the file of the start to be loaded.
-    pub booted: Option<Sender<Result<i64, Failure>>>,
+    pub booted: Option<Sender<Result<Option<i64>, Failure>>>,
 }
 
 pub struct Driver {
@@ -48,7 +48,7 @@ pub struct Driver {
     port: Port<Message>,
     rings: RingFds,
     bell: Bell,
-    booted: Option<Sender<Result<i64, Failure>>>,
+    booted: Option<Sender<Result<Option<i64>, Failure>>>,
     /// Paths of unix listeners by their number, for the names of their connections.
     listener_paths: Vec<Option<String>>,
     /// Slots that close once their output has left.
@@ -292,7 +292,7 @@ impl Driver {
             self.ring.pause(slot, pause);
         }
         for (slot, flush) in std::mem::take(&mut self.core.actions.close) {
-            if flush && !self.is_free(slot) {
+            if flush && (!self.is_free(slot) || self.core.has_bound_output(slot)) {
                 self.closing.push(slot);
             } else {
                 self.ring.close(slot);
@@ -361,7 +361,7 @@ impl Driver {
                 self.core.sent(slot, bytes);
                 self.output_waits |= self.closing.contains(&slot);
             }
-        } else if self.closing.contains(&slot) {
+        } else if self.closing.contains(&slot) && !self.core.has_bound_output(slot) {
             self.ring.close(slot);
         }
     }
@@ -369,15 +369,17 @@ impl Driver {
     /// Replies that are on their way when the server stops still leave.
     fn last_words(&mut self) {
         let deadline = Instant::now() + LAST_WORDS;
+        self.core.finish_log();
         self.act();
         loop {
+            let all_left = self.port.flush();
             self.ring.enter(0);
             while let Some(event) = self.ring.next_event() {
                 if matches!(event, Event::Sent { .. } | Event::Kept { .. } | Event::Broken { .. }) {
                     self.event(event);
                 }
             }
-            if !self.ring.is_sending() || Instant::now() >= deadline {
+            if (all_left && !self.ring.is_sending()) || Instant::now() >= deadline {
                 return;
             }
             std::thread::sleep(LAST_WORDS / 100);

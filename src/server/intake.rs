@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::config::os_error_text;
+use crate::commands::server::persistence::failure_text;
 use crate::persist::Parcel;
 use crate::persist::rdb::file::{Event, Raw, Reader, Usage, What};
 use crate::shard::Moment;
 use crate::shared::Shared;
-use crate::storage::{Failure, Intake};
+use crate::storage::{Cargo, Failure, Intake};
 
 /// A parcel is sent when it has so many bytes.
 const PARCEL_BYTES: usize = 256 * 1024;
@@ -39,23 +39,28 @@ impl RdbIntake {
         }
     }
 
+    /// What was fed behind the end of the RDB file, once that was reached.
+    pub fn take_rest(&mut self) -> Option<Vec<u8>> {
+        self.ended.then(|| self.reader.rest().to_vec())
+    }
+
     /// Reads what there is.
-    fn read(&mut self, out: &mut Vec<(usize, Parcel)>) -> Result<(), String> {
+    fn read(&mut self, out: &mut Vec<(usize, Cargo)>) -> Result<(), Failure> {
         while !self.ended {
             match self.reader.next() {
                 Ok(None) => break,
                 Ok(Some(Event::Entry(raw))) => {
                     if raw.db >= self.databases {
-                        return Err(format!(
+                        return Err(Failure::Content(format!(
                             "FATAL: Data file was created with a Redis server configured to handle more than {} databases. Exiting",
                             self.databases
-                        ));
+                        )));
                     }
                     let core = self.sole.unwrap_or_else(|| self.shared.slots.shard(&raw.key));
                     let parcel = &mut self.parcels[core];
                     parcel.push(&raw);
                     if parcel.bytes() >= PARCEL_BYTES {
-                        out.push((core, std::mem::take(parcel)));
+                        out.push((core, Cargo::Entries(std::mem::take(parcel))));
                     }
                 }
                 Ok(Some(Event::Aux { key, value })) => {
@@ -68,7 +73,7 @@ impl RdbIntake {
                 }
                 Ok(Some(Event::End(_))) => self.ended = true,
                 Ok(Some(_)) => {}
-                Err(error) => return Err(told(&error)),
+                Err(error) => return Err(Failure::Content(told(&error))),
             }
         }
         Ok(())
@@ -76,18 +81,18 @@ impl RdbIntake {
 }
 
 impl Intake for RdbIntake {
-    fn feed(&mut self, portion: &[u8], out: &mut Vec<(usize, Parcel)>) -> Result<(), String> {
+    fn feed(&mut self, portion: &[u8], out: &mut Vec<(usize, Cargo)>) -> Result<(), Failure> {
         self.reader.feed(portion);
         self.read(out)
     }
 
-    fn end(&mut self, out: &mut Vec<(usize, Parcel)>) -> Result<(), String> {
+    fn end(&mut self, out: &mut Vec<(usize, Cargo)>) -> Result<(), Failure> {
         if !self.ended {
-            return Err(told(&self.reader.cut()));
+            return Err(Failure::Content(told(&self.reader.cut())));
         }
         for (core, parcel) in self.parcels.iter_mut().enumerate() {
             if !parcel.is_empty() {
-                out.push((core, std::mem::take(parcel)));
+                out.push((core, Cargo::Entries(std::mem::take(parcel))));
             }
         }
         Ok(())
@@ -134,8 +139,10 @@ pub fn log_failure(failure: &Failure) {
             crate::log::warning(text);
             crate::log::warning("Terminating server after rdb file reading failure.");
         }
+        // It was said before.
+        Failure::Cancelled => {}
         failure => {
-            let text = failure.io_error().map(|error| os_error_text(&error)).unwrap_or_default();
+            let text = failure_text(failure);
             crate::log::warning(format!("Fatal error loading the DB: {text}. Exiting."));
         }
     }

@@ -1,6 +1,7 @@
 //! The server: boot, the core and its drivers, the gates before a command, the ways of batches.
 
 pub mod admission;
+mod append;
 pub mod batch;
 pub mod boot;
 pub mod check;
@@ -18,6 +19,7 @@ pub mod monitor;
 pub mod parked;
 mod persist;
 pub mod process;
+pub mod replay;
 pub mod room;
 pub mod route;
 pub mod run;

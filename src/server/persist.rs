@@ -14,13 +14,13 @@ use super::batch::{Batch, Kind, Task};
 use super::core::Core;
 use crate::client::{ShardSet, State};
 use crate::commands::context::limits;
-use crate::commands::server::persistence::{self, Begin, Shutdown};
+use crate::commands::server::persistence::{self, Begin, Purpose, Shutdown};
 use crate::commands::{Hold, Note, Signal};
 use crate::persist::Parcel;
 use crate::resp::Out;
-use crate::shard::Shard;
-use crate::shared::gate;
-use crate::storage::{Done, Failure, Job};
+use crate::shard::{Moment, Shard};
+use crate::shared::{Saves, gate};
+use crate::storage::{Cargo, Done, Failure, Job};
 
 /// Bytes of chunks under way to the storage thread.
 const ROOM_BYTES: usize = if cfg!(test) { 1024 } else { 4 << 20 };
@@ -75,15 +75,19 @@ impl Core {
             }
             Done::Saved { stream, result } => self.saved(stream, result),
             Done::Loading { bytes, .. } => self.shared.persistence.load.bytes_total.store(bytes, Relaxed),
-            Done::Parcel { stream, parcel, read } => {
+            Done::Cargo { stream, cargo, read } => {
                 self.shared.persistence.load.bytes.fetch_max(read, Relaxed);
-                let sound = self.take_in(&parcel);
-                self.actions.jobs.push(Job::Taken { stream, sound });
+                match cargo {
+                    Cargo::Entries(parcel) => {
+                        let sound = self.take_in(&parcel);
+                        self.actions.jobs.push(Job::Taken { stream, sound });
+                    }
+                    Cargo::Commands(commands) => self.replay(stream, *commands),
+                }
             }
             Done::Loaded { stream, result } => self.loaded(stream, result),
-            Done::Appended { .. } | Done::Replaced { .. } | Done::Removed { .. } => {
-                unreachable!("no core opens logs")
-            }
+            Done::Logged => self.logged(),
+            Done::Log(news) => self.log_news(news),
         }
     }
 
@@ -197,6 +201,14 @@ impl Core {
         let bytes = self.shared.metrics.iter().map(|core| core.snapshot_bytes_peak.get()).sum();
         let (ok, now_s) = (result.is_ok(), self.now_ms / 1000);
         let Some(saving) = self.shared.persistence.saves().end(id, ok, now_s, bytes) else { return };
+        if !ok {
+            self.signals.push(Signal::SaveOver { id });
+            self.send_signals();
+        }
+        if saving.base.is_some() {
+            self.base_saved(saving, result);
+            return self.look_at_save_points();
+        }
         match &result {
             Ok(_) if saving.background => {
                 crate::log::notice("DB saved on disk");
@@ -213,13 +225,10 @@ impl Core {
         if ok || saving.background {
             self.shared.set_gate(gate::SAVE_FAILED, !ok);
         }
-        if !ok {
-            self.signals.push(Signal::SaveOver { id });
-            self.send_signals();
-        }
         if self.storage.held.as_ref().is_some_and(|held| held.hold.waits_for(id)) {
             self.hold_saved(ok);
         }
+        self.look_at_save_points();
     }
 
     /// Snapshots up to this number are over: their walks end.
@@ -236,8 +245,8 @@ impl Core {
         let changes = self.shared.metrics.iter().map(|core| core.changes.get()).sum();
         let saves = *self.shared.persistence.saves();
         self.storage.unsaved = changes > saves.saved_changes;
-        let due = || persistence::is_due(&self.config, &saves, changes, self.now_ms / 1000).is_some();
-        if self.storage.unsaved && !self.storage.fetching && !self.is_loading() && due() {
+        let due = || self.storage.unsaved && persistence::is_due(&self.config, &saves, changes, self.now_ms / 1000).is_some();
+        if !self.storage.fetching && !self.is_loading() && (due() || self.scheduled_is_due(&saves) || self.rewrite_is_due()) {
             self.storage.fetching = true;
             self.fetch_for(Task::SavePoint);
         }
@@ -246,8 +255,15 @@ impl Core {
     /// Whether ticks are needed to look at save points.
     pub(super) fn watches_save_points(&self) -> bool {
         let changed = |shard: &Shard| shard.counters.changes != self.storage.changes_known;
-        !self.config.save_points.is_empty()
-            && (self.storage.unsaved || self.shards[self.id].as_deref().is_some_and(changed))
+        let unsaved = || self.storage.unsaved || self.shards[self.id].as_deref().is_some_and(changed);
+        self.shared.persistence.wanted.load(Relaxed)
+            || (!self.config.save_points.is_empty() && unsaved())
+            || self.log_has_grown()
+    }
+
+    /// BGSAVE SCHEDULE, or BGSAVE in a transaction.
+    fn scheduled_is_due(&self, saves: &Saves) -> bool {
+        saves.scheduled && saves.running.is_none()
     }
 
     fn is_loading(&self) -> bool {
@@ -266,40 +282,62 @@ impl Core {
         let Kind::Task { task, .. } = std::mem::take(&mut batch.kind) else {
             unreachable!("the caller looked")
         };
-        let moment = self.moment(false);
-        let request = Begin {
-            shared: &self.shared,
-            config: &self.config,
-            moment,
-            owner: self.id,
-            background: matches!(task, Task::SavePoint),
-        };
-        let shards = batch.held.iter_mut().map(|shard| &mut **shard);
         match task {
-            Task::SavePoint => {
-                self.storage.fetching = false;
-                let changes = batch.held.iter().map(|shard| shard.counters.changes).sum();
-                let saves = *self.shared.persistence.saves();
-                if let Some(point) = persistence::is_due(&self.config, &saves, changes, moment.now_ms / 1000)
-                {
-                    crate::log::notice(format!(
-                        "{} changes in {} seconds. Saving...",
-                        point.changes, point.seconds
-                    ));
-                    crate::log::notice("Background saving started");
-                    request.run(batch.held.iter_mut().map(|shard| &mut **shard), &mut self.actions.jobs);
+            Task::SavePoint => self.begin_due_snapshot(&mut batch.held),
+            Task::Log => self.switch_log(&mut batch.held),
+            Task::Stop(how) => {
+                let moment = self.moment(false);
+                let request = self.request(moment, Purpose::Save);
+                let shards = batch.held.iter_mut().map(|shard| &mut **shard);
+                let mut jobs = Vec::new();
+                let begun = how.begin(&request, shards, &mut jobs);
+                self.actions.jobs.append(&mut jobs);
+                if let Some(id) = begun {
+                    return self.hold(batch, Hold::Shutdown { id, force: how.force });
                 }
+                self.signals.push(Signal::Shutdown);
+                self.send_signals();
             }
-            Task::Stop(how) => match how.begin(&request, shards, &mut self.actions.jobs) {
-                Some(id) => return self.hold(batch, Hold::Shutdown { id, force: how.force }),
-                None => {
-                    self.signals.push(Signal::Shutdown);
-                    self.send_signals();
-                }
-            },
         }
         self.give_back(&mut batch, ShardSet::EMPTY);
         self.recycle(batch);
+    }
+
+    fn request(&self, moment: Moment, purpose: Purpose) -> Begin<'_> {
+        Begin { shared: &self.shared, config: &self.config, moment, owner: self.id, purpose }
+    }
+
+    /// Begins a snapshot of these shards, which are all.
+    pub(super) fn begin_snapshot(&mut self, shards: &mut [Box<Shard>], purpose: Purpose) {
+        let moment = self.moment(false);
+        let mut jobs = Vec::new();
+        self.request(moment, purpose).run(shards.iter_mut().map(|shard| &mut **shard), &mut jobs);
+        self.actions.jobs.append(&mut jobs);
+    }
+
+    /// All shards are at hand: begins the snapshot that it is time for, if it still is.
+    fn begin_due_snapshot(&mut self, shards: &mut [Box<Shard>]) {
+        self.storage.fetching = false;
+        let changes = shards.iter().map(|shard| shard.counters.changes).sum();
+        let saves = *self.shared.persistence.saves();
+        if self.shared.persistence.log.rewrites().scheduled && self.rewrite_is_due() {
+            self.begin_rewrite(shards);
+        } else if let Some(point) =
+            persistence::is_due(&self.config, &saves, changes, self.now_ms / 1000)
+        {
+            crate::log::notice(format!("{} changes in {} seconds. Saving...", point.changes, point.seconds));
+            crate::log::notice("Background saving started");
+            self.begin_snapshot(shards, Purpose::Background);
+        } else if self.rewrite_is_due() {
+            self.begin_rewrite(shards);
+        } else if self.scheduled_is_due(&saves) {
+            crate::log::notice("Background saving started");
+            self.begin_snapshot(shards, Purpose::Background);
+        }
+        let persistence = &self.shared.persistence;
+        let mut saves = persistence.saves();
+        saves.scheduled &= saves.running.is_none_or(|saving| !saving.background);
+        persistence.wanted.store(saves.scheduled || persistence.log.rewrites().scheduled, Release);
     }
 
     /// The process was told to end, by this signal.
@@ -327,6 +365,9 @@ impl Core {
         self.storage.held = Some(Held { batch, hold, load: None });
         if ready {
             self.hold_saved(true);
+        }
+        if let Hold::LoadLog = hold {
+            self.await_log();
         }
     }
 
@@ -356,6 +397,7 @@ impl Core {
                 }
                 self.release(Err("ERR Errors trying to SHUTDOWN. Check logs."));
             }
+            Hold::LoadLog => unreachable!("it waits for the log"),
             Hold::Reload { .. } if !ok => self.release(Err("ERR")),
             Hold::Reload { flush, .. } => self.reload(flush),
         }
@@ -385,12 +427,52 @@ impl Core {
 
     /// DEBUG RELOAD: what was saved comes back.
     fn reload(&mut self, flush: bool) {
-        let held = self.storage.held.as_mut().expect("the caller looked");
         if flush {
-            held.batch.held.iter_mut().for_each(|shard| shard.clear());
+            self.clear_held();
         }
         let stream = self.load(Some(self.id));
-        self.storage.held.as_mut().expect("the caller looked").load = Some(stream);
+        self.await_load(stream);
+    }
+
+    /// Empties all shards, which a command holds.
+    pub(super) fn clear_held(&mut self) {
+        let held = self.storage.held.as_mut().expect("the caller looked");
+        held.batch.held.iter_mut().for_each(|shard| shard.clear());
+    }
+
+    /// The command that holds the shards, if there is one, waits for this file.
+    pub(super) fn await_load(&mut self, stream: u64) {
+        if let Some(held) = &mut self.storage.held {
+            held.load = Some(stream);
+        }
+    }
+
+    /// Whether a command holds all shards; and if so, whether it is DEBUG LOADAOF, and no file is being loaded yet.
+    pub(super) fn holds_all(&self) -> bool {
+        self.storage.held.is_some()
+    }
+
+    pub(super) fn holds_for_log(&self) -> bool {
+        matches!(&self.storage.held, Some(Held { hold: Hold::LoadLog, load: None, .. }))
+    }
+
+    /// Does something with the shards that a command holds at hand.
+    pub(super) fn with_held_shards(&mut self, act: impl FnOnce(&mut Core)) {
+        let mut held = self.storage.held.take().expect("the caller looked");
+        let borrowed = self.put_at_hand(&mut held.batch);
+        act(self);
+        self.take_in_hand(&mut held.batch, borrowed);
+        self.storage.held = Some(held);
+    }
+
+    /// DEBUG LOADAOF is over.
+    pub(super) fn log_read_again(&mut self, result: Result<(), Failure>) {
+        if result.is_ok() {
+            crate::log::warning("Append Only File loaded by DEBUG LOADAOF");
+        }
+        self.shared.persistence.load.running.store(false, Release);
+        let text = "ERR Error trying to load the AOF files, check server logs.";
+        self.release(result.map_err(|_| text));
     }
 
     /// Sends for the file of the configuration. `sole`: the core that has all shards, if one has.
@@ -457,6 +539,9 @@ impl Core {
     /// A file was loaded, or could not be.
     fn loaded(&mut self, stream: u64, result: Result<u64, Failure>) {
         let load = &self.shared.persistence.load;
+        if self.appending.opening.is_some() {
+            return self.log_file_read(result);
+        }
         load.running.store(false, Release);
         let (keys, expired) = (load.keys.load(Relaxed), load.expired.load(Relaxed));
         if result.is_ok() {
@@ -471,10 +556,17 @@ impl Core {
             let text = "ERR Error trying to load the RDB dump, check server logs.";
             return self.release(result.map(|_| ()).map_err(|_| text));
         }
+        let began_ms = load.began_ms.load(Relaxed);
+        self.started(result.map(|_| Some(self.now_ms - began_ms)));
+    }
+
+    /// The files of the start are loaded, or could not be.
+    pub(super) fn started(&mut self, result: Result<Option<i64>, Failure>) {
+        self.shared.persistence.load.running.store(false, Release);
         if result.is_ok() {
             self.shared.set_gate(gate::LOADING, false);
         }
-        self.actions.loaded = Some(result.map(|_| self.now_ms - load.began_ms.load(Relaxed)));
+        self.actions.loaded = Some(result);
     }
 }
 
@@ -483,6 +575,7 @@ impl Hold {
         match self {
             Hold::Save { id } | Hold::Shutdown { id, .. } => *id == save,
             Hold::Reload { id, .. } => *id == Some(save),
+            Hold::LoadLog => false,
         }
     }
 }

@@ -259,7 +259,7 @@ impl Core {
         self.send_signals();
     }
 
-    fn run_plain(&mut self, batch: &mut Batch, at_hand: ShardSet) {
+    pub(super) fn run_plain(&mut self, batch: &mut Batch, at_hand: ShardSet) {
         let db = batch.session.map_or(0, |session| session.db);
         self.prefetch(&batch.requests, batch.next, &batch.buf, db);
         while batch.next < batch.requests.list.len() && batch.replies.len() <= BATCH_REPLIES_MAX {
@@ -484,7 +484,8 @@ impl Core {
     }
 
     /// A batch is back with its replies: the connection takes them and goes on.
-    fn arrive_home(&mut self, mut batch: Box<Batch>) {
+    fn arrive_home(&mut self, batch: Box<Batch>) {
+        let Some(mut batch) = self.takes_replay_home(batch) else { return };
         let id = batch.home();
         let slot = id.slot;
         let connection = self.connection(id).expect("K2: the slot waits for its batch");

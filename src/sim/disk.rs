@@ -106,6 +106,10 @@ impl Disk for FakeDisk {
         Ok(FakeFile { disk: self.clone(), file, at: 0 })
     }
 
+    async fn make_directory(&self, _path: &Path) -> io::Result<()> {
+        self.operate()
+    }
+
     async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.operate()?;
         let file = self.file(from)?;

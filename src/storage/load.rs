@@ -1,5 +1,5 @@
 //! Reads one file and deals it out to the cores.
-//! In: portions of the file. Out: parcels, so many of them under way to each core at most.
+//! In: portions of the file. Out: cargo, so many pieces of it under way to each core at most.
 
 use std::collections::HashMap;
 
@@ -69,11 +69,18 @@ async fn read<D: Disk>(
             true => load.intake.end(&mut out),
             false => load.intake.feed(&portion, &mut out),
         };
-        for (core, parcel) in out.drain(..) {
+        for (core, cargo) in out.drain(..) {
+            let alone = cargo.is_alone();
+            if alone {
+                parcels.all_taken().await;
+            }
             parcels.room(core).await;
-            deliver(core, Done::Parcel { stream, parcel, read: bytes });
+            deliver(core, Done::Cargo { stream, cargo, read: bytes });
+            if alone {
+                parcels.all_taken().await;
+            }
         }
-        result.map_err(Failure::Content)?;
+        result?;
         if portion.is_empty() || parcels.refused {
             return Ok(bytes);
         }

@@ -27,12 +27,15 @@
 
 pub mod manifest;
 pub mod merge;
+mod progress;
 mod read;
 pub mod unit;
 
+pub use manifest::Manifest;
 pub use merge::Merger;
+pub use progress::Progress;
 pub use read::{Command, Error, Event, Reader, What};
-pub use unit::{Chunk, Unit};
+pub use unit::{BaseForm, Begin, Chunk, Mark, Source, Unit};
 
 /// Whether a file of a log begins as RDB files do.
 pub fn has_preamble(begin: &[u8]) -> bool {
