@@ -8,6 +8,7 @@
 //!
 //! Absent: how a snapshot is consistent (`shard::snapshot`), files (`storage`).
 
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering::*;
 
 use super::batch::{Batch, Kind, Task};
@@ -54,6 +55,8 @@ pub struct Storage {
     unsaved: bool,
     /// A batch is out to fetch the shards for a save point.
     fetching: bool,
+    /// Entries of a file for the home shard, while a command has that elsewhere.
+    parcels: VecDeque<(u64, Parcel)>,
 }
 
 struct Held {
@@ -79,8 +82,8 @@ impl Core {
                 self.shared.persistence.load.bytes.fetch_max(read, Relaxed);
                 match cargo {
                     Cargo::Entries(parcel) => {
-                        let sound = self.take_in(&parcel);
-                        self.actions.jobs.push(Job::Taken { stream, sound });
+                        self.storage.parcels.push_back((stream, parcel));
+                        self.take_in_parcels();
                     }
                     Cargo::Commands(commands) => self.replay(stream, *commands),
                 }
@@ -489,6 +492,15 @@ impl Core {
             intake: Box::new(intake),
         })));
         stream
+    }
+
+    /// Takes in what was loaded, if its shard is at hand.
+    pub(super) fn take_in_parcels(&mut self) {
+        while self.storage.held.is_some() || self.shards[self.id].is_some() {
+            let Some((stream, parcel)) = self.storage.parcels.pop_front() else { break };
+            let sound = self.take_in(&parcel);
+            self.actions.jobs.push(Job::Taken { stream, sound });
+        }
     }
 
     /// Puts the entries of a parcel into the keyspace. False: one of them cannot be.

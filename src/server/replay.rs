@@ -58,6 +58,10 @@ pub struct Opening {
 /// Looks for the log that the configuration names. The error is for the operator.
 pub fn find(config: &Config) -> Result<Found, String> {
     let directory = log_directory(config);
+    if config.appendonly && directory.exists() && !directory.is_dir() {
+        let name = &config.appenddirname;
+        return Err(format!("Can't open or create append-only dir {name}: Not a directory"));
+    }
     let path = directory.join(manifest_name(&config.appendfilename));
     let manifest = match std::fs::read(&path) {
         Ok(text) => Manifest::parse(&text).map_err(|error| format!("{error}\nFatal error: {}", path.display()))?,
@@ -88,11 +92,6 @@ pub fn upgrade(config: &Config) -> Result<(), String> {
         let name = config.appendfilename.clone();
         move |error: std::io::Error| format!("{doing} the old AOF file {name}: {}", os_error_text(&error))
     };
-    crate::log::notice(format!(
-        "Found an old-style AOF file {}: it becomes the base of a log in {}",
-        old.display(),
-        directory.display()
-    ));
     let manifest = Manifest::upgraded(&config.appendfilename);
     match std::fs::create_dir(&directory) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(failed("Failed making a directory for")(error)),
@@ -106,7 +105,12 @@ pub fn upgrade(config: &Config) -> Result<(), String> {
         std::fs::rename(&old, directory.join(&config.appendfilename))?;
         std::fs::File::open(&directory)?.sync_all()
     };
-    write().map_err(failed("Failed upgrading"))
+    write().map_err(failed("Failed upgrading"))?;
+    let (file, folder) = (&config.appendfilename, &config.appenddirname);
+    crate::log::notice(format!(
+        "Successfully migrated an old-style AOF file ({file}) into the AOF directory ({folder})."
+    ));
+    Ok(())
 }
 
 impl Core {
@@ -174,10 +178,10 @@ impl Core {
             Err(Failure::Cut { good, text }) if last && !opening.again && self.config.aof_load_truncated => {
                 crate::log::warning(text);
                 crate::log::warning(format!("!!! Warning: short read while loading the AOF file {name}!!!"));
+                crate::log::warning(format!("!!! Truncating the AOF {name} at offset {good} !!!"));
                 crate::log::warning(format!(
                     "AOF {name} loaded anyway because aof-load-truncated is enabled"
                 ));
-                crate::log::warning(format!("Truncating the AOF {name} at offset {good}"));
                 opening.cut = Some(good);
                 opening.last_bytes = good;
                 Ok(good)
@@ -245,10 +249,13 @@ impl Core {
     fn replay_held(&mut self, mut batch: Box<Batch>) {
         let all = ShardSet::first(self.shards.len());
         self.with_held_shards(|core| {
+            // What the log says is not logged again.
+            core.effects.listen(core.config.notify_keyspace_events, false);
             while !batch.is_done() {
                 core.run_plain(&mut batch, all);
                 batch.replies.clear();
             }
+            core.refresh_listeners();
         });
         self.send_signals();
         self.end_replay(batch);
@@ -547,7 +554,7 @@ impl Intake for LogIntake {
             Reading::Commands(reader) => reader.end().map_err(|error| {
                 if error.what == What::OpenTransaction {
                     crate::log::warning(format!(
-                        "Revert incomplete MULTI/EXEC transaction from AOF file {}",
+                        "Revert incomplete MULTI/EXEC transaction in AOF file {}",
                         self.name
                     ));
                 }

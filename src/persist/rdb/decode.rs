@@ -80,7 +80,7 @@ pub fn decode<'a>(form: u8, dialect: Dialect, reader: &mut Reader<'a>) -> Result
         form::ZSET_ZIPLIST => zset_pack(Cow::Owned(old::from_ziplist(&reader.blob()?)?)),
         form::ZSET_LISTPACK => zset_pack(sound(reader.blob()?)?),
         form::HASH => hash(reader),
-        form::HASH_ZIPMAP => hash_pack(Cow::Owned(old::from_zipmap(&reader.blob()?)?)),
+        form::HASH_ZIPMAP => zipmap(&reader.blob()?),
         form::HASH_ZIPLIST => hash_pack(Cow::Owned(old::from_ziplist(&reader.blob()?)?)),
         form::HASH_LISTPACK => hash_pack(sound(reader.blob()?)?),
         form::STREAM | form::STREAM_2 | form::STREAM_3 => stream::read(form, reader).map(Value::Stream),
@@ -293,6 +293,17 @@ fn distinct_pack(pack: Cow<[u8]>, group: usize) -> Result<Cow<[u8]>> {
 
 fn hash_pack(pack: Cow<[u8]>) -> Result<Value> {
     distinct_pack(pack, 2).map(Value::HashPack)
+}
+
+/// Field by field: a zipmap may hold values that are too long for a pack today.
+fn zipmap<'a>(bytes: &[u8]) -> Result<Value<'a>> {
+    let pack = distinct_pack(Cow::Owned(old::from_zipmap(bytes)?), 2)?;
+    let mut pairs = Vec::new();
+    let mut elements = listpack::iter(&pack);
+    while let (Some(name), Some(value)) = (elements.next(), elements.next()) {
+        pairs.push((own(name), own(value)));
+    }
+    Ok(Value::Hash(pairs))
 }
 
 fn zset_pack(pack: Cow<[u8]>) -> Result<Value> {
