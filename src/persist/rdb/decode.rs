@@ -51,6 +51,8 @@ pub struct Field<'a> {
 }
 
 pub(in crate::persist) const DUPLICATE: Error = Error::Corrupt("a member or field twice");
+/// Redis wrote such values once, and passes over them when it loads a file.
+pub const EMPTY: Error = Error::Corrupt("an empty collection");
 const LISTPACK: Error = Error::Corrupt("not a listpack");
 
 /// Elements of a list that is not in packs are packed up to about so many bytes.
@@ -148,7 +150,7 @@ fn quicklist<'a>(form: u8, reader: &mut Reader<'a>) -> Result<Value<'a>> {
             nodes.push(Node::Pack(pack));
         }
     }
-    if nodes.is_empty() { Err(Error::Corrupt("an empty list")) } else { Ok(Value::List(nodes)) }
+    if nodes.is_empty() { Err(EMPTY) } else { Ok(Value::List(nodes)) }
 }
 
 /// Reads elements, and ends early when too many of them are the same for it to go well.
@@ -279,7 +281,7 @@ pub(super) fn sound(pack: Cow<[u8]>) -> Result<Cow<[u8]>> {
 }
 
 fn filled(pack: Cow<[u8]>) -> Result<Cow<[u8]>> {
-    if listpack::is_empty(&pack) { Err(Error::Corrupt("an empty collection")) } else { Ok(pack) }
+    if listpack::is_empty(&pack) { Err(EMPTY) } else { Ok(pack) }
 }
 
 /// Whole groups of so many elements, of which each first is a member or field, and distinct.
