@@ -245,7 +245,8 @@ impl Core {
             crate::log::warning(format!(
                 "Can't persist AOF for fsync error when the AOF fsync policy is 'always': {text}. Exiting..."
             ));
-            std::process::exit(1);
+            self.actions.abort = true;
+            return;
         }
         let doing = if syncs { "syncing" } else { "writing to" };
         crate::log::warning(format!("Error {doing} the AOF file: {text}"));

@@ -38,6 +38,8 @@ pub struct Actions {
     pub jobs: Vec<Job>,
     /// The files of the start were loaded: a snapshot in so many ms, or a log; or they could not be.
     pub loaded: Option<Result<Option<i64>, Failure>>,
+    /// The server cannot keep its promises any more: it ends at once, and sends nothing.
+    pub abort: bool,
     /// A shutdown came to nothing: the next signal is to be noticed, too.
     pub await_stop: bool,
 }

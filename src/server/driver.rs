@@ -280,6 +280,9 @@ impl Driver {
 
     /// Does what the core asked for.
     fn act(&mut self) {
+        if self.core.actions.abort {
+            std::process::exit(1);
+        }
         for (slot, fd) in std::mem::take(&mut self.core.actions.adopt) {
             self.ring.adopt(slot, crate::net::ring::own(fd));
         }

@@ -130,6 +130,8 @@ pub struct World {
     /// How soon turns end.
     haste: u64,
     pub steps: u64,
+    /// A core ended the server at once.
+    pub aborted: bool,
     /// The log of all cores, as far as it is complete, if there is one (`keep_log`).
     pub log: Vec<u8>,
     merger: Merger,
@@ -143,6 +145,11 @@ impl World {
     }
 
     pub fn configured(cores: usize, seed: u64, config: Config) -> Self {
+        Self::over(cores, seed, config, FakeDisk::default())
+    }
+
+    /// A world with a disk that may have files.
+    pub fn over(cores: usize, seed: u64, config: Config, disk: FakeDisk) -> Self {
         let mut rng = Rng::seeded(seed);
         let clock_us = Arc::new(AtomicU64::new(START_US));
         let registry = Arc::new(Registry::new(FAMILIES, &[]));
@@ -168,7 +175,7 @@ impl World {
             clock_us,
             rings: (0..cores * cores).map(|_| VecDeque::new()).collect(),
             speeds,
-            storage: FakeStorage::new(FakeDisk::default()),
+            storage: FakeStorage::new(disk),
             jobs: (0..cores).map(|_| VecDeque::new()).collect(),
             done: (0..cores).map(|_| VecDeque::new()).collect(),
             sockets: Vec::new(),
@@ -181,6 +188,7 @@ impl World {
             pause_us_max,
             haste,
             steps: 0,
+            aborted: false,
             log: Vec::new(),
             merger: Merger::new(cores, 0),
             trace: Vec::new(),
@@ -191,6 +199,12 @@ impl World {
     /// From now on there is a log.
     pub fn keep_log(&mut self) {
         self.shared.set_logged(true);
+    }
+
+    /// Core 0 begins the server's log, with what was found of it.
+    pub fn start_log(&mut self, found: crate::server::replay::Found) {
+        self.cores[0].start_log(found);
+        self.in_turn[0] = true;
     }
 
     /// Runs the commands of a log.
@@ -341,7 +355,7 @@ impl World {
 
     /// Steps until nothing is left to happen.
     pub fn run_until_quiet(&mut self) {
-        while self.step() {}
+        while !self.aborted && self.step() {}
     }
 
     /// Everything that could happen next, with its weight.
@@ -505,6 +519,10 @@ impl World {
         self.in_turn[core] = false;
         self.cores[core].finish_turn();
         let actions = std::mem::take(&mut self.cores[core].actions);
+        self.aborted |= actions.abort;
+        if self.aborted {
+            return;
+        }
         for (slot, fd) in actions.adopt {
             let client = fd as ClientNumber;
             self.sockets[client].place = Some((core, slot));

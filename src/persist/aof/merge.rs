@@ -199,7 +199,8 @@ mod tests {
         let mut merger = Merger::new(1, 0);
         let mut log = Vec::new();
         for (stamp, time_s) in [(0, Some(7)), (1, Some(7)), (2, Some(6)), (3, None), (4, Some(8))] {
-            let mut chunk = Chunk { time_s, ..Chunk::default() };
+            let mut chunk = Chunk::default();
+            chunk.time_s = time_s;
             chunk.push(stamp, &unit(&[(0, "DEL a")]));
             merger.add(0, chunk);
         }
