@@ -314,6 +314,8 @@ impl Core {
             self.shared.set_logged(false);
             self.shared.persistence.log.waits_for_base.store(false, Release);
         }
+        // What waited for the shards runs in the same event, and belongs to the log, or does not any more.
+        self.refresh_config();
     }
 
     pub(super) fn beginning(&self, source: Source) -> Mark {
