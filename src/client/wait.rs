@@ -22,7 +22,10 @@ pub enum Nothing {
     Integer(i64),
     /// Whether all units below this stamp are durable here, and on how many replicas. `here`: the former is all that is
     /// waited for.
-    Durable { stamp: u64, here: bool },
+    Durable {
+        stamp: u64,
+        here: bool,
+    },
 }
 
 /// How a wait ends.

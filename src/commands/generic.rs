@@ -173,7 +173,9 @@ fn wait_aof(cx: &mut Context, args: Args) -> Result<(), Error> {
     let deadline_ms = deadline_ms(cx, ms)?;
     let logged = cx.shared.is_logged();
     if local > 0 && !logged {
-        return Err(Error::new("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."));
+        return Err(Error::new(
+            "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
+        ));
     }
     // All that this client wrote has a lower stamp.
     let stamp = cx.shared.log_next.load(Acquire);

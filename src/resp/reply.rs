@@ -80,6 +80,11 @@ impl Out<'_> {
         self.buf.extend_from_slice(b"\r\n");
     }
 
+    /// What stands before so many bytes of a bulk string; behind them comes a line end.
+    pub fn bulk_head(&mut self, bytes: usize) {
+        self.header(b'$', bytes as i64);
+    }
+
     /// An integer as a bulk string.
     pub fn bulk_int(&mut self, value: i64) {
         self.bulk(itoa::Buffer::new().format(value).as_bytes());

@@ -15,9 +15,9 @@ use std::sync::atomic::Ordering::*;
 use super::batch::Task;
 use super::core::Core;
 use crate::client::{Answer, Nothing, Wait};
-use crate::commands::server::persistence::{Purpose, failure_text, log_directory, new_base};
+use crate::commands::server::persistence::{Purpose, base_form, failure_text, log_directory, new_base};
 use crate::config::{AppendFsync, os_error_text};
-use crate::persist::aof::{self, BaseForm, Mark, Source};
+use crate::persist::aof::{self, Mark, Source};
 use crate::shard::Shard;
 use crate::shared::{Saving, gate};
 use crate::storage::{Base, Doing, Failure, Job, LogNews};
@@ -93,6 +93,9 @@ impl Core {
     pub fn finish_log(&mut self) {
         self.hand_over_log();
         if self.shared.is_logged() {
+            if self.id == 0 {
+                crate::log::notice("Calling fsync() on the AOF file.");
+            }
             self.actions.jobs.push(Job::Sync);
         }
     }
@@ -192,9 +195,7 @@ impl Core {
             LogNews::Rebased(result) => self.log_rebased(result),
             LogNews::Fails(failure) => self.log_fails(&failure),
             LogNews::Recovered => {
-                crate::log::warning(
-                    "AOF write error looks solved. The server can write again.",
-                );
+                crate::log::warning("AOF write error looks solved. The server can write again.");
                 self.shared.persistence.log.errno.store(0, Release);
                 self.shared.set_gate(gate::LOG_FAILED, false);
             }
@@ -227,7 +228,9 @@ impl Core {
             }
             Err(failure) => {
                 let text = failure_text(failure);
-                crate::log::warning(format!("Error trying to put the new base of the AOF into its place: {text}"));
+                crate::log::warning(format!(
+                    "Error trying to put the new base of the AOF into its place: {text}"
+                ));
             }
         }
         let log = &self.shared.persistence.log;
@@ -319,7 +322,7 @@ impl Core {
     }
 
     pub(super) fn beginning(&self, source: Source) -> Mark {
-        let form = if self.config.aof_use_rdb_preamble { BaseForm::Rdb } else { BaseForm::Commands };
+        let form = base_form(&self.config);
         Mark::Begin(Box::new(aof::Begin { directory: log_directory(&self.config), form, source }))
     }
 
@@ -338,7 +341,8 @@ impl Core {
         let rewrites = *log.rewrites();
         let grown = self.growth().is_some();
         let unfounded = log.waits_for_base.load(Relaxed);
-        let by_itself = self.shared.is_logged() && (grown || unfounded) && self.now_ms / 1000 >= rewrites.not_before_s;
+        let by_itself =
+            self.shared.is_logged() && (grown || unfounded) && self.now_ms / 1000 >= rewrites.not_before_s;
         let free = self.shared.persistence.saves().running.is_none() && !log.is_rebasing.load(Acquire);
         (rewrites.scheduled || by_itself) && free
     }

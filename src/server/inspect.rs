@@ -92,6 +92,11 @@ impl Core {
         (connection.session.timeless, connection.authenticated) = (true, true);
     }
 
+    /// Its shard, unless that is lent or held.
+    pub fn shard_at_home(&mut self) -> Option<&mut Shard> {
+        self.shards[self.id].as_deref_mut()
+    }
+
     /// What is left to do although nothing is on its way to this core any more: a sign of a deadlock or of a leak.
     pub fn unfinished(&mut self) -> Option<String> {
         if self.shards[self.id].is_none() {

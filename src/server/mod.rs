@@ -14,6 +14,7 @@ mod effects;
 pub mod inspect;
 pub mod intake;
 mod link;
+mod log_intake;
 mod mail;
 pub mod monitor;
 pub mod parked;

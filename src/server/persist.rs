@@ -253,8 +253,14 @@ impl Core {
         let changes = self.shared.metrics.iter().map(|core| core.changes.get()).sum();
         let saves = *self.shared.persistence.saves();
         self.storage.unsaved = changes > saves.saved_changes;
-        let due = || self.storage.unsaved && persistence::is_due(&self.config, &saves, changes, self.now_ms / 1000).is_some();
-        if !self.storage.fetching && !self.is_loading() && (due() || self.scheduled_is_due(&saves) || self.rewrite_is_due()) {
+        let due = || {
+            self.storage.unsaved
+                && persistence::is_due(&self.config, &saves, changes, self.now_ms / 1000).is_some()
+        };
+        if !self.storage.fetching
+            && !self.is_loading()
+            && (due() || self.scheduled_is_due(&saves) || self.rewrite_is_due())
+        {
             self.storage.fetching = true;
             self.fetch_for(Task::SavePoint);
         }
@@ -330,9 +336,7 @@ impl Core {
         let saves = *self.shared.persistence.saves();
         if self.shared.persistence.log.rewrites().scheduled && self.rewrite_is_due() {
             self.begin_rewrite(shards);
-        } else if let Some(point) =
-            persistence::is_due(&self.config, &saves, changes, self.now_ms / 1000)
-        {
+        } else if let Some(point) = persistence::is_due(&self.config, &saves, changes, self.now_ms / 1000) {
             crate::log::notice(format!("{} changes in {} seconds. Saving...", point.changes, point.seconds));
             crate::log::notice("Background saving started");
             self.begin_snapshot(shards, Purpose::Background);

@@ -172,7 +172,10 @@ fn what_was_told_survives_a_power_failure() {
             let value = integer(&mut world, &format!("w{number}"));
             let most = traffic.written[number];
             assert!(value <= most, "seed {seed}: w{number} is {value}, never written");
-            assert!(!always || value >= *least, "seed {seed}: w{number} is {value}, {least} was acknowledged");
+            assert!(
+                !always || value >= *least,
+                "seed {seed}: w{number} is {value}, {least} was acknowledged"
+            );
         }
         assert_eq!(ask(&mut world, &["SET", "again", "1"]), "+OK\r\n", "seed {seed}: it goes on");
         assert_eq!(world.unfinished(), None, "seed {seed}");

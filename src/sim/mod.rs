@@ -4,8 +4,8 @@
 //! Absent: sockets, threads, the real clock.
 
 mod appends;
+mod bases;
 mod caching;
-
 mod channels;
 pub mod conversation;
 pub mod disk;

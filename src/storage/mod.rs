@@ -91,7 +91,9 @@ pub struct Save {
     pub owner: usize,
     /// So many `Job::End` will come.
     pub producers: usize,
-    /// It is written here, in a directory that is made if it is not there, and renamed at the end.
+    /// The directory of the file may have to be made first.
+    pub makes_directory: bool,
+    /// It is written here, and renamed at the end.
     pub temporary: PathBuf,
     pub target: PathBuf,
     pub head: Vec<u8>,

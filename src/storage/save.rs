@@ -21,7 +21,7 @@ pub async fn run<D: Disk>(disk: D, mut save: Save, jobs: &Jobs, deliver: &Delive
 }
 
 async fn write<D: Disk>(disk: &D, save: &mut Save, jobs: &Jobs, deliver: &Deliver) -> Result<u64, Failure> {
-    let mut file = create(disk, &save.temporary).await.map_err(Failure::system(Doing::Open))?;
+    let mut file = create(disk, save).await.map_err(Failure::system(Doing::Open))?;
     let mut length = 0;
     let head = std::mem::take(&mut save.head);
     put(&mut file, save, &head, &mut length).await?;
@@ -40,14 +40,11 @@ async fn write<D: Disk>(disk: &D, save: &mut Save, jobs: &Jobs, deliver: &Delive
 }
 
 /// A new file, in a directory that may have to be made first.
-async fn create<D: Disk>(disk: &D, path: &Path) -> std::io::Result<D::Writer> {
-    match disk.create(path).await {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            disk.make_directory(directory_of(path)).await?;
-            disk.create(path).await
-        }
-        created => created,
+async fn create<D: Disk>(disk: &D, save: &Save) -> std::io::Result<D::Writer> {
+    if save.makes_directory {
+        disk.make_directory(directory_of(&save.temporary)).await?;
     }
+    disk.create(&save.temporary).await
 }
 
 /// A chunk of a core that is not written yet.

@@ -124,6 +124,7 @@ fn save(folder: &Folder, stream: StreamId, producers: usize) -> Job {
         stream,
         owner: 0,
         producers,
+        makes_directory: false,
         temporary: folder.0.join("temporary"),
         target: folder.0.join("target"),
         head: b"head".to_vec(),

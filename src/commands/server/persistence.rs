@@ -11,7 +11,8 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 use crate::client::Args;
 use crate::commands::{Context, Error, Hold, Note, Signal};
 use crate::config::{Config, SavePoint, os_error_text};
-use crate::persist::aof::{BaseForm, Mark};
+use crate::persist::aof::{self, BaseForm, Mark};
+use crate::persist::Format;
 use crate::persist::rdb::file::{Version, Writer, trailer};
 use crate::shard::snapshot::{Clocks, Plan};
 use crate::shard::{Moment, Shard};
@@ -49,7 +50,7 @@ impl Begin<'_> {
         assert_eq!(shards.len(), self.shared.slots.shard_count(), "all shards are at hand");
         let keys = shards.iter().flat_map(|shard| &shard.dbs).map(|db| db.store.len()).sum();
         let changes = shards.iter().map(|shard| shard.counters.changes).sum();
-        let base = (self.purpose == Purpose::Rewrite).then_some(BaseForm::Rdb);
+        let base = (self.purpose == Purpose::Rewrite).then(|| base_form(self.config));
         let id = self.shared.persistence.saves().begin(Saving {
             id: 0,
             background: self.purpose == Purpose::Background,
@@ -71,19 +72,37 @@ impl Begin<'_> {
             policy if policy.is_lru() => Clocks::Idle,
             _ => Clocks::None,
         };
-        let plan = Plan { id, writer, clocks, moment: self.moment };
+        let format = match base {
+            Some(BaseForm::Commands) => Format::Commands,
+            Some(BaseForm::Rdb) | None => Format::Rdb(writer),
+        };
+        let plan = Plan { id, format, clocks, moment: self.moment };
         shards.iter_mut().for_each(|shard| shard.begin_snapshot(plan));
         let (temporary, target) = self.paths(id);
         jobs.push(Job::Save(Box::new(Save {
             stream: id,
             owner: self.owner,
             producers: shards.len(),
+            makes_directory: base.is_some(),
             temporary,
             target,
-            head: head(writer, self.moment.now_ms, base.is_some()),
-            seal: Box::new(Trailer(self.config.rdbchecksum.then(Crc64::new))),
+            head: match format {
+                Format::Rdb(writer) => head(writer, self.moment.now_ms, base.is_some()),
+                Format::Commands => self.commands_head(),
+            },
+            seal: match format {
+                Format::Rdb(_) => Box::new(Trailer(self.config.rdbchecksum.then(Crc64::new))),
+                Format::Commands => Box::new(NoTrailer),
+            },
         })));
         id
+    }
+
+    /// What a base of commands begins with.
+    fn commands_head(&self) -> Vec<u8> {
+        let time_s = self.config.aof_timestamp_enabled.then_some(self.moment.now_ms / 1000);
+        let libraries = self.shared.scripts.libraries();
+        aof::base::head(time_s, libraries.by_name.values().map(|library| &*library.code))
     }
 
     /// Where it is written, and where it is put then.
@@ -112,8 +131,16 @@ pub fn new_base(config: &Config) -> PathBuf {
     log_directory(config).join(format!("temp-rewriteaof-bg-{}.aof", std::process::id()))
 }
 
+/// What a base consists of that is written now.
+pub fn base_form(config: &Config) -> BaseForm {
+    if config.aof_use_rdb_preamble { BaseForm::Rdb } else { BaseForm::Commands }
+}
+
 /// The base of a log of a server without data.
 pub fn empty_base(config: &Config, now_ms: i64) -> Vec<u8> {
+    if base_form(config) == BaseForm::Commands {
+        return Vec::new();
+    }
     let writer = Writer { version: Version::V11, compress: false };
     let mut file = head(writer, now_ms, true);
     let mut seal = Trailer(config.rdbchecksum.then(Crc64::new));
@@ -147,6 +174,17 @@ impl Seal for Trailer {
 
     fn end(&mut self) -> Vec<u8> {
         trailer(self.0.as_ref()).to_vec()
+    }
+}
+
+/// Commands end where they end.
+struct NoTrailer;
+
+impl Seal for NoTrailer {
+    fn take_in(&mut self, _bytes: &[u8]) {}
+
+    fn end(&mut self) -> Vec<u8> {
+        Vec::new()
     }
 }
 
@@ -219,7 +257,7 @@ pub fn bgsave(cx: &mut Context, args: Args) -> Result<(), Error> {
         _ => return Err(Error::SYNTAX),
     }
     let running = cx.shared.persistence.saves().running;
-    if running.is_some_and(|saving| !saving.base.is_some()) {
+    if running.is_some_and(|saving| saving.base.is_none()) {
         return Err(Error::SAVE_RUNNING);
     }
     if running.is_some() || cx.session.atomic {
@@ -239,7 +277,7 @@ pub fn bgsave(cx: &mut Context, args: Args) -> Result<(), Error> {
 
 fn bgsave_cancel(cx: &mut Context) -> Result<(), Error> {
     let running = cx.shared.persistence.saves().running;
-    if running.is_some_and(|saving| !saving.base.is_some()) {
+    if running.is_some_and(|saving| saving.base.is_none()) {
         cancel(cx);
         crate::log::notice("Background saving will be aborted due to user request");
         cx.out.simple("Background saving cancelled");

@@ -4,8 +4,8 @@
 
 use std::collections::VecDeque;
 
+use super::unit::write_select;
 use super::{Chunk, Mark};
-use crate::resp::Out;
 
 /// Chunks kept to be filled again, and the largest that is worth keeping.
 const SPARES_MAX: usize = 16;
@@ -26,7 +26,13 @@ pub struct Merger {
 impl Merger {
     /// For a log that begins with the unit of stamp `next`.
     pub fn new(cores: usize, next: u64) -> Self {
-        Self { next, cores: (0..cores).map(|_| (VecDeque::new(), 0)).collect(), db: None, time_s: 0, spares: Vec::new() }
+        Self {
+            next,
+            cores: (0..cores).map(|_| (VecDeque::new(), 0)).collect(),
+            db: None,
+            time_s: 0,
+            spares: Vec::new(),
+        }
     }
 
     /// The stamp of the first unit that is not written yet.
@@ -114,10 +120,7 @@ fn write_unit(chunk: &Chunk, unit: usize, db: &mut Option<u16>, out: &mut Vec<u8
     for (at, (wanted, bytes)) in records.enumerate() {
         if *db != Some(wanted) {
             *db = Some(wanted);
-            let mut out = Out { buf: out, resp3: false };
-            out.array(2);
-            out.bulk(b"SELECT");
-            out.bulk(itoa::Buffer::new().format(wanted).as_bytes());
+            write_select(wanted, out);
         }
         if several && at == 0 {
             out.extend_from_slice(b"*1\r\n$5\r\nMULTI\r\n");

@@ -1,6 +1,7 @@
 //! The append-only log: commands as they took effect, in files that a manifest names.
 //! In: portions of a file, or the text of a manifest. Out: commands; or which files there are, and the text for new ones.
-//! And what goes into it, in which order: `Unit` and `Merger`. Absent: files, running commands, deciding what is logged.
+//! And what goes into it, in which order: `Unit` and `Merger`; and what was there before, as commands: `base`. Absent: files,
+//! running commands, deciding what is logged.
 //!
 //! A log is a manifest, a base (an RDB file or commands) and increments (commands), in one directory. A log of Redis before
 //! 7.0 is one file, which may begin with an RDB file. `#TS:` and a Unix time on a line of its own say when what follows
@@ -25,6 +26,7 @@
 //! }
 //! ```
 
+pub mod base;
 pub mod manifest;
 pub mod merge;
 mod progress;

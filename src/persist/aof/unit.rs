@@ -45,6 +45,14 @@ pub enum BaseForm {
     Commands,
 }
 
+/// The command that what follows is in that database.
+pub(super) fn write_select(db: u16, out: &mut Vec<u8>) {
+    let mut out = Out { buf: out, resp3: false };
+    out.array(2);
+    out.bulk(b"SELECT");
+    out.bulk_int(i64::from(db));
+}
+
 /// Commands as arrays of bulk strings, one behind the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unit {
