@@ -310,6 +310,7 @@ impl Core {
         } else if !wanted && logged {
             let running = self.shared.persistence.saves().running;
             if running.is_some_and(|saving| saving.base.is_some()) {
+                crate::log::notice("Killing AOF child, as Redis would: the rewrite under way is given up");
                 let shards = shards.iter_mut().map(|shard| &mut **shard);
                 crate::commands::server::persistence::give_up(&self.shared, shards, &mut self.actions.jobs);
             }
