@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::atomic::Ordering::*;
 
 use super::batch::Batch;
@@ -77,7 +78,7 @@ pub fn upgrade(config: &Config) -> Result<(), String> {
     let directory = log_directory(config);
     let path = directory.join(manifest_name(&config.appendfilename));
     let old = config.dir.join(&config.appendfilename);
-    if !config.appendonly || path.exists() || !old.is_file() {
+    if !config.appendonly || !old.is_file() || !awaits_upgrade(&path, &directory.join(&config.appendfilename)) {
         return Ok(());
     }
     let failed = |doing: &'static str| {
@@ -97,7 +98,8 @@ pub fn upgrade(config: &Config) -> Result<(), String> {
         std::fs::File::open(&temporary)?.sync_all()?;
         std::fs::rename(&temporary, &path)?;
         std::fs::rename(&old, directory.join(&config.appendfilename))?;
-        std::fs::File::open(&directory)?.sync_all()
+        std::fs::File::open(&directory)?.sync_all()?;
+        std::fs::File::open(&config.dir)?.sync_all()
     };
     write().map_err(failed("Failed upgrading"))?;
     let (file, folder) = (&config.appendfilename, &config.appenddirname);
@@ -105,6 +107,19 @@ pub fn upgrade(config: &Config) -> Result<(), String> {
         "Successfully migrated an old-style AOF file ({file}) into the AOF directory ({folder})."
     ));
     Ok(())
+}
+
+/// Whether there is no manifest yet; or one that names a file of old which an upgrade that was cut short did not move.
+fn awaits_upgrade(manifest: &Path, moved: &Path) -> bool {
+    let text = match std::fs::read(manifest) {
+        Ok(text) => text,
+        Err(error) => return error.kind() == ErrorKind::NotFound,
+    };
+    let begun = |manifest: Manifest| {
+        let base = manifest.base.as_ref().map(|base| base.name.as_bytes());
+        manifest.incr.is_empty() && base == moved.file_name().map(|name| name.as_encoded_bytes())
+    };
+    !moved.exists() && Manifest::parse(&text).is_ok_and(begun)
 }
 
 impl Core {

@@ -300,6 +300,16 @@ def test_an_old_log_of_one_file_is_taken_over(tmp_path):
             assert r.execute_command("SELECT", 5) and r.get("new") == b"1"
 
 
+def test_taking_over_an_old_log_goes_on_where_it_was_cut_short(tmp_path):
+    """The manifest names the old file, which is not in the folder yet."""
+    (tmp_path / "appendonly.aof").write_bytes(b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n")
+    folder_of(tmp_path).mkdir()
+    write_manifest(tmp_path, "file appendonly.aof seq 1 type b\n")
+    with logged(tmp_path) as ours:
+        assert ours.ready().get("a") == b"1"
+        assert manifest(tmp_path) == {"b": ["appendonly.aof"], "i": ["appendonly.aof.1.incr.aof"]}
+
+
 # ---- life with a log ----
 
 
@@ -461,6 +471,21 @@ def test_debug_loadaof_gives_the_same_data(tmp_path):
         assert r.execute_command("DEBUG", "LOADAOF")
         assert r.get("more") == b"1" and r.delete("more")
         assert contents(r) == expected
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_a_slow_script_in_a_log(tmp_path, cores):
+    """Old logs have scripts as they were sent. One that takes long is waited for, and nothing behind it is refused."""
+    slow = "redis.call('SET', KEYS[1], 'y') for i = 1, 200000 do redis.call('PING') end"
+    commands = [("EVAL", slow, "1", "x"), *(("SET", f"k{n}", "v") for n in range(50))]
+    log = "".join(f"*{len(words)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in words) for words in commands)
+    (tmp_path / "appendonly.aof").write_text(log)
+    with logged(tmp_path, "--lua-time-limit", "1", cores=cores) as ours:
+        r = ours.ready()
+        assert r.dbsize() == 51
+        assert "Slow script detected" in ours.text()
+        assert r.execute_command("DEBUG", "LOADAOF")
+        assert r.dbsize() == 51
 
 
 @pytest.mark.parametrize("policy", ["no", "everysec"])
