@@ -333,7 +333,8 @@ impl Core {
         let (bytes, then) = (progress.bytes.load(Relaxed), progress.bytes_rewritten.load(Relaxed).max(1));
         let percentage = self.config.auto_aof_rewrite_percentage as u64;
         let growth = (bytes.saturating_sub(then) as u128 * 100 / then as u128) as u64;
-        (percentage > 0 && bytes > self.config.auto_aof_rewrite_min_size && growth >= percentage).then_some(growth)
+        (percentage > 0 && bytes > self.config.auto_aof_rewrite_min_size && growth >= percentage)
+            .then_some(growth)
     }
 
     /// Whether the log has grown so much since it was last rewritten that it is time.

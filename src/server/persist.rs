@@ -587,10 +587,13 @@ impl Core {
             return self.log_file_read(result);
         }
         load.running.store(false, Release);
-        let (keys, expired, empty) = (load.keys.load(Relaxed), load.expired.load(Relaxed), load.empty.load(Relaxed));
+        let (keys, expired, empty) =
+            (load.keys.load(Relaxed), load.expired.load(Relaxed), load.empty.load(Relaxed));
         if result.is_ok() {
             let skipped = if empty > 0 { format!(", empty keys skipped: {empty}") } else { String::new() };
-            crate::log::notice(format!("Done loading RDB, keys loaded: {keys}, keys expired: {expired}{skipped}."));
+            crate::log::notice(format!(
+                "Done loading RDB, keys loaded: {keys}, keys expired: {expired}{skipped}."
+            ));
         }
         if self.storage.held.as_ref().is_some_and(|held| held.load == Some(stream)) {
             if let Err(failure) = &result {

@@ -78,7 +78,8 @@ pub fn upgrade(config: &Config) -> Result<(), String> {
     let directory = log_directory(config);
     let path = directory.join(manifest_name(&config.appendfilename));
     let old = config.dir.join(&config.appendfilename);
-    if !config.appendonly || !old.is_file() || !awaits_upgrade(&path, &directory.join(&config.appendfilename)) {
+    if !config.appendonly || !old.is_file() || !awaits_upgrade(&path, &directory.join(&config.appendfilename))
+    {
         return Ok(());
     }
     let failed = |doing: &'static str| {

@@ -150,7 +150,9 @@ pub struct LoadCounters {
 impl LoadCounters {
     pub fn begin(&self, now_ms: i64) {
         self.began_ms.store(now_ms, Relaxed);
-        for counter in [&self.bytes_total, &self.bytes, &self.used_bytes, &self.keys, &self.expired, &self.empty] {
+        for counter in
+            [&self.bytes_total, &self.bytes, &self.used_bytes, &self.keys, &self.expired, &self.empty]
+        {
             counter.store(0, Relaxed);
         }
         self.running.store(true, Release);

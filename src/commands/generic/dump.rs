@@ -20,7 +20,9 @@ fn refusal(error: rdb::Error) -> Error {
     match error {
         rdb::Error::Footer => Error::BAD_PAYLOAD,
         rdb::Error::Corrupt(text) => {
-            crate::log::warning(format!("Internal error in a value to restore: {text} (integrity check failed)"));
+            crate::log::warning(format!(
+                "Internal error in a value to restore: {text} (integrity check failed)"
+            ));
             Error::BAD_FORMAT
         }
         rdb::Error::Unsupported(_) => Error::BAD_FORMAT,
