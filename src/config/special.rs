@@ -217,13 +217,15 @@ fn set_replicaof(config: &mut Config, args: &[&[u8]]) -> Result<(), String> {
 /// In the file the first line replaces the default points and later ones add to it; CONFIG SET replaces all.
 fn set_save(config: &mut Config, args: &[&[u8]], reading_file: bool) -> Result<(), String> {
     const INVALID: &str = "Invalid save parameters";
+    // A lone `save` in a file adds nothing; `save ""` takes away what there was.
+    let adds_nothing = args.is_empty();
     let args = if no_arguments(args) { &[] } else { args };
     let (pairs, rest) = args.as_chunks::<2>();
     if !rest.is_empty() {
         return Err(INVALID.into());
     }
     let mut points = Vec::new();
-    if reading_file && config.save_was_read && !pairs.is_empty() {
+    if reading_file && config.save_was_read && (adds_nothing || !pairs.is_empty()) {
         points.clone_from(&config.save_points);
     }
     for [seconds, changes] in pairs {

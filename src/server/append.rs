@@ -310,6 +310,7 @@ impl Core {
         } else if !wanted && logged {
             let running = self.shared.persistence.saves().running;
             if running.is_some_and(|saving| saving.base.is_some()) {
+                crate::log::notice("Killing AOF child, as Redis would: the rewrite under way is given up");
                 let shards = shards.iter_mut().map(|shard| &mut **shard);
                 crate::commands::server::persistence::give_up(&self.shared, shards, &mut self.actions.jobs);
             }
@@ -317,6 +318,8 @@ impl Core {
             self.shared.set_logged(false);
             self.shared.persistence.log.waits_for_base.store(false, Release);
         }
+        // What waited for the shards runs in the same event, and belongs to the log, or does not any more.
+        self.refresh_config();
     }
 
     pub(super) fn beginning(&self, source: Source) -> Mark {
@@ -324,16 +327,21 @@ impl Core {
         Mark::Begin(Box::new(aof::Begin { directory: log_directory(&self.config), form, source }))
     }
 
+    /// By how many per cent the log has grown since it was last rewritten, if that is enough to rewrite it.
+    fn growth(&self) -> Option<u64> {
+        let progress = &self.shared.persistence.log.progress;
+        let (bytes, then) = (progress.bytes.load(Relaxed), progress.bytes_rewritten.load(Relaxed).max(1));
+        let percentage = self.config.auto_aof_rewrite_percentage as u64;
+        let growth = (bytes.saturating_sub(then) as u128 * 100 / then as u128) as u64;
+        (percentage > 0 && bytes > self.config.auto_aof_rewrite_min_size && growth >= percentage)
+            .then_some(growth)
+    }
+
     /// Whether the log has grown so much since it was last rewritten that it is time.
     pub(super) fn rewrite_is_due(&self) -> bool {
         let log = &self.shared.persistence.log;
-        let (bytes, then) =
-            (log.progress.bytes.load(Relaxed), log.progress.bytes_rewritten.load(Relaxed).max(1));
-        let percentage = self.config.auto_aof_rewrite_percentage as u64;
         let rewrites = *log.rewrites();
-        let grown = percentage > 0
-            && bytes > self.config.auto_aof_rewrite_min_size
-            && (bytes.saturating_sub(then) as u128 * 100 / then as u128) as u64 >= percentage;
+        let grown = self.growth().is_some();
         let unfounded = log.waits_for_base.load(Relaxed);
         let by_itself =
             self.shared.is_logged() && (grown || unfounded) && self.now_ms / 1000 >= rewrites.not_before_s;
@@ -350,7 +358,10 @@ impl Core {
 
     /// All shards are at hand: a new base is of this moment.
     pub(super) fn begin_rewrite(&mut self, shards: &mut [Box<Shard>]) {
-        self.shared.persistence.log.rewrites().scheduled = false;
+        let scheduled = std::mem::take(&mut self.shared.persistence.log.rewrites().scheduled);
+        if let Some(growth) = self.growth().filter(|_| !scheduled) {
+            crate::log::notice(format!("Starting automatic rewriting of AOF on {growth}% growth"));
+        }
         self.put_mark(Mark::Turn(log_directory(&self.config)));
         self.begin_snapshot(shards, Purpose::Rewrite);
         crate::log::notice("Background append only file rewriting started");

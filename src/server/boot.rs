@@ -33,15 +33,12 @@ pub struct Server {
     cpus: Vec<Option<usize>>,
     listeners: Vec<Listener>,
     hash_seed: u64,
-    log: Option<Found>,
 }
 
 impl Server {
     /// Opens the listeners and lays out the cores. The error is one sentence for the operator.
     pub fn prepare(config: Config) -> Result<Self, String> {
         let cpus = cpus_of(&config.cores)?;
-        replay::upgrade(&config)?;
-        let log = Some(replay::find(&config)?);
         let listeners = open_listeners(&config)?;
         let text = |arg: &[u8]| String::from_utf8_lossy(arg).into_owned();
         let renames: Vec<(String, String)> =
@@ -56,7 +53,7 @@ impl Server {
             ..Facts::default()
         };
         let shared = Shared::new(Clock::Real, config, cpus.len(), registry.len(), rng.run_id(), facts);
-        Ok(Self { shared: Arc::new(shared), registry, cpus, listeners, hash_seed: rng.next_u64(), log })
+        Ok(Self { shared: Arc::new(shared), registry, cpus, listeners, hash_seed: rng.next_u64() })
     }
 
     pub fn cores(&self) -> usize {
@@ -70,6 +67,9 @@ impl Server {
         stop_fd: Option<RawFd>,
         ready: impl FnOnce(Result<Option<i64>, Failure>),
     ) -> Result<(), String> {
+        let config = self.shared.config();
+        replay::upgrade(&config)?;
+        let mut log = Some(replay::find(&config)?);
         let count = self.cpus.len();
         let rings: RingFds = (0..count).map(|_| AtomicI32::new(-1)).collect();
         let all_up = Arc::new(Barrier::new(count + 1));
@@ -80,8 +80,7 @@ impl Server {
             StorageLink::new(ports.pop().expect("the last is the storage thread's"), rings.clone(), bellboy);
         executor::start(link, bell.clone())?;
         let (booted, load) = mpsc::channel();
-        let appends = self.shared.config().appendonly;
-        let loads = appends || self.finds_file();
+        let loads = config.appendonly || self.finds_file();
         self.shared.set_gate(gate::LOADING, loads);
         let mut threads = Vec::new();
         for (id, port) in ports.into_iter().enumerate() {
@@ -97,7 +96,7 @@ impl Server {
                 stop_fd: stop_fd.filter(|_| id == 0),
                 listeners: if id == 0 { std::mem::take(&mut self.listeners) } else { Vec::new() },
                 booted: (id == 0 && loads).then(|| booted.clone()),
-                log: if id == 0 { self.log.take() } else { None },
+                log: if id == 0 { log.take() } else { None },
             };
             let thread = std::thread::Builder::new().name(format!("core-{id}"));
             threads

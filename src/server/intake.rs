@@ -127,7 +127,7 @@ fn told(error: &crate::persist::rdb::file::Error) -> String {
         What::Signature => format!("Wrong signature trying to load DB from file: {error}"),
         What::Version(version) => format!("Can't handle RDB format version {version}: {error}"),
         What::Cut => format!("Short read or OOM loading DB. Unrecoverable error, aborting now. {error}"),
-        What::Checksum { .. } => format!("Wrong RDB checksum expected: {error}. Aborting now."),
+        What::Checksum { .. } => format!("RDB CRC error: {error}. Aborting now."),
         _ => format!("Internal error in RDB reading {error}"),
     }
 }

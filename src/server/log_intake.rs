@@ -279,7 +279,7 @@ impl Intake for LogIntake {
             Reading::Commands(reader) => reader.end().map_err(|error| {
                 if error.what == What::OpenTransaction {
                     crate::log::warning(format!(
-                        "Revert incomplete MULTI/EXEC transaction from AOF file {}",
+                        "Revert incomplete MULTI/EXEC transaction in AOF file {}",
                         self.name
                     ));
                 }

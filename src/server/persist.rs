@@ -8,7 +8,9 @@
 //!
 //! Absent: how a snapshot is consistent (`shard::snapshot`), files (`storage`).
 
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering::*;
+use std::time::Duration;
 
 use super::batch::{Batch, Kind, Task};
 use super::core::Core;
@@ -17,6 +19,7 @@ use crate::commands::context::limits;
 use crate::commands::server::persistence::{self, Begin, Purpose, Shutdown};
 use crate::commands::{Hold, Note, Signal};
 use crate::persist::Parcel;
+use crate::persist::rdb::{EMPTY, file::What};
 use crate::resp::Out;
 use crate::shard::{Moment, Shard};
 use crate::shared::{Saves, gate};
@@ -28,6 +31,8 @@ const ROOM_BYTES: usize = if cfg!(test) { 1024 } else { 4 << 20 };
 const WAITING_BYTES_MAX: usize = if cfg!(test) { 1024 } else { 64 << 20 };
 const WAITING_BYTES_LOW: usize = WAITING_BYTES_MAX / 8;
 const SPARE_CHUNKS: usize = 32;
+/// Keys without elements that the log names while a file is loaded.
+const EMPTY_KEYS_TOLD: u64 = 10;
 /// Entries walked between two looks at the clock.
 const SLICE_ENTRIES: usize = if cfg!(test) { 1 } else { 64 };
 /// How long a turn walks: when there is other work, and when there is none.
@@ -54,6 +59,8 @@ pub struct Storage {
     unsaved: bool,
     /// A batch is out to fetch the shards for a save point.
     fetching: bool,
+    /// Entries of a file for the home shard, while a command has that elsewhere.
+    parcels: VecDeque<(u64, Parcel)>,
 }
 
 struct Held {
@@ -77,10 +84,11 @@ impl Core {
             Done::Loading { bytes, .. } => self.shared.persistence.load.bytes_total.store(bytes, Relaxed),
             Done::Cargo { stream, cargo, read } => {
                 self.shared.persistence.load.bytes.fetch_max(read, Relaxed);
+                self.delay_loading(&cargo);
                 match cargo {
                     Cargo::Entries(parcel) => {
-                        let sound = self.take_in(&parcel);
-                        self.actions.jobs.push(Job::Taken { stream, sound });
+                        self.storage.parcels.push_back((stream, parcel));
+                        self.take_in_parcels();
                     }
                     Cargo::Commands(commands) => self.replay(stream, *commands),
                 }
@@ -495,6 +503,15 @@ impl Core {
         stream
     }
 
+    /// Takes in what was loaded, if its shard is at hand.
+    pub(super) fn take_in_parcels(&mut self) {
+        while self.storage.held.is_some() || self.shards[self.id].is_some() {
+            let Some((stream, parcel)) = self.storage.parcels.pop_front() else { break };
+            let sound = self.take_in(&parcel);
+            self.actions.jobs.push(Job::Taken { stream, sound });
+        }
+    }
+
     /// Puts the entries of a parcel into the keyspace. False: one of them cannot be.
     fn take_in(&mut self, parcel: &Parcel) -> bool {
         let moment = self.moment(false);
@@ -516,6 +533,10 @@ impl Core {
             let shard = shard.expect("a parcel goes to the core that has the shard");
             let value = match crate::persist::object::load(&raw, &limits) {
                 Ok(value) => value,
+                Err(error) if error.what == What::Value(EMPTY) => {
+                    self.pass_over(&raw.key);
+                    continue;
+                }
                 Err(error) => {
                     crate::log::warning(format!("Internal error in RDB reading {error}"));
                     sound = false;
@@ -540,6 +561,25 @@ impl Core {
         sound
     }
 
+    /// A value without elements is no reason to refuse a file: Redis had a bug once that wrote such.
+    fn pass_over(&self, key: &[u8]) {
+        if self.shared.persistence.load.empty.fetch_add(1, Relaxed) < EMPTY_KEYS_TOLD {
+            crate::log::notice(format!("rdbLoadObject skipping empty key: {}", key.escape_ascii()));
+        }
+    }
+
+    /// Slows loading down, for tests.
+    fn delay_loading(&self, cargo: &Cargo) {
+        let delay_us = self.config.key_load_delay_us.max(0) as u64;
+        if delay_us > 0 {
+            let count = match cargo {
+                Cargo::Entries(parcel) => parcel.entries().count(),
+                Cargo::Commands(commands) => commands.requests.list.len(),
+            };
+            std::thread::sleep(Duration::from_micros(delay_us * count as u64));
+        }
+    }
+
     /// A file was loaded, or could not be.
     fn loaded(&mut self, stream: u64, result: Result<u64, Failure>) {
         let load = &self.shared.persistence.load;
@@ -547,9 +587,13 @@ impl Core {
             return self.log_file_read(result);
         }
         load.running.store(false, Release);
-        let (keys, expired) = (load.keys.load(Relaxed), load.expired.load(Relaxed));
+        let (keys, expired, empty) =
+            (load.keys.load(Relaxed), load.expired.load(Relaxed), load.empty.load(Relaxed));
         if result.is_ok() {
-            crate::log::notice(format!("Done loading RDB, keys loaded: {keys}, keys expired: {expired}."));
+            let skipped = if empty > 0 { format!(", empty keys skipped: {empty}") } else { String::new() };
+            crate::log::notice(format!(
+                "Done loading RDB, keys loaded: {keys}, keys expired: {expired}{skipped}."
+            ));
         }
         if self.storage.held.as_ref().is_some_and(|held| held.load == Some(stream)) {
             if let Err(failure) = &result {

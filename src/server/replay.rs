@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::atomic::Ordering::*;
 
 use super::batch::Batch;
@@ -45,6 +46,10 @@ pub struct Opening {
 /// Looks for the log that the configuration names. The error is for the operator.
 pub fn find(config: &Config) -> Result<Found, String> {
     let directory = log_directory(config);
+    if config.appendonly && directory.exists() && !directory.is_dir() {
+        let name = &config.appenddirname;
+        return Err(format!("Can't open or create append-only dir {name}: Not a directory"));
+    }
     let path = directory.join(manifest_name(&config.appendfilename));
     let manifest = match std::fs::read(&path) {
         Ok(text) => {
@@ -73,18 +78,14 @@ pub fn upgrade(config: &Config) -> Result<(), String> {
     let directory = log_directory(config);
     let path = directory.join(manifest_name(&config.appendfilename));
     let old = config.dir.join(&config.appendfilename);
-    if !config.appendonly || path.exists() || !old.is_file() {
+    if !config.appendonly || !old.is_file() || !awaits_upgrade(&path, &directory.join(&config.appendfilename))
+    {
         return Ok(());
     }
     let failed = |doing: &'static str| {
         let name = config.appendfilename.clone();
         move |error: std::io::Error| format!("{doing} the old AOF file {name}: {}", os_error_text(&error))
     };
-    crate::log::notice(format!(
-        "Found an old-style AOF file {}: it becomes the base of a log in {}",
-        old.display(),
-        directory.display()
-    ));
     let manifest = Manifest::upgraded(&config.appendfilename);
     match std::fs::create_dir(&directory) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => {
@@ -98,9 +99,28 @@ pub fn upgrade(config: &Config) -> Result<(), String> {
         std::fs::File::open(&temporary)?.sync_all()?;
         std::fs::rename(&temporary, &path)?;
         std::fs::rename(&old, directory.join(&config.appendfilename))?;
-        std::fs::File::open(&directory)?.sync_all()
+        std::fs::File::open(&directory)?.sync_all()?;
+        std::fs::File::open(&config.dir)?.sync_all()
     };
-    write().map_err(failed("Failed upgrading"))
+    write().map_err(failed("Failed upgrading"))?;
+    let (file, folder) = (&config.appendfilename, &config.appenddirname);
+    crate::log::notice(format!(
+        "Successfully migrated an old-style AOF file ({file}) into the AOF directory ({folder})."
+    ));
+    Ok(())
+}
+
+/// Whether there is no manifest yet; or one that names a file of old which an upgrade that was cut short did not move.
+fn awaits_upgrade(manifest: &Path, moved: &Path) -> bool {
+    let text = match std::fs::read(manifest) {
+        Ok(text) => text,
+        Err(error) => return error.kind() == ErrorKind::NotFound,
+    };
+    let begun = |manifest: Manifest| {
+        let base = manifest.base.as_ref().map(|base| base.name.as_bytes());
+        manifest.incr.is_empty() && base == moved.file_name().map(|name| name.as_encoded_bytes())
+    };
+    !moved.exists() && Manifest::parse(&text).is_ok_and(begun)
 }
 
 impl Core {
@@ -168,10 +188,10 @@ impl Core {
             Err(Failure::Cut { good, text }) if last && !opening.again && self.config.aof_load_truncated => {
                 crate::log::warning(text);
                 crate::log::warning(format!("!!! Warning: short read while loading the AOF file {name}!!!"));
+                crate::log::warning(format!("!!! Truncating the AOF {name} at offset {good} !!!"));
                 crate::log::warning(format!(
                     "AOF {name} loaded anyway because aof-load-truncated is enabled"
                 ));
-                crate::log::warning(format!("Truncating the AOF {name} at offset {good}"));
                 opening.cut = Some(good);
                 opening.last_bytes = good;
                 Ok(good)
@@ -238,10 +258,13 @@ impl Core {
     fn replay_held(&mut self, mut batch: Box<Batch>) {
         let all = ShardSet::first(self.shards.len());
         self.with_held_shards(|core| {
+            // What the log says is not logged again.
+            core.effects.listen(core.config.notify_keyspace_events, false);
             while !batch.is_done() {
                 core.run_plain(&mut batch, all);
                 batch.replies.clear();
             }
+            core.refresh_listeners();
         });
         self.send_signals();
         self.end_replay(batch);

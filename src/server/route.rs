@@ -115,6 +115,7 @@ impl Core {
     pub(super) fn shard_returned(&mut self, shard: Box<Shard>) {
         assert_eq!(shard.id, self.id, "K3: a shard comes home to its own core");
         assert!(self.shards[self.id].replace(shard).is_none(), "K3: there is only one of it");
+        self.take_in_parcels();
         self.unwatch_waiting();
         self.revisit = true;
         self.serve_waiting();
@@ -244,6 +245,7 @@ impl Core {
     /// A shard lent to a batch that ran here at home: what waited for it goes on after this step.
     fn come_home(&mut self, shard: Box<Shard>) {
         self.shards[self.id] = Some(shard);
+        self.take_in_parcels();
         self.unwatch_waiting();
         self.revisit = !self.waiting.is_empty();
     }

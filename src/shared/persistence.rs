@@ -143,12 +143,16 @@ pub struct LoadCounters {
     pub used_bytes: AtomicU64,
     pub keys: AtomicU64,
     pub expired: AtomicU64,
+    /// Values without elements, which are passed over.
+    pub empty: AtomicU64,
 }
 
 impl LoadCounters {
     pub fn begin(&self, now_ms: i64) {
         self.began_ms.store(now_ms, Relaxed);
-        for counter in [&self.bytes_total, &self.bytes, &self.used_bytes, &self.keys, &self.expired] {
+        for counter in
+            [&self.bytes_total, &self.bytes, &self.used_bytes, &self.keys, &self.expired, &self.empty]
+        {
             counter.store(0, Relaxed);
         }
         self.running.store(true, Release);

@@ -43,6 +43,8 @@ pub struct Ongoing {
     started_us: u64,
     /// It takes longer than `busy-reply-threshold`.
     busy: Option<Arc<Running>>,
+    /// It is read from a log, and takes as long as it takes: the log file says so once.
+    unhurried: bool,
 }
 
 impl Ongoing {
@@ -58,6 +60,7 @@ impl Ongoing {
             unrecorded: false,
             started_us: cx.shared.clock.mono_us(),
             busy: None,
+            unhurried: false,
         }
     }
 
@@ -320,7 +323,7 @@ impl Host for Inside<'_, '_> {
         }
         let threshold_ms = self.cx.config.busy_reply_threshold_ms;
         let elapsed_ms = shared.clock.mono_us().saturating_sub(self.ongoing.started_us) / 1000;
-        if threshold_ms == 0 || elapsed_ms < threshold_ms {
+        if threshold_ms == 0 || elapsed_ms < threshold_ms || self.ongoing.unhurried {
             return Pause::GoOn;
         }
         if let Some(args) = self.args {
@@ -332,6 +335,11 @@ impl Host for Inside<'_, '_> {
             "Slow script detected: still in execution after {elapsed_ms} milliseconds. You can try killing the script \
              using the {kind} KILL command. Script name is: {name}."
         ));
+        if self.ongoing.session.timeless {
+            // What follows it in the log waits for it, and is not to be refused.
+            self.ongoing.unhurried = true;
+            return Pause::GoOn;
+        }
         let running = Arc::new(Running {
             function: self.ongoing.function().cloned(),
             command: std::mem::take(&mut self.ongoing.command),
