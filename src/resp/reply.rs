@@ -150,15 +150,14 @@ impl Out<'_> {
     }
 
     /// Text with a format of three letters, `txt` or `mkd`.
-    pub fn verbatim(&mut self, format: &str, bytes: &[u8]) {
-        debug_assert_eq!(format.len(), 3);
+    pub fn verbatim(&mut self, format: impl AsRef<[u8]>, bytes: &[u8]) {
         if !self.resp3 {
             return self.bulk(bytes);
         }
         self.buf.push(b'=');
         write_i64(self.buf, bytes.len() as i64 + 4);
         self.raw(b"\r\n");
-        self.raw(format.as_bytes());
+        self.raw(format.as_ref());
         self.raw(b":");
         self.raw(bytes);
         self.raw(b"\r\n");

@@ -204,13 +204,15 @@ fn error_reply(lua: Lua) -> Result<i32, Raise> {
         return wrong_arguments(lua);
     }
     let text = lua.bytes(1).expect("it is a string");
+    let text = convert::c_text(text);
     let text = text.strip_prefix(b"-").unwrap_or(text);
-    let end = text.len() - text.iter().rev().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-    let text = match memchr::memchr(b' ', text) {
-        Some(_) => text[..end].to_vec(),
-        None => [b"ERR ", &text[..end]].concat(),
-    };
-    push_error(lua, text.trim_ascii_end());
+    match memchr::memchr(b' ', text) {
+        Some(end) => {
+            let message = convert::without_line_ends(&text[end + 1..]);
+            push_error(lua, &[&text[..end], b" ", message].concat());
+        }
+        None => push_error(lua, &[b"ERR ", text].concat()),
+    }
     Ok(1)
 }
 

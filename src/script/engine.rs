@@ -544,7 +544,7 @@ fn failure(lua: Lua, name: &[u8]) -> Failure {
         lua.pop(1);
         text
     };
-    let mut text = field("err").unwrap_or_else(|| b"ERR unknown error".to_vec());
+    let mut text = field("err").map_or(b"ERR unknown error".to_vec(), |err| convert::c_text(&err).to_vec());
     if let (Some(source), Some(line)) = (field("source"), field("line")) {
         text.extend_from_slice(b" script: ");
         text.extend_from_slice(name);

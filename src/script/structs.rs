@@ -35,13 +35,15 @@ struct Format<'a> {
     align: usize,
     /// Bytes laid out so far.
     total: usize,
+    /// Nothing is packed or unpacked: letters that do not exist count as nothing.
+    only_size: bool,
 }
 
 impl<'a> Format<'a> {
     fn new(text: &'a [u8]) -> Self {
         // A format is a C string.
         let end = memchr::memchr(0, text).unwrap_or(text.len());
-        Self { text: &text[..end], little: true, align: 1, total: 0 }
+        Self { text: &text[..end], little: true, align: 1, total: 0, only_size: false }
     }
 
     /// Digits, if there are any.
@@ -95,6 +97,7 @@ impl<'a> Format<'a> {
                 },
                 b'c' => self.number(lua)?.unwrap_or(1),
                 b's' => 0,
+                other if self.only_size && other.is_ascii_alphanumeric() => 0,
                 other => {
                     let text = format!("invalid format option '{}'", other as char);
                     return Err(lua.bad_argument(1, &text));
@@ -276,7 +279,7 @@ fn unpack_number(letter: u8, bytes: &[u8], little: bool) -> f64 {
 
 fn size(lua: Lua) -> Result<i32, Raise> {
     let format = lua.check_bytes(1)?.to_vec();
-    let mut format = Format::new(&format);
+    let mut format = Format { only_size: true, ..Format::new(&format) };
     while let Some(item) = format.next(lua)? {
         if item.letter == b's' {
             return Err(lua.bad_argument(1, "option 's' has no fixed size"));

@@ -12,7 +12,8 @@ mod tests;
 use super::core::Core;
 use super::dispatch::Gates;
 use super::run::Parts;
-use crate::client::{Connection, Session, ShardSet};
+use crate::client::{Args, Connection, Session, ShardSet};
+use crate::commands::script::declared::flags_of;
 use crate::commands::{Command, Error, Signal, flags};
 use crate::config::{Config, MaxmemoryPolicy};
 use crate::shard::evict::Eviction;
@@ -173,12 +174,13 @@ impl Parts<'_> {
     pub(super) fn admits(
         &mut self,
         command: &Command,
+        args: Args,
         session: &Session,
         moment: &Moment,
     ) -> Result<bool, Error> {
         let exempt = self.config.maxmemory == 0 || session.atomic || session.timeless;
         let lacks_memory = !exempt && !self.make_room(moment);
-        if lacks_memory && command.is(flags::DENYOOM) {
+        if lacks_memory && flags_of(command, args, &self.shared.scripts) & flags::DENYOOM != 0 {
             return Err(Error::OOM);
         }
         Ok(lacks_memory)
