@@ -35,15 +35,13 @@ struct Format<'a> {
     align: usize,
     /// Bytes laid out so far.
     total: usize,
-    /// Nothing is packed or unpacked: letters that do not exist count as nothing.
-    only_size: bool,
 }
 
 impl<'a> Format<'a> {
     fn new(text: &'a [u8]) -> Self {
         // A format is a C string.
         let end = memchr::memchr(0, text).unwrap_or(text.len());
-        Self { text: &text[..end], little: true, align: 1, total: 0, only_size: false }
+        Self { text: &text[..end], little: true, align: 1, total: 0 }
     }
 
     /// Digits, if there are any.
@@ -97,11 +95,9 @@ impl<'a> Format<'a> {
                 },
                 b'c' => self.number(lua)?.unwrap_or(1),
                 b's' => 0,
-                other if self.only_size && other.is_ascii_alphanumeric() => 0,
-                other => {
-                    let text = format!("invalid format option '{}'", other as char);
-                    return Err(lua.bad_argument(1, &text));
-                }
+                // Whoever packs or unpacks it refuses it; its size is nothing.
+                other if other.is_ascii_alphanumeric() => 0,
+                other => return Err(unknown(lua, other)),
             };
             let pad = self.pad(letter, size);
             self.total += pad + size;
@@ -117,6 +113,14 @@ impl<'a> Format<'a> {
         }
         (align - (self.total & (align - 1))) & (align - 1)
     }
+}
+
+fn unknown(lua: Lua, letter: u8) -> Raise {
+    lua.bad_argument(1, &format!("invalid format option '{}'", letter as char))
+}
+
+fn is_integer(letter: u8) -> bool {
+    b"bBhHlLTiI".contains(&letter)
 }
 
 fn pack(lua: Lua) -> Result<i32, Raise> {
@@ -145,6 +149,7 @@ fn pack(lua: Lua) -> Result<i32, Raise> {
                 }
                 out.extend(bytes);
             }
+            letter if !is_integer(letter) => return Err(unknown(lua, letter)),
             _ => pack_integer(number(lua, argument)?, item.size, format.little, &mut out),
         }
         argument += 1;
@@ -249,6 +254,7 @@ fn unpack(lua: Lua) -> Result<i32, Raise> {
                 size = end + 1;
                 format.total += size;
             }
+            letter if !matches!(letter, b'f' | b'd') && !is_integer(letter) => return Err(unknown(lua, letter)),
             letter => lua.push_number(unpack_number(letter, bytes, format.little)),
         }
         at += size;
@@ -279,7 +285,7 @@ fn unpack_number(letter: u8, bytes: &[u8], little: bool) -> f64 {
 
 fn size(lua: Lua) -> Result<i32, Raise> {
     let format = lua.check_bytes(1)?.to_vec();
-    let mut format = Format { only_size: true, ..Format::new(&format) };
+    let mut format = Format::new(&format);
     while let Some(item) = format.next(lua)? {
         if item.letter == b's' {
             return Err(lua.bad_argument(1, "option 's' has no fixed size"));
