@@ -55,6 +55,11 @@ impl Out<'_> {
 
     fn line(&mut self, mark: u8, text: &[u8]) {
         self.buf.push(mark);
+        self.text(text);
+    }
+
+    /// Text on a line of its own: line ends in it become spaces.
+    fn text(&mut self, text: &[u8]) {
         self.buf.extend(text.iter().map(|&byte| if byte == b'\r' || byte == b'\n' { b' ' } else { byte }));
         self.raw(b"\r\n");
     }
@@ -145,8 +150,15 @@ impl Out<'_> {
         }
     }
 
-    pub fn big_number(&mut self, digits: &str) {
-        if self.resp3 { self.line(b'(', digits.as_bytes()) } else { self.bulk(digits.as_bytes()) }
+    pub fn big_number(&mut self, digits: impl AsRef<[u8]>) {
+        let digits = digits.as_ref();
+        if self.resp3 {
+            return self.line(b'(', digits);
+        }
+        self.buf.push(b'$');
+        write_i64(self.buf, digits.len() as i64);
+        self.raw(b"\r\n");
+        self.text(digits);
     }
 
     /// Text with a format of three letters, `txt` or `mkd`.

@@ -280,6 +280,7 @@ pub fn note_error(lua: Lua) -> Result<i32, Raise> {
             Kind::String | Kind::Number => lua.bytes(1).expect("it is a string").to_vec(),
             Kind::Nil | Kind::None => b"nil".to_vec(),
             Kind::Boolean => lua.boolean(1).to_string().into_bytes(),
+            _ if lua.pointer(1).is_null() => format!("{}: (nil)", lua.type_name(1)).into_bytes(),
             _ => format!("{}: {:?}", lua.type_name(1), lua.pointer(1)).into_bytes(),
         };
         push_error(lua, &[b"ERR ", text.as_slice()].concat());

@@ -185,12 +185,10 @@ fn write_table(lua: Lua, out: &mut Out, resp3: bool, depth: usize) {
         ("err", Kind::String, |lua, out, _, _| write_error(lua, out)),
         ("ok", Kind::String, |lua, out, _, _| out.status(c_text(lua.bytes(-1).expect("it is a string")))),
         ("double", Kind::Number, |lua, out, _, _| out.double(lua.number(-1).expect("it is a number"))),
+        ("big_number", Kind::String, |lua, out, _, _| out.big_number(lua.bytes(-1).expect("it is a string"))),
+        ("verbatim_string", Kind::Table, write_verbatim),
         ("map", Kind::Table, write_map),
         ("set", Kind::Table, write_set),
-        ("big_number", Kind::String, |lua, out, _, _| {
-            out.big_number(&String::from_utf8_lossy(lua.bytes(-1).expect("it is a string")));
-        }),
-        ("verbatim_string", Kind::Table, write_verbatim),
     ];
     for (name, kind, write) in FORMS {
         lua.get_field(-1, name);

@@ -96,8 +96,7 @@ impl<'a> Format<'a> {
                 b'c' => self.number(lua)?.unwrap_or(1),
                 b's' => 0,
                 // Whoever packs or unpacks it refuses it; its size is nothing.
-                other if other.is_ascii_alphanumeric() => 0,
-                other => return Err(unknown(lua, other)),
+                _ => 0,
             };
             let pad = self.pad(letter, size);
             self.total += pad + size;
@@ -254,7 +253,9 @@ fn unpack(lua: Lua) -> Result<i32, Raise> {
                 size = end + 1;
                 format.total += size;
             }
-            letter if !matches!(letter, b'f' | b'd') && !is_integer(letter) => return Err(unknown(lua, letter)),
+            letter if !matches!(letter, b'f' | b'd') && !is_integer(letter) => {
+                return Err(unknown(lua, letter));
+            }
             letter => lua.push_number(unpack_number(letter, bytes, format.little)),
         }
         at += size;
@@ -292,6 +293,9 @@ fn size(lua: Lua) -> Result<i32, Raise> {
         }
         if item.letter == b'c' && item.size == 0 {
             return Err(lua.bad_argument(1, "option 'c0' has no fixed size"));
+        }
+        if !item.letter.is_ascii_alphanumeric() {
+            return Err(unknown(lua, item.letter));
         }
     }
     lua.push_number(format.total as f64);

@@ -28,7 +28,7 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// What is left of it after it was a Lua value. None: something is lost. A double holds no integer above 2^53; maps
+    /// What is left of it after it was a Lua value. None: something is lost. A double holds no integer above 2^53, and 17 digits; maps
     /// and sets come in any order; a null of RESP3 is nil, at which an array ends, and which no map or set holds.
     pub fn through_lua(&self, resp3: bool) -> Option<Reply> {
         let inner = |reply: &Reply| match reply {
@@ -39,6 +39,11 @@ impl Reply {
         let pair = |(key, value): &(Reply, Reply)| Some((inner(key)?, inner(value)?));
         match self {
             Reply::Integer(value) => (value.unsigned_abs() <= 1 << 53).then(|| self.clone()),
+            // GEOPOS has more digits than a double.
+            Reply::Double(text) => {
+                let same = |value: f64| value.to_string() == *text;
+                text.parse().is_ok_and(same).then(|| self.clone())
+            }
             Reply::Array(list) => all(list).map(Reply::Array),
             Reply::Set(list) | Reply::Unordered(list) => all(list).map(Reply::Unordered),
             Reply::Map(pairs) => pairs.iter().map(pair).collect::<Option<_>>().map(Reply::UnorderedMap),

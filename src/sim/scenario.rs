@@ -92,7 +92,7 @@ const SCRIPTED: Scenario = Scenario {
         |rng, _| {
             if rng.below(2) == 0 { vec!["EVAL @found 1 a #"] } else { vec!["EVAL @undeclared 1 b # a b c"] }
         },
-        |_, _| vec!["MULTI", "EVAL @put 1 b #", "SET a #", "EVAL @undeclared 1 a # c", "EXEC"],
+        |_, _| vec!["MULTI", "EVAL @put 1 b #", "SET a #", "EVAL @undeclared 1 a # c c", "EXEC"],
         |_, _| vec!["MSET a # b # c #", "EVAL @allundeclared 0 a b c"],
         |_, _| vec!["EVAL @allundeclared 1 b c b a", "MGET a b c"],
         |_, _| vec!["MULTI", "GET b", "EVAL @allundeclared 2 x y a c", "EXEC", "EVAL @all 3 a b c"],
@@ -114,7 +114,17 @@ const SCRIPTED_TRANSFERS: Scenario = Scenario {
         |_, _| vec!["EVAL @move 1 a % b"],
         |_, _| vec!["EVAL @move 1 b % c", "EVAL @allundeclared 0 a b c"],
         |_, _| vec!["EVAL @moveundeclared 0 % c a", "EVAL @moveundeclared 1 x % a c", "MGET a b c"],
-        |_, _| vec!["MULTI", "DECRBY c %", "EVAL @move 1 a % b", "INCRBY a %", "EXEC", "EVAL @all 3 a b c"],
+        |_, _| {
+            vec![
+                "MULTI",
+                "DECRBY c %",
+                "EVAL @moveundeclared 0 % a b",
+                "GET b",
+                "INCRBY a %",
+                "EXEC",
+                "EVAL @all 3 a b c",
+            ]
+        },
         |_, _| vec!["EVAL @all 3 b a c", "MULTI", "GET c", "GET a", "GET b", "EXEC"],
     ],
     judge: |values| values.len() != 3 || values.iter().sum::<i64>() == 300,

@@ -57,8 +57,9 @@ class Lua:
 
     def __init__(self, rng, is_valkey=True):
         self.rng = rng
-        # Redis 7.0 has no table `server`, and refuses commands that block.
-        self.templates = [row for row in TEMPLATES if is_valkey or (row[0][0] != "B" or row[0][:3] == "BIT") and row[1:2] != ["BLOCK"]]
+        # Redis 7.0 has no table `server`, and refuses commands that block or that it does not know.
+        blocks = lambda row: row[0] == "WAIT" or row[0][0] == "B" and row[0][:3] != "BIT" or row[1:2] == ["BLOCK"]
+        self.templates = [row for row in TEMPLATES if is_valkey or not blocks(row) and row[-1] != "WITHSCORE"]
         # Valkey has engines with other names, and others' errors.
         self.engines = [line for line in SHEBANGS if line.startswith("#!lua") or not is_valkey]
         # Valkey writes a fraction as short as it can, Redis with 17 digits.
@@ -195,6 +196,7 @@ class Lua:
             lambda: f"{{big_number = {self.any(deeper)}}}",
             lambda: f"{{verbatim_string = {{string = {self.any(deeper)}, format = {rng.choice(['chr', 'txt', 'mkd', 'x', 'long']).join(chr(39) * 2)}}}}}",
             lambda: f"{{verbatim_string = {self.any(deeper)}}}",
+            lambda: f"{{map = {{{self.any(deeper)}}}, set = {{}}, {rng.choice(['big_number', 'double', 'ok', 'verbatim_string'])} = {self.any(deeper)}}}",
             lambda: f"{{{self.call(deeper)}}}",
             lambda: f"{self.call(deeper, 'pcall')}",
             lambda: f"cjson.decode({self.quoted(rng.choice(JSON))})",
@@ -234,7 +236,7 @@ class Lua:
         """What is seldom right. `has_address`: it may be something whose text is an address."""
         plain = ["nil", "true", "undefined", "KEYS.x", "undefined.x", "redis.nosuch", "ARGV[9]", "print", "_G.x", "#nil", "('a' + 1)", "(nil .. 'x')",
                  "redis.call()", "redis.LOG_WARNING"]
-        return self.rng.choice(plain + ["{}", "function() end", "cjson.null", "string", "redis.call", "os.time", "redis"] if has_address else plain)
+        return self.rng.choice(plain + ["{}", "function() end", "cjson.null", "string", "redis.call", "redis"] if has_address else plain)
 
     def arguments(self, depth):
         return ", ".join(self.any(depth) for _ in range(self.rng.randint(1, 3)))
@@ -347,8 +349,8 @@ class Lua:
     def loop(self, depth):
         rng = self.rng
         name = self.fresh()
-        header = rng.choice([f"for {name} = 1, {rng.randint(0, 4)} do", f"for {name} = 3, 1, -1 do", f"for {name} in ipairs({self.table(1)}) do",
-                             f"for _, {name} in ipairs({self.table(1)}) do"])
+        header = rng.choice([f"for {name} = 1, {rng.randint(0, 4)} do", f"for {name} = 3, 1, -1 do", f"for {name} in ipairs({{{self.arguments(1)}}}) do",
+                             f"for _, {name} in ipairs({{{self.arguments(1)}}}) do"])
         before = len(self.scope)
         self.scope.append((name, "number" if "_" not in header else "any"))
         body = self.block(depth)
