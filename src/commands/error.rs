@@ -62,7 +62,6 @@ fixed! {
     NEGATIVE_KEYS = "ERR Number of keys can't be negative";
     BAD_KEY_COUNT = "ERR Bad number of keys provided";
     SCRIPT_WRITES = "ERR Can not execute a script with write flag using *_ro command.";
-    SCRIPT_OOM = "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'";
     SCRIPT_FLUSH_OPTION = "ERR SCRIPT FLUSH only support SYNC|ASYNC option";
     FUNCTION_FLUSH_OPTION = "ERR FUNCTION FLUSH only supports SYNC|ASYNC option";
     SCRIPT_DEBUG_MODE = "ERR Use SCRIPT DEBUG YES/SYNC/NO";

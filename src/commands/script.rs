@@ -1,6 +1,7 @@
 //! Scripts and functions: EVAL and its family, SCRIPT, FUNCTION, FCALL. Lua itself is in `crate::script`.
 
 mod cache;
+pub mod declared;
 mod eval;
 mod function;
 mod library;

@@ -204,13 +204,15 @@ fn error_reply(lua: Lua) -> Result<i32, Raise> {
         return wrong_arguments(lua);
     }
     let text = lua.bytes(1).expect("it is a string");
+    let text = convert::c_text(text);
     let text = text.strip_prefix(b"-").unwrap_or(text);
-    let end = text.len() - text.iter().rev().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-    let text = match memchr::memchr(b' ', text) {
-        Some(_) => text[..end].to_vec(),
-        None => [b"ERR ", &text[..end]].concat(),
-    };
-    push_error(lua, text.trim_ascii_end());
+    match memchr::memchr(b' ', text) {
+        Some(end) => {
+            let message = convert::without_line_ends(&text[end + 1..]);
+            push_error(lua, &[&text[..end], b" ", message].concat());
+        }
+        None => push_error(lua, &[b"ERR ", text].concat()),
+    }
     Ok(1)
 }
 
@@ -278,6 +280,7 @@ pub fn note_error(lua: Lua) -> Result<i32, Raise> {
             Kind::String | Kind::Number => lua.bytes(1).expect("it is a string").to_vec(),
             Kind::Nil | Kind::None => b"nil".to_vec(),
             Kind::Boolean => lua.boolean(1).to_string().into_bytes(),
+            _ if lua.pointer(1).is_null() => format!("{}: (nil)", lua.type_name(1)).into_bytes(),
             _ => format!("{}: {:?}", lua.type_name(1), lua.pointer(1)).into_bytes(),
         };
         push_error(lua, &[b"ERR ", text.as_slice()].concat());

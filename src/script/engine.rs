@@ -33,8 +33,9 @@ use crate::resp::{Out, Span};
 const BYTES_MAX: usize = 512 << 20;
 /// A script that leaves more than this behind has it collected at once.
 const GARBAGE_BYTES_MAX: usize = 64 << 20;
-/// The stack that scripts, and the commands that they call, run on.
-const STACK_BYTES: usize = 1 << 20;
+/// The stack that scripts, and the commands that they call, run on. Lua matches patterns by recursion, once for each `?` or
+/// `*`: a pattern of a million of them fits. Memory is taken only where the stack was used.
+const STACK_BYTES: usize = 64 << 20;
 /// Bodies of EVAL that are found again without computing their digest.
 const BODIES_MAX: usize = 512;
 
@@ -544,7 +545,7 @@ fn failure(lua: Lua, name: &[u8]) -> Failure {
         lua.pop(1);
         text
     };
-    let mut text = field("err").unwrap_or_else(|| b"ERR unknown error".to_vec());
+    let mut text = field("err").map_or(b"ERR unknown error".to_vec(), |err| convert::c_text(&err).to_vec());
     if let (Some(source), Some(line)) = (field("source"), field("line")) {
         text.extend_from_slice(b" script: ");
         text.extend_from_slice(name);

@@ -90,7 +90,7 @@ impl Script {
 }
 
 /// The flags of a script: those of its first line, if that begins with `#!`.
-fn shebang(body: &[u8]) -> Result<u32, String> {
+pub fn shebang(body: &[u8]) -> Result<u32, String> {
     if !body.starts_with(b"#!") {
         return Ok(flags::UNDECLARED);
     }

@@ -4,9 +4,10 @@
 use std::sync::atomic::Ordering::Acquire;
 
 use super::core::Core;
-use crate::client::{Args, Connection, Request, ShardSet};
+use crate::client::{Args, Connection, Request, ShardSet, Transaction};
 use crate::commands::routing::gives_up_data;
 use crate::commands::routing::shards_of;
+use crate::commands::script::declared::flags_of;
 use crate::commands::script::reach::shards_of_script;
 use crate::commands::{Command, Error, Registry, Route, flags};
 use crate::config::Config;
@@ -69,26 +70,26 @@ impl Gates<'_> {
         if self.lacks_memory(connection, command) {
             return Verdict::Refuse(Error::OOM);
         }
-        if let Some(error) = self.persistence(connection, command) {
+        if let Some(error) = self.persistence(connection, command, args) {
             return Verdict::Refuse(error);
         }
-        if self.held_back(connection, command) {
+        if self.held_back(connection, command, args) {
             return Verdict::Hold;
         }
         if connection.transaction.is_some() && !command.unqueued { Verdict::Queue } else { Verdict::Run }
     }
 
     /// Writes are refused after a failed snapshot, where that is configured, and nearly everything while a file is loaded.
-    fn persistence(&self, connection: &Connection, command: &Command) -> Option<Error> {
+    fn persistence(&self, connection: &Connection, command: &Command, args: Args) -> Option<Error> {
         if self.gates & gate::SAVE_FAILED != 0 {
             let config = self.shared.config();
             let stops = config.stop_writes_on_bgsave_error && !config.save_points.is_empty();
-            if stops && (self.writes(connection, command, flags::WRITE) || command.name == "PING") {
+            if stops && (self.writes(connection, command, args, flags::WRITE) || command.name == "PING") {
                 return Some(Error::SAVE_FAILED);
             }
         }
         if self.gates & gate::LOG_FAILED != 0
-            && (self.writes(connection, command, flags::WRITE) || command.name == "PING")
+            && (self.writes(connection, command, args, flags::WRITE) || command.name == "PING")
         {
             return Some(Error::log_failed(self.shared.persistence.log.errno.load(Acquire)));
         }
@@ -97,13 +98,15 @@ impl Gates<'_> {
     }
 
     /// Whether a command has one of these flags; EXEC has those of what is queued.
-    fn writes(&self, connection: &Connection, command: &Command, wanted: u32) -> bool {
+    fn writes(&self, connection: &Connection, command: &Command, args: Args, wanted: u32) -> bool {
+        let has = |command, args| flags_of(command, args, &self.shared.scripts) & wanted != 0;
         match &connection.transaction {
             Some(queued) if command.name == "EXEC" => {
-                let has = |number| self.registry.row(number).is(wanted);
-                queued.requests.list.iter().any(|request| has(request.command))
+                let row = |request: &Request| self.registry.row(request.command);
+                let Transaction { buf, requests, .. } = &**queued;
+                requests.list.iter().any(|request| has(row(request), requests.args(request, buf)))
             }
-            _ => command.is(wanted),
+            _ => has(command, args),
         }
     }
 
@@ -119,7 +122,7 @@ impl Gates<'_> {
 
     /// CLIENT PAUSE holds back everything, or what writes, queued by MULTI or not; EXEC counts as a write if a queued
     /// command does.
-    fn held_back(&self, connection: &Connection, command: &Command) -> bool {
+    fn held_back(&self, connection: &Connection, command: &Command, args: Args) -> bool {
         if self.gates & gate::PAUSED == 0 {
             return false;
         }
@@ -131,7 +134,7 @@ impl Gates<'_> {
         if pause.all.load(Acquire) {
             return true;
         }
-        self.writes(connection, command, flags::WRITE | flags::MAY_REPLICATE)
+        self.writes(connection, command, args, flags::WRITE | flags::MAY_REPLICATE)
     }
 }
 

@@ -12,7 +12,8 @@ mod tests;
 use super::core::Core;
 use super::dispatch::Gates;
 use super::run::Parts;
-use crate::client::{Connection, Session, ShardSet};
+use crate::client::{Args, Connection, Request, Session, ShardSet};
+use crate::commands::script::declared::flags_of;
 use crate::commands::{Command, Error, Route, Signal, flags};
 use crate::config::{Config, MaxmemoryPolicy};
 use crate::shard::evict::Eviction;
@@ -190,7 +191,8 @@ impl Parts<'_> {
     pub(super) fn admits(
         &mut self,
         command: &Command,
-        shards: ShardSet,
+        request: &Request,
+        args: Args,
         session: &Session,
         moment: &Moment,
         begins: bool,
@@ -198,10 +200,10 @@ impl Parts<'_> {
         if self.config.maxmemory == 0 || session.atomic || session.timeless {
             return Ok(Room::Enough);
         }
-        let has_keys = command.route == Route::Keys && !shards.is_empty();
+        let has_keys = command.route == Route::Keys && !request.shards.is_empty();
         let patient = begins && has_keys && !session.serving && self.shards.iter().any(Option::is_none);
         let room = self.make_room(moment, patient);
-        if room == Room::None && command.is(flags::DENYOOM) {
+        if room == Room::None && flags_of(command, args, &self.shared.scripts) & flags::DENYOOM != 0 {
             return Err(Error::OOM);
         }
         Ok(room)

@@ -118,7 +118,7 @@ impl Parts<'_> {
         if tracks {
             self.follow_changes(session.id);
         }
-        let admitted = self.admits(command, request.shards, session, &moment, !resumed);
+        let admitted = self.admits(command, &request, args, session, &moment, !resumed);
         // With the books at hand nothing can be told before the command is over; nor what a script did before it was parked.
         let tells = tracks && books.is_none() && !resumed;
         let pushed = if tells { self.tell_evicted(session, client, out) } else { 0 };

@@ -87,6 +87,8 @@ enum Event {
 pub enum Fault {
     /// The first pair of an MSET is written before its lease is complete.
     TornMset,
+    /// What a script is about to do is half done before its lease is complete.
+    TornScript,
     /// Two commands of a batch change places.
     SwappedCommands,
     /// A command of a batch runs twice.
@@ -461,6 +463,10 @@ impl World {
             (Fault::TornMset, Message::Batch(batch)) => {
                 let others = self.cores.iter_mut().filter(|other| other.id != core);
                 others.map(|other| other.tear_mset(batch)).fold(false, |done, torn| done | torn)
+            }
+            (Fault::TornScript, Message::Batch(batch)) => {
+                let others = self.cores.iter_mut().filter(|other| other.id != core);
+                others.map(|other| other.tear_script(batch)).fold(false, |done, torn| done | torn)
             }
             (Fault::SwappedCommands, Message::Batch(batch)) => batch.swap_commands(),
             (Fault::DoubledCommand, Message::Batch(batch)) => batch.double_command(),

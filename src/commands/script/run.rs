@@ -189,7 +189,9 @@ impl Inside<'_, '_> {
         if command.is(flags::WRITE | flags::MAY_REPLICATE) && self.ongoing.read_only {
             return Some("ERR Write commands are not allowed from read-only scripts.".into());
         }
-        let lacks_memory = self.cx.lacks_memory && command.is(flags::DENYOOM) && !self.ongoing.allows_oom();
+        // What has changed something already may go on to its end.
+        let may_grow = self.ongoing.wrote || self.ongoing.allows_oom();
+        let lacks_memory = self.cx.lacks_memory && command.is(flags::DENYOOM) && !may_grow;
         lacks_memory.then_some(Error::OOM.0)
     }
 

