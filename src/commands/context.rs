@@ -19,6 +19,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::command::Registry;
 use super::effect::Effects;
+use super::errand::{Answered, Ask};
 use super::error::Error;
 use super::script::Ongoing;
 
@@ -109,6 +110,8 @@ pub struct Context<'a> {
     pub scripts: Option<&'a mut Engine>,
     /// Set by a command that did not come to its end.
     pub pending: Option<Pending>,
+    /// What another server said, for a command that asked it and runs again.
+    pub answer: Option<Answered>,
     /// The reply is an error that was counted when it came about, inside a script.
     pub error_counted: bool,
     /// Memory was short when the command began: what a script calls must not need more.
@@ -121,6 +124,8 @@ pub enum Pending {
     Widen,
     /// A script that takes long: go on with it after other work.
     Parked(Box<Ongoing>),
+    /// It changed nothing, and is to run again with what another server says; the script that called it, if one did.
+    Asks(Box<Ask>, Option<Box<Ongoing>>),
 }
 
 impl<'a> Context<'a> {

@@ -8,6 +8,7 @@ pub mod command;
 pub mod connection;
 pub mod context;
 pub mod effect;
+pub mod errand;
 pub mod error;
 pub mod generic;
 pub mod geo;

@@ -38,6 +38,11 @@ impl Style {
         Style { compress: config.rdbcompression, expiring, version }
     }
 
+    /// What every server reads that can have the value, wherever the configuration leaves it open.
+    pub fn for_any(config: &Config) -> Style {
+        Style { version: rdb::VERSION_REDIS_7_0, ..Style::of(config) }
+    }
+
     fn version_expiring(self) -> u16 {
         match self.expiring {
             Dialect::Redis => rdb::VERSION_EXPIRING,

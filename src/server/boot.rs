@@ -8,6 +8,7 @@ use std::sync::{Arc, Barrier, mpsc};
 
 use super::batch::Message;
 use super::core::Core;
+use super::courier::Courier;
 use super::driver::{Driver, Ends, RingFds};
 use super::link::StorageLink;
 use crate::base::clock::Clock;
@@ -74,17 +75,19 @@ impl Server {
         let link =
             StorageLink::new(ports.pop().expect("the last is the storage thread's"), rings.clone(), bellboy);
         executor::start(link, bell.clone())?;
+        let couriers = super::courier::start(rings.clone())?;
         let (booted, load) = mpsc::channel();
         let loads = self.finds_file();
         self.shared.set_gate(gate::LOADING, loads);
         let mut threads = Vec::new();
-        for (id, port) in ports.into_iter().enumerate() {
+        for (id, (port, courier)) in ports.into_iter().zip(couriers).enumerate() {
             let start = Start {
                 shared: self.shared.clone(),
                 registry: self.registry.clone(),
                 port,
                 rings: rings.clone(),
                 bell: bell.clone(),
+                courier,
                 all_up: all_up.clone(),
                 cpu: self.cpus[id],
                 hash_seed: self.hash_seed,
@@ -126,6 +129,7 @@ struct Start {
     port: Port<Message>,
     rings: RingFds,
     bell: Bell,
+    courier: Courier,
     all_up: Arc<Barrier>,
     cpu: Option<usize>,
     hash_seed: u64,
@@ -151,8 +155,8 @@ impl Start {
         if self.booted.is_some() {
             core.load(None);
         }
-        let Start { port, rings, bell, stop_fd, booted, .. } = self;
-        let mut driver = Driver::new(core, Ends { ring, port, rings, bell, stop_fd, booted });
+        let Start { port, rings, bell, courier, stop_fd, booted, .. } = self;
+        let mut driver = Driver::new(core, Ends { ring, port, rings, bell, courier, stop_fd, booted });
         self.all_up.wait();
         self.listeners.into_iter().for_each(|listener| driver.listen(listener));
         driver.run();

@@ -1,11 +1,13 @@
 //! The server: boot, the core and its drivers, the gates before a command, the ways of batches.
 
 pub mod admission;
+pub mod asking;
 pub mod batch;
 pub mod boot;
 pub mod check;
 pub mod cli;
 pub mod core;
+mod courier;
 pub mod dispatch;
 pub mod driver;
 mod effects;
