@@ -314,6 +314,11 @@ impl<'a> Context<'a> {
         self.shard(key).counters.changes += 1;
     }
 
+    /// Libraries of functions were changed, with all shards at hand: a snapshot and the log have those, too.
+    pub fn changed_libraries(&mut self) {
+        self.shards().next().expect("C1: all shards are at hand").counters.changes += 1;
+    }
+
     /// Sets a string, whatever was there. `expiry` in unix ms.
     #[inline]
     pub fn set_string(&mut self, key: &[u8], value: &[u8], encoding: Encoding, expiry: Option<i64>) {

@@ -3,7 +3,7 @@
 mod cache;
 mod eval;
 mod function;
-mod library;
+pub mod library;
 pub mod reach;
 mod run;
 #[cfg(test)]

@@ -20,6 +20,8 @@ pub struct RdbIntake {
     sole: Option<usize>,
     reader: Reader,
     databases: u64,
+    /// Of the file, if that is known.
+    bytes_total: u64,
     /// For each core.
     parcels: Vec<Parcel>,
     ended: bool,
@@ -33,6 +35,7 @@ impl RdbIntake {
             sole,
             reader: if config.rdbchecksum { reader } else { reader.without_checksum() },
             databases: config.databases as u64,
+            bytes_total: 0,
             parcels: (0..shared.slots.shard_count()).map(|_| Parcel::default()).collect(),
             ended: false,
             shared,
@@ -55,16 +58,15 @@ impl RdbIntake {
                     let parcel = &mut self.parcels[core];
                     parcel.push(&raw);
                     if parcel.bytes() >= PARCEL_BYTES {
-                        out.push((core, std::mem::take(parcel)));
+                        out.push((core, std::mem::replace(parcel, Parcel::with_room(PARCEL_BYTES))));
                     }
                 }
+                Ok(Some(Event::ResizeDb { keys, .. })) => self.hint(keys),
                 Ok(Some(Event::Aux { key, value })) => {
                     note_aux(&key, &value, &self.shared.persistence.load.used_bytes);
                 }
-                Ok(Some(Event::Function(_))) => {
-                    crate::log::warning(
-                        "A library of functions in the RDB file is left out: there are no functions here",
-                    );
+                Ok(Some(Event::Function(code))) => {
+                    self.parcels[self.sole.unwrap_or(0)].push_library(&code);
                 }
                 Ok(Some(Event::End(_))) => self.ended = true,
                 Ok(Some(_)) => {}
@@ -75,7 +77,24 @@ impl RdbIntake {
     }
 }
 
+impl RdbIntake {
+    /// So many keys are to come, says the file, which may lie: no more than it has bytes for.
+    fn hint(&mut self, keys: u64) {
+        const ENTRY_BYTES_MIN: u64 = 4;
+        let (db, keys) = (self.reader.db(), keys.min(self.bytes_total / ENTRY_BYTES_MIN));
+        if db < self.databases {
+            let mine = |core| self.sole.is_none_or(|sole| sole == core);
+            let parcels = self.parcels.iter_mut().enumerate().filter(|(core, _)| mine(*core));
+            parcels.for_each(|(_, parcel)| parcel.push_hint(db, keys));
+        }
+    }
+}
+
 impl Intake for RdbIntake {
+    fn begin(&mut self, bytes: u64) {
+        self.bytes_total = bytes;
+    }
+
     fn feed(&mut self, portion: &[u8], out: &mut Vec<(usize, Parcel)>) -> Result<(), String> {
         self.reader.feed(portion);
         self.read(out)

@@ -14,13 +14,16 @@ use super::batch::{Batch, Kind, Task};
 use super::core::Core;
 use crate::client::{ShardSet, State};
 use crate::commands::context::limits;
+use crate::commands::script::library;
 use crate::commands::server::persistence::{self, Begin, Shutdown};
 use crate::commands::{Hold, Note, Signal};
 use crate::persist::Parcel;
+use crate::persist::rdb::file::Raw;
 use crate::resp::Out;
-use crate::shard::Shard;
+use crate::shard::{Moment, Shard, store};
 use crate::shared::gate;
 use crate::storage::{Done, Failure, Job};
+use crate::types::Limits;
 
 /// Bytes of chunks under way to the storage thread.
 const ROOM_BYTES: usize = if cfg!(test) { 1024 } else { 4 << 20 };
@@ -30,6 +33,8 @@ const WAITING_BYTES_LOW: usize = WAITING_BYTES_MAX / 8;
 const SPARE_CHUNKS: usize = 32;
 /// Entries walked between two looks at the clock.
 const SLICE_ENTRIES: usize = if cfg!(test) { 1 } else { 64 };
+/// Entries of a file whose places are fetched together.
+const GROUP_ENTRIES: usize = 32;
 /// How long a turn walks: when there is other work, and when there is none.
 const WALK_US: u64 = if cfg!(test) { 0 } else { 100 };
 const WALK_IDLE_US: u64 = if cfg!(test) { 0 } else { 1000 };
@@ -388,6 +393,7 @@ impl Core {
         let held = self.storage.held.as_mut().expect("the caller looked");
         if flush {
             held.batch.held.iter_mut().for_each(|shard| shard.clear());
+            self.shared.scripts.clear_libraries();
         }
         let stream = self.load(Some(self.id));
         self.storage.held.as_mut().expect("the caller looked").load = Some(stream);
@@ -409,49 +415,61 @@ impl Core {
         stream
     }
 
-    /// Puts the entries of a parcel into the keyspace. False: one of them cannot be.
+    /// Puts what a parcel holds into the keyspace. False: some of it cannot be.
     fn take_in(&mut self, parcel: &Parcel) -> bool {
+        let mut held = self.storage.held.take();
+        let merge = matches!(&held, Some(Held { hold: Hold::Reload { merge: true, .. }, .. }));
+        let libraries =
+            library::load_saved(&mut self.scripts, &self.shared.scripts, parcel.libraries(), merge);
+        let libraries = libraries.map_err(|why| format!("Failed loading library, {why}"));
+        let taken = libraries.and_then(|()| self.take_in_entries(parcel, &mut held, merge));
+        self.storage.held = held;
+        if let Err(why) = &taken {
+            crate::log::warning(why);
+        }
+        taken.is_ok()
+    }
+
+    /// The entries go into the shards that a command holds, or into the home shard: a parcel goes to the core that has them.
+    fn take_in_entries(
+        &mut self,
+        parcel: &Parcel,
+        held: &mut Option<Held>,
+        merge: bool,
+    ) -> Result<(), String> {
         let moment = self.moment(false);
         let limits = limits(&self.config, &self.shared);
-        let (mut loaded, mut expired) = (0, 0);
-        let merge = matches!(&self.storage.held, Some(Held { hold: Hold::Reload { merge: true, .. }, .. }));
-        let mut held = self.storage.held.take();
-        let mut sound = true;
-        for raw in parcel.entries() {
-            if raw.expiry_ms.is_some_and(|at_ms| at_ms <= moment.now_ms) {
-                expired += 1;
-                continue;
-            }
-            let number = self.shared.slots.shard(&raw.key);
-            let shard = match &mut held {
-                Some(held) => held.batch.held.iter_mut().find(|shard| shard.id == number),
-                None => self.shards[number].as_mut(),
-            };
-            let shard = shard.expect("a parcel goes to the core that has the shard");
-            let value = match crate::persist::object::load(&raw, &limits) {
-                Ok(value) => value,
-                Err(error) => {
-                    crate::log::warning(format!("Internal error in RDB reading {error}"));
-                    sound = false;
-                    break;
-                }
-            };
-            let access = super::intake::access_of(&raw, &moment);
-            if !shard.load(raw.db as u16, &raw.key, value, raw.expiry_ms, access, merge) {
-                crate::log::warning(format!(
-                    "RDB has duplicated key '{}' in DB {}",
-                    raw.key.escape_ascii(),
-                    raw.db
-                ));
-                sound = false;
-                break;
-            }
-            loaded += 1;
+        let (slots, counters) = (&self.shared.slots, &self.shared.persistence.load);
+        let own = self.shards[self.id].iter_mut();
+        let mut shards: Vec<&mut Shard> = match held {
+            Some(held) => held.batch.held.iter_mut().map(|shard| &mut **shard).collect(),
+            None => own.map(|shard| &mut **shard).collect(),
+        };
+        shards.sort_by_key(|shard| shard.id);
+        for &(db, keys) in parcel.hints() {
+            let each = keys as usize / slots.shard_count();
+            shards.iter_mut().for_each(|shard| shard.plan(db as u16, each));
         }
-        self.storage.held = held;
-        self.shared.persistence.load.keys.fetch_add(loaded, Relaxed);
-        self.shared.persistence.load.expired.fetch_add(expired, Relaxed);
-        sound
+        let alone = shards.len() == 1;
+        let place = |raw: &Raw| if alone { 0 } else { slots.shard(&raw.key) };
+        for group in parcel.groups(GROUP_ENTRIES) {
+            store::prefetch(group.clone().map(|raw| {
+                let store = &shards[place(&raw)].dbs[raw.db as usize].store;
+                (store, store.hash(&raw.key))
+            }));
+            let (mut loaded, mut expired) = (0, 0);
+            for raw in group {
+                if raw.expiry_ms.is_some_and(|at_ms| at_ms <= moment.now_ms) {
+                    expired += 1;
+                    continue;
+                }
+                load_entry(shards[place(&raw)], &raw, &limits, &moment, merge)?;
+                loaded += 1;
+            }
+            counters.keys.fetch_add(loaded, Relaxed);
+            counters.expired.fetch_add(expired, Relaxed);
+        }
+        Ok(())
     }
 
     /// A file was loaded, or could not be.
@@ -476,6 +494,23 @@ impl Core {
         }
         self.actions.loaded = Some(result.map(|_| self.now_ms - load.began_ms.load(Relaxed)));
     }
+}
+
+/// Puts an entry of a file into its shard. The error is for the log.
+fn load_entry(
+    shard: &mut Shard,
+    raw: &Raw,
+    limits: &Limits,
+    moment: &Moment,
+    merge: bool,
+) -> Result<(), String> {
+    let value = crate::persist::object::load(raw, limits);
+    let value = value.map_err(|error| format!("Internal error in RDB reading {error}"))?;
+    let access = super::intake::access_of(raw, moment);
+    if shard.load(raw.db as u16, &raw.key, value, raw.expiry_ms, access, merge) {
+        return Ok(());
+    }
+    Err(format!("RDB has duplicated key '{}' in DB {}", raw.key.escape_ascii(), raw.db))
 }
 
 impl Hold {

@@ -50,6 +50,8 @@ pub trait Seal: Send {
 
 /// Makes parcels for cores of a file that is read.
 pub trait Intake: Send {
+    /// The file is so long.
+    fn begin(&mut self, _bytes: u64) {}
     /// Takes the next portion; parcels that are full go to `out`, each with the core that it is for.
     fn feed(&mut self, portion: &[u8], out: &mut Vec<(usize, Parcel)>) -> Result<(), String>;
     /// There are no more portions. The error says what is missing, and where.

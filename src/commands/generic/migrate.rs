@@ -104,7 +104,7 @@ fn ask(cx: &mut Context, args: Args, plan: &Plan) -> Result<(), Error> {
     say(&mut out, &[b"SELECT", plan.db.to_string().as_bytes()]);
     let mut keys = Vec::new();
     for key in plan.keys.iter() {
-        let (now_ms, style) = (cx.now_ms(), Style::for_any(cx.config));
+        let (now_ms, style) = (cx.now_ms(), Style::oldest(cx.config));
         let Some(entry) = cx.read(key) else { continue };
         let ttl_ms = entry.expiry().map_or(0, |at_ms| (at_ms - now_ms).max(1));
         let payload = object::dump(entry, style).map_err(super::dump::refusal)?;

@@ -39,12 +39,7 @@ impl Begin<'_> {
         let id =
             self.shared.persistence.saves().begin(self.background, self.moment.now_ms / 1000, keys, changes);
         let expiring = shards.iter().any(|shard| shard.has_expiring_fields());
-        let version = match (expiring, self.config.rdb_dialect) {
-            (false, "redis-7.0") => Version::V10,
-            (false, _) => Version::V11,
-            (true, "valkey") => Version::Valkey80,
-            (true, _) => Version::Redis12,
-        };
+        let version = Version::of(self.config.rdb_dialect, expiring);
         let writer = Writer { version, compress: self.config.rdbcompression };
         let clocks = match self.config.maxmemory_policy {
             policy if policy.is_lfu() => Clocks::Frequency,
@@ -60,24 +55,36 @@ impl Begin<'_> {
             producers: shards.len(),
             temporary: dir.join(format!("temp-{}.{id}.rdb", std::process::id())),
             target: dir.join(&self.config.dbfilename),
-            head: head(writer, self.moment.now_ms),
+            head: self.head(writer, &shards),
             seal: Box::new(Trailer(self.config.rdbchecksum.then(Crc64::new))),
         })));
         id
     }
-}
 
-/// What a file begins with: version and auxiliary fields.
-fn head(writer: Writer, now_ms: i64) -> Vec<u8> {
-    let mut head = Vec::new();
-    writer.header(&mut head);
-    let number = |number: u64| number.to_string().into_bytes();
-    writer.aux(&mut head, "redis-ver", REDIS_VERSION.as_bytes());
-    writer.aux(&mut head, "redis-bits", b"64");
-    writer.aux(&mut head, "ctime", &number(now_ms as u64 / 1000));
-    writer.aux(&mut head, "used-mem", &number(crate::base::usage::resident_bytes().0));
-    writer.aux(&mut head, "aof-base", b"0");
-    head
+    /// What a file begins with: version, auxiliary fields, the libraries of functions, which are of no shard, and how many keys
+    /// there are.
+    fn head(&self, writer: Writer, shards: &[&mut Shard]) -> Vec<u8> {
+        let mut head = Vec::new();
+        writer.header(&mut head);
+        let number = |number: u64| number.to_string().into_bytes();
+        writer.aux(&mut head, "redis-ver", REDIS_VERSION.as_bytes());
+        writer.aux(&mut head, "redis-bits", b"64");
+        writer.aux(&mut head, "ctime", &number(self.moment.now_ms as u64 / 1000));
+        writer.aux(&mut head, "used-mem", &number(crate::base::usage::resident_bytes().0));
+        writer.aux(&mut head, "aof-base", b"0");
+        let libraries = self.shared.scripts.libraries();
+        libraries.by_name.values().for_each(|library| writer.function(&mut head, &library.code));
+        for db in 0..self.config.databases as usize {
+            let stores = || shards.iter().map(|shard| &shard.dbs[db].store);
+            let keys: usize = stores().map(|store| store.len()).sum();
+            if keys > 0 {
+                writer.select_db(&mut head, db as u64);
+                let expiring: usize = stores().map(|store| store.expires()).sum();
+                writer.resize_db(&mut head, keys as u64, expiring as u64);
+            }
+        }
+        head
+    }
 }
 
 /// The end of an RDB file, with the checksum if one is wanted.
