@@ -1,13 +1,15 @@
 //! A command that asks another server (MIGRATE) is put aside until the answer comes: its batch keeps its shards, so that its
 //! keys are neither seen nor changed meanwhile, and the core goes on with its network.
 //! In: a command that asks, and the answer. Out: an errand, then the batch on its way again.
-//! Invariants: A1, a core has at most one command that asks. A2, until it is answered its core runs no other command but those
-//! about connections, and the home shard stays with it: scripts would find the core's Lua in use, and what waits here
-//! waits for the whole server in Redis.
+//! Invariants: A1, a core has at most one command that asks. A2, until it is answered the home shard stays with it, and its core
+//! runs nothing that needs a shard, and no script, which would find the core's Lua in use. (In Redis the whole server waits.)
 
+use super::batch::{Batch, Kind};
 use super::core::Core;
 use super::parked::Aside;
 use crate::base::clock::ticks;
+use crate::client::Request;
+use crate::commands::SCRIPTING;
 use crate::commands::errand::{Answered, Ask, Heard};
 use crate::shard::Shard;
 
@@ -21,6 +23,20 @@ pub struct Asking {
 impl Core {
     pub fn is_asking(&self) -> bool {
         self.asking.is_some()
+    }
+
+    /// Whether a command has to wait for the end of one that asks (A2).
+    #[inline]
+    pub(super) fn rests(&self, request: &Request) -> bool {
+        self.is_asking() && (!request.shards.is_empty() || self.registry.group(request.command) == SCRIPTING)
+    }
+
+    /// The same for what a batch runs next.
+    pub(super) fn batch_rests(&self, batch: &Batch) -> bool {
+        match batch.kind {
+            Kind::Plain => self.rests(&batch.requests.list[batch.next]),
+            _ => self.is_asking(),
+        }
     }
 
     pub(super) fn ask(&mut self, ask: Ask, aside: Aside) {

@@ -115,10 +115,9 @@ impl Server {
     /// Whether there is a file to be loaded.
     fn finds_file(&self) -> bool {
         let config = self.shared.config();
-        !matches!(
-            std::fs::metadata(config.dir.join(&config.dbfilename)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound
-        )
+        let found = std::fs::metadata(config.dir.join(&config.dbfilename));
+        let absent = matches!(found, Err(error) if error.kind() == std::io::ErrorKind::NotFound);
+        !absent && !config.dbfilename.is_empty()
     }
 }
 

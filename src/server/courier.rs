@@ -106,7 +106,7 @@ impl Broken {
 }
 
 fn talk(errand: &Errand) -> Result<Heard, Broken> {
-    let stream = connect(errand).map_err(|error| Broken::new(Failed::Connecting, Vec::new(), &error))?;
+    let stream = connect(errand).map_err(|error| Broken::new(unconnected(&error), Vec::new(), &error))?;
     let wrote = errand.words.chunks(PIECE_BYTES).try_for_each(|piece| (&stream).write_all(piece));
     wrote.map_err(|error| Broken::new(Failed::Writing, Vec::new(), &error))?;
     let mut stream = BufReader::new(stream);
@@ -118,6 +118,14 @@ fn talk(errand: &Errand) -> Result<Heard, Broken> {
         }
     }
     Ok(Heard { lines, failed: None })
+}
+
+/// Redis notices only when it writes that a connection was refused.
+fn unconnected(error: &io::Error) -> Failed {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => Failed::Writing,
+        _ => Failed::Connecting,
+    }
 }
 
 fn connect(errand: &Errand) -> io::Result<TcpStream> {
@@ -202,7 +210,7 @@ mod tests {
     #[test]
     fn who_is_not_there_is_noticed() {
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        assert_eq!(shown(run(&errand(closed, 1))), " Some(Connecting)");
+        assert_eq!(shown(run(&errand(closed, 1))), " Some(Writing)");
         for (host, port) in [("127.0.0.1", "x"), ("127.0.0.1", "70000"), ("\u{0}", "1")] {
             let errand = Errand { host: host.into(), port: port.into(), ..errand(1, 1) };
             assert_eq!(shown(run(&errand)), " Some(Connecting)", "{host}");

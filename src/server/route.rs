@@ -199,7 +199,7 @@ impl Core {
                 }
                 return match () {
                     () if at_home && self.id != home => Gather::GoTo(home),
-                    () if self.is_asking() => Gather::Wait,
+                    () if self.batch_rests(batch) => Gather::Wait,
                     () if needs.minus(holds).is_empty() || self.shards[self.id].is_some() => Gather::Ready,
                     () => Gather::Wait,
                 };
@@ -267,7 +267,8 @@ impl Core {
         self.prefetch(&batch.requests, batch.next, &batch.buf, db);
         while batch.next < batch.requests.list.len() && batch.replies.len() <= BATCH_REPLIES_MAX {
             let request = batch.requests.list[batch.next];
-            if !request.shards.is_subset(at_hand)
+            if self.rests(&request)
+                || !request.shards.is_subset(at_hand)
                 || (request.shards.contains(self.id) && self.shards[self.id].is_none())
             {
                 break;

@@ -532,7 +532,7 @@ impl Core {
         if command.route == Route::Report && self.shared.slots.shard_count() > 1 {
             return 0;
         }
-        if self.is_asking() && !matches!(command.route, Route::Home | Route::Report) {
+        if self.rests(request) {
             return 0;
         }
         let argv = Args::new(bytes, &chunk.spans[request.first_span as usize..][..request.argc as usize]);

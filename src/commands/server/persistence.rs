@@ -200,7 +200,7 @@ pub fn shutdown(cx: &mut Context, args: Args) -> Result<(), Error> {
             return Err(Error::SYNTAX);
         }
     }
-    if (how.save && how.nosave) || (abort && args.len() > 2) {
+    if (how.save && how.nosave) || (abort && how != Shutdown::default()) {
         return Err(Error::SYNTAX);
     }
     if cx.session.atomic {
@@ -224,11 +224,13 @@ pub fn shutdown(cx: &mut Context, args: Args) -> Result<(), Error> {
 }
 
 /// How the server is to end.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shutdown {
     pub save: bool,
     pub nosave: bool,
     pub force: bool,
+    /// There is nobody to wait for, so that this is always so.
+    pub now: bool,
 }
 
 impl Shutdown {
@@ -246,8 +248,7 @@ impl Shutdown {
             () if is("SAVE") => self.save = true,
             () if is("NOSAVE") => self.nosave = true,
             () if is("FORCE") => self.force = true,
-            // There is nobody to wait for.
-            () if is("NOW") => {}
+            () if is("NOW") => self.now = true,
             () => return false,
         }
         true
