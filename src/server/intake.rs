@@ -22,6 +22,8 @@ pub struct RdbIntake {
     databases: u64,
     /// Of the file, if that is known.
     bytes_total: u64,
+    /// Databases whose size the file told.
+    hinted: Vec<u64>,
     /// For each core.
     parcels: Vec<Parcel>,
     ended: bool,
@@ -36,6 +38,7 @@ impl RdbIntake {
             reader: if config.rdbchecksum { reader } else { reader.without_checksum() },
             databases: config.databases as u64,
             bytes_total: 0,
+            hinted: Vec::new(),
             parcels: (0..shared.slots.shard_count()).map(|_| Parcel::default()).collect(),
             ended: false,
             shared,
@@ -81,12 +84,18 @@ impl RdbIntake {
     /// So many keys are to come, says the file, which may lie: no more than it has bytes for.
     fn hint(&mut self, keys: u64) {
         const ENTRY_BYTES_MIN: u64 = 4;
-        let (db, keys) = (self.reader.db(), keys.min(self.bytes_total / ENTRY_BYTES_MIN));
+        let db = self.reader.db();
         if db < self.databases {
-            let mine = |core| self.sole.is_none_or(|sole| sole == core);
-            let parcels = self.parcels.iter_mut().enumerate().filter(|(core, _)| mine(*core));
-            parcels.for_each(|(_, parcel)| parcel.push_hint(db, keys));
+            self.hinted.push(db);
+            self.tell(db, keys.min(self.bytes_total / ENTRY_BYTES_MIN));
         }
+    }
+
+    /// Tells all cores that entries go to how many there are.
+    fn tell(&mut self, db: u64, keys: u64) {
+        let mine = |core| self.sole.is_none_or(|sole| sole == core);
+        let parcels = self.parcels.iter_mut().enumerate().filter(|(core, _)| mine(*core));
+        parcels.for_each(|(_, parcel)| parcel.push_hint(db, keys));
     }
 }
 
@@ -103,6 +112,10 @@ impl Intake for RdbIntake {
     fn end(&mut self, out: &mut Vec<(usize, Parcel)>) -> Result<(), String> {
         if !self.ended {
             return Err(told(&self.reader.cut()));
+        }
+        // What did not come is not waited for.
+        for db in std::mem::take(&mut self.hinted) {
+            self.tell(db, 0);
         }
         for (core, parcel) in self.parcels.iter_mut().enumerate() {
             if !parcel.is_empty() {

@@ -291,13 +291,13 @@ def test_libraries_of_functions_travel_in_files(real, tmp_path, cores):
         ours.stop()
     for name in SERVERS:
         theirs = real(name).client
-        assert libraries(theirs) == expected and theirs.fcall("up", 1, "n") == 2
+        assert libraries(theirs) == expected and theirs.fcall_ro("seven", 0) == 7
         theirs.save()
         theirs.connection_pool.disconnect()
         again = Server(tmp_path, *options, cores=cores)
         try:
             r = again.client()
-            assert libraries(r) == expected and r.fcall("up", 1, "n") == 2
+            assert libraries(r) == expected and r.fcall_ro("seven", 0) == 7
             assert "left out" not in again.log.read_text()
         finally:
             again.stop()
