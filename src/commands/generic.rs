@@ -27,8 +27,8 @@ const OBJECT_KEY: &[KeySpec] = &[KeySpec::at(2, "RO")];
 const VARIES: &[&str] = &["nondeterministic_output"];
 
 const MIGRATED: &[KeySpec] = &[
-    KeySpec::at(3, "RW access delete"),
-    KeySpec::after_all("KEYS", -2, -1, 0, "RW access delete incomplete"),
+    KeySpec::at(3, "RW access delete").asked(migrate::sole_key_at),
+    KeySpec::after_all("KEYS", -2, -1, 0, "RW access delete incomplete").asked(migrate::keys_at),
 ];
 
 const PER_KEY: &str = "O(N), N being the number of keys";

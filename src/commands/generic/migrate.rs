@@ -70,6 +70,20 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// Where the word KEYS stands, if keys follow it.
+pub fn keys_at(args: Args) -> Option<usize> {
+    let mut at = 6;
+    while let Some(words) = option(args, at) {
+        at += words;
+    }
+    (args.is(at, "KEYS") && args.at(3).is_empty()).then_some(at)
+}
+
+/// Where the one key stands, if it is one.
+pub fn sole_key_at(args: Args) -> Option<usize> {
+    keys_at(args).is_none().then_some(3)
+}
+
 /// The arguments that nobody but the other server is to see.
 pub fn secrets(args: Args) -> Range<usize> {
     let mut at = 6;
@@ -196,6 +210,16 @@ mod tests {
             "SET a 1 => OK | MIGRATE takes 1 a 0 0 COPY => OK | GET a => \"1\" | MIGRATE takes 1 a 0 0 AUTH2 me secret copy replace => OK | MIGRATE takes 1 a 0 0 AUTH secret => OK | GET a => nil",
         );
         check("MIGRATE takes 1 \"\" 0 0 KEYS => NOKEY | MIGRATE takes 1 \"\" 0 0 => NOKEY");
+    }
+
+    #[test]
+    fn words_that_are_keys() {
+        check(
+            "MSET KEYS 1 x 2 AUTH 3 => OK | MIGRATE takes 1 \"\" 0 0 AUTH KEYS KEYS KEYS x KEYS AUTH => OK | EXISTS KEYS x AUTH => 0",
+        );
+        check(
+            "COMMAND GETKEYS MIGRATE h 1 \"\" 0 9 KEYS KEYS a => [\"KEYS\" \"a\"] | COMMAND GETKEYS MIGRATE h 1 k 0 9 AUTH KEYS => [\"k\"]",
+        );
     }
 
     #[test]
