@@ -355,7 +355,6 @@ mod tests {
                 let written = u16::from_le_bytes(dumped[dumped.len() - 10..][..2].try_into().unwrap());
                 let wanted = match (kind, encoding) {
                     ("hash-ttl", _) => expiring,
-                    (_, "stream") => 11,
                     _ => version,
                 };
                 assert_eq!(written, wanted, "{dialect}: {kind}");
