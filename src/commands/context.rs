@@ -19,6 +19,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::command::Registry;
 use super::effect::Effects;
+use super::errand::{Answered, Ask};
 use super::error::Error;
 use super::script::Ongoing;
 
@@ -111,6 +112,8 @@ pub struct Context<'a> {
     pub scripts: Option<&'a mut Engine>,
     /// Set by a command that did not come to its end.
     pub pending: Option<Pending>,
+    /// What another server said, for a command that asked it and runs again.
+    pub answer: Option<Answered>,
     /// The reply is an error that was counted when it came about, inside a script.
     pub error_counted: bool,
     /// Memory was short when the command began: what a script calls must not need more.
@@ -123,6 +126,8 @@ pub enum Pending {
     Widen,
     /// A script that takes long: go on with it after other work.
     Parked(Box<Ongoing>),
+    /// It changed nothing, and is to run again with what another server says; the script that called it, if one did.
+    Asks(Box<Ask>, Option<Box<Ongoing>>),
 }
 
 impl<'a> Context<'a> {
@@ -315,6 +320,11 @@ impl<'a> Context<'a> {
     /// Something about a key was changed that its watchers do not see, as in Redis: what a stream's groups know.
     pub fn unsaved(&mut self, key: &[u8]) {
         self.shard(key).counters.changes += 1;
+    }
+
+    /// Libraries of functions were changed, with all shards at hand: a snapshot and the log have those, too.
+    pub fn changed_libraries(&mut self) {
+        self.shards().next().expect("C1: all shards are at hand").counters.changes += 1;
     }
 
     /// Sets a string, whatever was there. `expiry` in unix ms.

@@ -39,6 +39,10 @@ fixed! {
     INVALID_TTL = "ERR Invalid TTL value, must be >= 0";
     INVALID_IDLE_TIME = "ERR Invalid IDLETIME value, must be >= 0";
     INVALID_FREQUENCY = "ERR Invalid FREQ value, must be >= 0 and <= 255";
+    MIGRATE_KEYS = "ERR When using MIGRATE KEYS option, the key argument must be set to the empty string";
+    TARGET_CONNECTING = "IOERR error or timeout connecting to the client";
+    TARGET_WRITING = "IOERR error or timeout writing to target instance";
+    TARGET_READING = "IOERR error or timeout reading to target instance";
     INVALID_CURSOR = "ERR invalid cursor";
     NOAUTH = "NOAUTH Authentication required.";
     NOAUTH_HELLO = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time";

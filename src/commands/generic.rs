@@ -2,6 +2,7 @@
 
 pub mod dump;
 pub mod expire;
+pub mod migrate;
 mod move_key;
 mod object;
 pub mod scan;
@@ -27,6 +28,11 @@ const KEYS_DELETE: &[KeySpec] = &[KeySpec::range(1, -1, 1, "RM delete")];
 const OBJECT_KEY: &[KeySpec] = &[KeySpec::at(2, "RO")];
 const VARIES: &[&str] = &["nondeterministic_output"];
 
+const MIGRATED: &[KeySpec] = &[
+    KeySpec::at(3, "RW access delete").asked(migrate::sole_key_at),
+    KeySpec::after_all("KEYS", -2, -1, 0, "RW access delete incomplete").asked(migrate::keys_at),
+];
+
 const PER_KEY: &str = "O(N), N being the number of keys";
 const DELETE_TIPS: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
 
@@ -51,6 +57,9 @@ pub const TABLE: &[Command] = &[
     Command::new("KEYS", "pattern", scan::keys).arity(2).read().route(Route::All).categories(&["dangerous"])
         .tips(&["request_policy:all_shards", "nondeterministic_output_order"])
         .about("Returns every key that matches a pattern.").complexity("O(N), N being the number of keys in the database"),
+    Command::new("MIGRATE", "host port <key | \"\"> destination-db timeout [COPY] [REPLACE] [AUTH password | AUTH2 username password] [KEYS key [key ...]]", migrate::migrate)
+        .arity(-6).write().keys(MIGRATED).since("2.6.0").categories(&["dangerous"]).tips(VARIES)
+        .about("Moves keys to another server.").complexity("O(N) on both servers, N being the size of the values"),
     Command::new("MOVE", "key db", move_key::move_to_db).arity(3).write().fast().keys(&[KeySpec::at(1, "RW access update")])
         .about("Moves a key to another database."),
     Command::new("OBJECT", "", container).arity(-2).container().since("2.2.3").about("Holds the commands that look into how a key is stored."),

@@ -4,7 +4,7 @@ mod cache;
 pub mod declared;
 mod eval;
 mod function;
-mod library;
+pub mod library;
 pub mod reach;
 mod run;
 #[cfg(test)]

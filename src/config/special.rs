@@ -154,6 +154,10 @@ fn set_limits(config: &mut Config, args: &[&[u8]]) -> Result<(), String> {
 /// The directory is looked up now and kept absolute; entering it is for who applies the configuration.
 fn set_dir(config: &mut Config, args: &[&[u8]]) -> Result<(), String> {
     let [dir] = args else { return Err("wrong number of arguments".into()) };
+    if dir.is_empty() {
+        // As the system would say it.
+        return Err("No such file or directory".into());
+    }
     let dir = config.dir.join(Path::new(std::ffi::OsStr::from_bytes(dir)));
     let dir = dir.canonicalize().map_err(|e| super::os_error_text(&e))?;
     if !dir.is_dir() {

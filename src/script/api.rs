@@ -2,7 +2,7 @@
 //! In: calls from scripts. Out: commands run by the `Host`, replies as Lua values.
 
 use super::convert;
-use super::engine::run_of;
+use super::engine::{rest, run_of};
 use super::host::Called;
 use super::library;
 use super::lua::{Ending, Function, Kind, Lua, Raise, write_g};
@@ -98,7 +98,12 @@ fn run_command(lua: Lua) -> Result<(), Raise> {
     let mut reply = std::mem::take(&mut run.reply);
     reply.clear();
     let resp3 = run.resp3;
-    let called = run.ask_host(|host, args| host.call(args, resp3, &mut reply));
+    let called = loop {
+        match run_of(lua).ask_host(|host, args| host.call(args, resp3, &mut reply)) {
+            Called::Asks => rest(lua),
+            called => break called,
+        }
+    };
     let result = match called {
         Called::Replied => {
             convert::push_reply(lua, &reply);
@@ -111,6 +116,7 @@ fn run_command(lua: Lua) -> Result<(), Raise> {
             Err(Raise)
         }
         Called::OutOfReach => Err(lua.end(Ending::Widen)),
+        Called::Asks => unreachable!("it was called until it had not to"),
     };
     const REPLY_BYTES_KEPT: usize = 1 << 20;
     if reply.capacity() <= REPLY_BYTES_KEPT {

@@ -43,6 +43,7 @@ const BODIES_MAX: usize = 512;
 enum Event {
     Done,
     Parked,
+    Asks,
 }
 
 /// How a run ended, or did not.
@@ -51,6 +52,8 @@ pub enum Status {
     Done,
     /// It takes long: call `go_on` after other work.
     Parked,
+    /// A command that it called asks another server: call `go_on` with the answer at hand.
+    Asks,
     /// It reached for a shard that is not at hand: nothing was changed, and it is to run again with all.
     OutOfReach,
 }
@@ -100,6 +103,13 @@ pub fn run_of<'a>(lua: Lua) -> &'a mut Run {
     // SAFETY: the engine put its boxed run there, which outlives the state; references are short-lived, and the
     // functions that take them run one at a time, on one thread.
     unsafe { &mut *lua.control().engine.cast::<Run>() }
+}
+
+/// Leaves the fiber, on which a command is being called, until the script goes on.
+pub fn rest(lua: Lua) {
+    let yielder = run_of(lua).yielder;
+    // SAFETY: commands are called on the fiber whose yielder this is.
+    unsafe { (*yielder).suspend(Event::Asks) };
 }
 
 /// A script compiled by this core. It is counted by this core alone, which costs others nothing.
@@ -212,6 +222,7 @@ impl Machine {
         self.run.host = None;
         match event {
             CoroutineResult::Yield(Event::Parked) => Status::Parked,
+            CoroutineResult::Yield(Event::Asks) => Status::Asks,
             CoroutineResult::Yield(Event::Done) if self.lua.control().ending == Some(Ending::Widen) => {
                 self.clear();
                 Status::OutOfReach
@@ -244,7 +255,7 @@ impl Drop for Machine {
     fn drop(&mut self) {
         if self.fiber.started() && !self.fiber.done() {
             // SAFETY: what is on the fiber's stack is either Lua's, and freed with its state, or nothing that must be
-            // dropped: it stands in its loop, or in the hook of a parked script.
+            // dropped: it stands in its loop, in the hook of a parked script, or in a command's call with its reply's buffer.
             unsafe { self.fiber.force_reset() };
         }
         self.lua.close();

@@ -252,6 +252,14 @@ impl Scripts {
         Ok(result)
     }
 
+    /// There are no libraries any more.
+    pub fn clear_libraries(&self) {
+        let _: Result<(), ()> = self.change_libraries(|libraries| {
+            *libraries = Libraries::default();
+            Ok(())
+        });
+    }
+
     /// A script has been running for too long.
     pub fn begin_busy(&self, running: Arc<Running>) {
         self.running.lock().expect("nobody panics holding the list").push(running);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::batch::Message;
 use super::core::Core;
+use super::courier::Courier;
 use super::driver::{Driver, Ends, RingFds};
 use super::link::StorageLink;
 use super::replay::{self, Found};
@@ -79,17 +80,19 @@ impl Server {
         let link =
             StorageLink::new(ports.pop().expect("the last is the storage thread's"), rings.clone(), bellboy);
         executor::start(link, bell.clone())?;
+        let couriers = super::courier::start(rings.clone())?;
         let (booted, load) = mpsc::channel();
         let loads = config.appendonly || self.finds_file();
         self.shared.set_gate(gate::LOADING, loads);
         let mut threads = Vec::new();
-        for (id, port) in ports.into_iter().enumerate() {
+        for (id, (port, courier)) in ports.into_iter().zip(couriers).enumerate() {
             let start = Start {
                 shared: self.shared.clone(),
                 registry: self.registry.clone(),
                 port,
                 rings: rings.clone(),
                 bell: bell.clone(),
+                courier,
                 all_up: all_up.clone(),
                 cpu: self.cpus[id],
                 hash_seed: self.hash_seed,
@@ -133,10 +136,9 @@ impl Server {
     /// Whether there is a file to be loaded.
     fn finds_file(&self) -> bool {
         let config = self.shared.config();
-        !matches!(
-            std::fs::metadata(config.dir.join(&config.dbfilename)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound
-        )
+        let found = std::fs::metadata(config.dir.join(&config.dbfilename));
+        let absent = matches!(found, Err(error) if error.kind() == std::io::ErrorKind::NotFound);
+        !absent && !config.dbfilename.is_empty()
     }
 }
 
@@ -147,6 +149,7 @@ struct Start {
     port: Port<Message>,
     rings: RingFds,
     bell: Bell,
+    courier: Courier,
     all_up: Arc<Barrier>,
     cpu: Option<usize>,
     hash_seed: u64,
@@ -176,8 +179,8 @@ impl Start {
         if self.booted.is_some() && !config.appendonly {
             core.load(None);
         }
-        let Start { port, rings, bell, stop_fd, booted, .. } = self;
-        let mut driver = Driver::new(core, Ends { ring, port, rings, bell, stop_fd, booted });
+        let Start { port, rings, bell, courier, stop_fd, booted, .. } = self;
+        let mut driver = Driver::new(core, Ends { ring, port, rings, bell, courier, stop_fd, booted });
         self.all_up.wait();
         self.listeners.into_iter().for_each(|listener| driver.listen(listener));
         driver.run();

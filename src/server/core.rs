@@ -12,8 +12,8 @@ use super::batch::{Batch, Message, NewConnection};
 use crate::base::memory::SpentBuffers;
 use crate::base::rng::Rng;
 use crate::client::{Answer, Card, Connection, ConnectionId, Input, Requests, State, Wait, flag};
-use crate::commands::script::Ongoing;
-use crate::commands::{Effects, Note, Registry, Signal};
+use crate::commands::errand::{Answered, Errand};
+use crate::commands::{Effects, Note, Pending, Registry, Signal};
 use crate::config::Config;
 use crate::persist::aof::Chunk;
 use crate::pubsub::Parcel;
@@ -36,6 +36,8 @@ pub struct Actions {
     pub mesh: Vec<(usize, Message)>,
     /// For the storage thread.
     pub jobs: Vec<Job>,
+    /// For another server.
+    pub errand: Option<Errand>,
     /// The files of the start were loaded: a snapshot in so many ms, or a log; or they could not be.
     pub loaded: Option<Result<Option<i64>, Failure>>,
     /// The server cannot keep its promises any more: it ends at once, and sends nothing.
@@ -121,9 +123,12 @@ pub struct Core {
     expiry_behind: bool,
     pub(super) rng: Rng,
     pub(super) scripts: Engine,
-    /// A script that takes long, and one that is about to be parked.
-    pub(super) parked: Option<super::parked::Parked>,
-    pub(super) parking: Option<Box<Ongoing>>,
+    /// A script that takes long, and a command that asks another server.
+    pub(super) parked: Option<super::parked::Aside>,
+    pub(super) asking: Option<super::asking::Asking>,
+    /// Why the command at hand is about to be put aside, and the answer to one that goes on.
+    pub(super) parking: Option<Pending>,
+    pub(super) answer: Option<Answered>,
     /// Lines for MONITOR clients of this core that came before their turn.
     pub(super) monitor: super::monitor::Reorder,
     /// What was published for this core's clients, while it is delivered; and its text.
@@ -193,7 +198,9 @@ impl Core {
             expiry_behind: false,
             scripts: Engine::new(rng.next_u64()),
             parked: None,
+            asking: None,
             parking: None,
+            answer: None,
             rng,
             monitor: super::monitor::Reorder::default(),
             parcels: Vec::new(),
@@ -711,6 +718,7 @@ impl Core {
             core: self.id,
             scripts: &mut self.scripts,
             took_long: &mut self.clock_is_old,
+            answer: &mut self.answer,
             #[cfg(test)]
             trace: &mut self.trace,
         }

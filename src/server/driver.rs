@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::batch::{Message, NewConnection};
 use super::core::Core;
+use super::courier::Courier;
 use crate::base::prefetch::prefetch;
 use crate::mesh::Port;
 use crate::net::{Event, Listener, Peer, Ring};
@@ -38,6 +39,8 @@ pub struct Ends {
     pub rings: RingFds,
     /// Wakes the storage thread.
     pub bell: Bell,
+    /// Runs errands to other servers.
+    pub courier: Courier,
     /// A descriptor that becomes readable when the process is told to end; core 0 watches it.
     pub stop_fd: Option<RawFd>,
     /// Who waits for the file of the start to be loaded.
@@ -50,6 +53,7 @@ pub struct Driver {
     port: Port<Message>,
     rings: RingFds,
     bell: Bell,
+    courier: Courier,
     booted: Option<Sender<Result<Option<i64>, Failure>>>,
     /// Paths of unix listeners by their number, for the names of their connections.
     listener_paths: Vec<Option<String>>,
@@ -96,7 +100,7 @@ impl Polling {
 impl Driver {
     /// The driver of `core`, on the thread that will run it.
     pub fn new(core: Core, ends: Ends) -> Self {
-        let Ends { ring, port, rings, bell, stop_fd, booted } = ends;
+        let Ends { ring, port, rings, bell, courier, stop_fd, booted } = ends;
         let max_us = if core.shared.slots.shard_count() > 1 { core.config().poll_us_max as u64 } else { 0 };
         Self {
             core,
@@ -104,6 +108,7 @@ impl Driver {
             port,
             rings,
             bell,
+            courier,
             booted,
             listener_paths: Vec::new(),
             closing: Vec::new(),
@@ -140,6 +145,11 @@ impl Driver {
         self.core.shared.metrics[self.core.id].turns.add(1);
         let mut busy = self.take_events();
         busy |= self.take_messages();
+        if self.core.is_asking()
+            && let Some(heard) = self.courier.heard()
+        {
+            self.core.answered(heard);
+        }
         self.core.finish_turn();
         self.act();
         let more = self.core.idle_work() || busy || self.port.has_input() || self.core.has_parked();
@@ -331,8 +341,11 @@ impl Driver {
         }
     }
 
-    /// What the core asks for once in a lifetime.
+    /// What the core hardly ever asks for.
     fn act_rarely(&mut self) {
+        if let Some(errand) = self.core.actions.errand.take() {
+            self.courier.send(self.core.id, errand);
+        }
         if let Some(result) = self.core.actions.loaded.take()
             && let Some(booted) = self.booted.take()
         {

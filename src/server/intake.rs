@@ -20,6 +20,10 @@ pub struct RdbIntake {
     sole: Option<usize>,
     reader: Reader,
     databases: u64,
+    /// Of the file, if that is known.
+    bytes_total: u64,
+    /// Databases whose size the file told.
+    hinted: Vec<u64>,
     /// For each core.
     parcels: Vec<Parcel>,
     ended: bool,
@@ -33,6 +37,8 @@ impl RdbIntake {
             sole,
             reader: if config.rdbchecksum { reader } else { reader.without_checksum() },
             databases: config.databases as u64,
+            bytes_total: 0,
+            hinted: Vec::new(),
             parcels: (0..shared.slots.shard_count()).map(|_| Parcel::default()).collect(),
             ended: false,
             shared,
@@ -60,16 +66,16 @@ impl RdbIntake {
                     let parcel = &mut self.parcels[core];
                     parcel.push(&raw);
                     if parcel.bytes() >= PARCEL_BYTES {
-                        out.push((core, Cargo::Entries(std::mem::take(parcel))));
+                        let full = std::mem::replace(parcel, Parcel::with_room(PARCEL_BYTES));
+                        out.push((core, Cargo::Entries(full)));
                     }
                 }
+                Ok(Some(Event::ResizeDb { keys, .. })) => self.hint(keys),
                 Ok(Some(Event::Aux { key, value })) => {
                     note_aux(&key, &value, &self.shared.persistence.load.used_bytes);
                 }
-                Ok(Some(Event::Function(_))) => {
-                    crate::log::warning(
-                        "A library of functions in the RDB file is left out: there are no functions here",
-                    );
+                Ok(Some(Event::Function(code))) => {
+                    self.parcels[self.sole.unwrap_or(0)].push_library(&code);
                 }
                 Ok(Some(Event::End(_))) => self.ended = true,
                 Ok(Some(_)) => {}
@@ -80,7 +86,30 @@ impl RdbIntake {
     }
 }
 
+impl RdbIntake {
+    /// So many keys are to come, says the file, which may lie: no more than it has bytes for.
+    fn hint(&mut self, keys: u64) {
+        const ENTRY_BYTES_MIN: u64 = 4;
+        let db = self.reader.db();
+        if db < self.databases {
+            self.hinted.push(db);
+            self.tell(db, keys.min(self.bytes_total / ENTRY_BYTES_MIN));
+        }
+    }
+
+    /// Tells all cores that entries go to how many there are.
+    fn tell(&mut self, db: u64, keys: u64) {
+        let mine = |core| self.sole.is_none_or(|sole| sole == core);
+        let parcels = self.parcels.iter_mut().enumerate().filter(|(core, _)| mine(*core));
+        parcels.for_each(|(_, parcel)| parcel.push_hint(db, keys));
+    }
+}
+
 impl Intake for RdbIntake {
+    fn begin(&mut self, bytes: u64) {
+        self.bytes_total = bytes;
+    }
+
     fn feed(&mut self, portion: &[u8], out: &mut Vec<(usize, Cargo)>) -> Result<(), Failure> {
         self.reader.feed(portion);
         self.read(out)
@@ -89,6 +118,10 @@ impl Intake for RdbIntake {
     fn end(&mut self, out: &mut Vec<(usize, Cargo)>) -> Result<(), Failure> {
         if !self.ended {
             return Err(Failure::Content(told(&self.reader.cut())));
+        }
+        // What did not come is not waited for.
+        for db in std::mem::take(&mut self.hinted) {
+            self.tell(db, 0);
         }
         for (core, parcel) in self.parcels.iter_mut().enumerate() {
             if !parcel.is_empty() {

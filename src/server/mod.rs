@@ -2,11 +2,13 @@
 
 pub mod admission;
 mod append;
+pub mod asking;
 pub mod batch;
 pub mod boot;
 pub mod check;
 pub mod cli;
 pub mod core;
+mod courier;
 pub mod dispatch;
 pub mod driver;
 mod effects;

@@ -16,14 +16,17 @@ use super::batch::{Batch, Kind, Task};
 use super::core::Core;
 use crate::client::{ShardSet, State};
 use crate::commands::context::limits;
+use crate::commands::script::library;
 use crate::commands::server::persistence::{self, Begin, Purpose, Shutdown};
 use crate::commands::{Hold, Note, Signal};
 use crate::persist::Parcel;
-use crate::persist::rdb::{EMPTY, file::What};
+use crate::persist::rdb::EMPTY;
+use crate::persist::rdb::file::{Raw, What};
 use crate::resp::Out;
-use crate::shard::{Moment, Shard};
-use crate::shared::{Saves, gate};
+use crate::shard::{Moment, Shard, store};
+use crate::shared::{LoadCounters, Saves, gate};
 use crate::storage::{Cargo, Done, Failure, Job};
+use crate::types::Limits;
 
 /// Bytes of chunks under way to the storage thread.
 const ROOM_BYTES: usize = if cfg!(test) { 1024 } else { 4 << 20 };
@@ -35,6 +38,8 @@ const SPARE_CHUNKS: usize = 32;
 const EMPTY_KEYS_TOLD: u64 = 10;
 /// Entries walked between two looks at the clock.
 const SLICE_ENTRIES: usize = if cfg!(test) { 1 } else { 64 };
+/// Entries of a file whose places are fetched together.
+const GROUP_ENTRIES: usize = 32;
 /// How long a turn walks: when there is other work, and when there is none.
 const WALK_US: u64 = if cfg!(test) { 0 } else { 100 };
 const WALK_IDLE_US: u64 = if cfg!(test) { 0 } else { 1000 };
@@ -450,6 +455,7 @@ impl Core {
     pub(super) fn clear_held(&mut self) {
         let held = self.storage.held.as_mut().expect("the caller looked");
         held.batch.held.iter_mut().for_each(|shard| shard.clear());
+        self.shared.scripts.clear_libraries();
     }
 
     /// The command that holds the shards, if there is one, waits for this file.
@@ -512,60 +518,64 @@ impl Core {
         }
     }
 
-    /// Puts the entries of a parcel into the keyspace. False: one of them cannot be.
+    /// Puts what a parcel holds into the keyspace. False: some of it cannot be.
     fn take_in(&mut self, parcel: &Parcel) -> bool {
-        let moment = self.moment(false);
-        let limits = limits(&self.config, &self.shared);
-        let (mut loaded, mut expired) = (0, 0);
-        let merge = matches!(&self.storage.held, Some(Held { hold: Hold::Reload { merge: true, .. }, .. }));
         let mut held = self.storage.held.take();
-        let mut sound = true;
-        for raw in parcel.entries() {
-            if raw.expiry_ms.is_some_and(|at_ms| at_ms <= moment.now_ms) {
-                expired += 1;
-                continue;
-            }
-            let number = self.shared.slots.shard(&raw.key);
-            let shard = match &mut held {
-                Some(held) => held.batch.held.iter_mut().find(|shard| shard.id == number),
-                None => self.shards[number].as_mut(),
-            };
-            let shard = shard.expect("a parcel goes to the core that has the shard");
-            let value = match crate::persist::object::load(&raw, &limits) {
-                Ok(value) => value,
-                Err(error) if error.what == What::Value(EMPTY) => {
-                    self.pass_over(&raw.key);
-                    continue;
-                }
-                Err(error) => {
-                    crate::log::warning(format!("Internal error in RDB reading {error}"));
-                    sound = false;
-                    break;
-                }
-            };
-            let access = super::intake::access_of(&raw, &moment);
-            if !shard.load(raw.db as u16, &raw.key, value, raw.expiry_ms, access, merge) {
-                crate::log::warning(format!(
-                    "RDB has duplicated key '{}' in DB {}",
-                    raw.key.escape_ascii(),
-                    raw.db
-                ));
-                sound = false;
-                break;
-            }
-            loaded += 1;
-        }
+        let merge = matches!(&held, Some(Held { hold: Hold::Reload { merge: true, .. }, .. }));
+        let libraries =
+            library::load_saved(&mut self.scripts, &self.shared.scripts, parcel.libraries(), merge);
+        let libraries = libraries.map_err(|why| format!("Failed loading library, {why}"));
+        let taken = libraries.and_then(|()| self.take_in_entries(parcel, &mut held, merge));
         self.storage.held = held;
-        self.shared.persistence.load.keys.fetch_add(loaded, Relaxed);
-        self.shared.persistence.load.expired.fetch_add(expired, Relaxed);
-        sound
+        if let Err(why) = &taken {
+            crate::log::warning(why);
+        }
+        taken.is_ok()
     }
 
-    /// A value without elements is no reason to refuse a file: Redis had a bug once that wrote such.
-    fn pass_over(&self, key: &[u8]) {
-        if self.shared.persistence.load.empty.fetch_add(1, Relaxed) < EMPTY_KEYS_TOLD {
-            crate::log::notice(format!("rdbLoadObject skipping empty key: {}", key.escape_ascii()));
+    /// The entries go into the shards that a command holds, or into the home shard: a parcel goes to the core that has them.
+    fn take_in_entries(
+        &mut self,
+        parcel: &Parcel,
+        held: &mut Option<Held>,
+        merge: bool,
+    ) -> Result<(), String> {
+        let moment = self.moment(false);
+        let limits = limits(&self.config, &self.shared);
+        let (slots, counters) = (&self.shared.slots, &self.shared.persistence.load);
+        let own = self.shards[self.id].iter_mut();
+        let mut shards: Vec<&mut Shard> = match held {
+            Some(held) => held.batch.held.iter_mut().map(|shard| &mut **shard).collect(),
+            None => own.map(|shard| &mut **shard).collect(),
+        };
+        shards.sort_by_key(|shard| shard.id);
+        for &(db, keys) in parcel.hints() {
+            let each = keys as usize / slots.shard_count();
+            shards.iter_mut().for_each(|shard| shard.plan(db as u16, each));
         }
+        let alone = shards.len() == 1;
+        let place = |raw: &Raw| if alone { 0 } else { slots.shard(&raw.key) };
+        for group in parcel.groups(GROUP_ENTRIES) {
+            store::prefetch(group.clone().map(|raw| {
+                let store = &shards[place(&raw)].dbs[raw.db as usize].store;
+                (store, store.hash(&raw.key))
+            }));
+            let (mut loaded, mut expired) = (0, 0);
+            for raw in group {
+                if raw.expiry_ms.is_some_and(|at_ms| at_ms <= moment.now_ms) {
+                    expired += 1;
+                    continue;
+                }
+                if load_entry(shards[place(&raw)], &raw, &limits, &moment, merge)? {
+                    loaded += 1;
+                } else {
+                    pass_over(counters, &raw.key);
+                }
+            }
+            counters.keys.fetch_add(loaded, Relaxed);
+            counters.expired.fetch_add(expired, Relaxed);
+        }
+        Ok(())
     }
 
     /// Slows loading down, for tests.
@@ -573,7 +583,7 @@ impl Core {
         let delay_us = self.config.key_load_delay_us.max(0) as u64;
         if delay_us > 0 {
             let count = match cargo {
-                Cargo::Entries(parcel) => parcel.entries().count(),
+                Cargo::Entries(parcel) => parcel.groups(1).count(),
                 Cargo::Commands(commands) => commands.requests.list.len(),
             };
             std::thread::sleep(Duration::from_micros(delay_us * count as u64));
@@ -615,6 +625,32 @@ impl Core {
             self.shared.set_gate(gate::LOADING, false);
         }
         self.actions.loaded = Some(result);
+    }
+}
+
+/// Puts an entry of a file into its shard; false: it has no elements. The error is for the log.
+fn load_entry(
+    shard: &mut Shard,
+    raw: &Raw,
+    limits: &Limits,
+    moment: &Moment,
+    merge: bool,
+) -> Result<bool, String> {
+    let value = match crate::persist::object::load(raw, limits) {
+        Err(error) if error.what == What::Value(EMPTY) => return Ok(false),
+        value => value.map_err(|error| format!("Internal error in RDB reading {error}"))?,
+    };
+    let access = super::intake::access_of(raw, moment);
+    if shard.load(raw.db as u16, &raw.key, value, raw.expiry_ms, access, merge) {
+        return Ok(true);
+    }
+    Err(format!("RDB has duplicated key '{}' in DB {}", raw.key.escape_ascii(), raw.db))
+}
+
+/// A value without elements is no reason to refuse a file: Redis had a bug once that wrote such.
+fn pass_over(counters: &LoadCounters, key: &[u8]) {
+    if counters.empty.fetch_add(1, Relaxed) < EMPTY_KEYS_TOLD {
+        crate::log::notice(format!("rdbLoadObject skipping empty key: {}", key.escape_ascii()));
     }
 }
 

@@ -114,6 +114,7 @@ impl Core {
     /// The home shard is back: what waited for it goes on, in order, until it is lent again.
     pub(super) fn shard_returned(&mut self, shard: Box<Shard>) {
         assert_eq!(shard.id, self.id, "K3: a shard comes home to its own core");
+        let Some(shard) = self.keep_for_asking(shard) else { return };
         assert!(self.shards[self.id].replace(shard).is_none(), "K3: there is only one of it");
         self.take_in_parcels();
         self.unwatch_waiting();
@@ -134,7 +135,7 @@ impl Core {
     }
 
     /// Moves a batch until it leaves (None) or has to wait for the home shard.
-    fn step(&mut self, mut batch: Box<Batch>) -> Option<Box<Batch>> {
+    pub(super) fn step(&mut self, mut batch: Box<Batch>) -> Option<Box<Batch>> {
         loop {
             let early = batch.replies.len() > BATCH_REPLIES_MAX && matches!(batch.kind, Kind::Plain);
             if batch.is_done() || early {
@@ -199,6 +200,7 @@ impl Core {
                 }
                 return match () {
                     () if at_home && self.id != home => Gather::GoTo(home),
+                    () if self.batch_rests(batch) => Gather::Wait,
                     () if needs.minus(holds).is_empty() || self.shards[self.id].is_some() => Gather::Ready,
                     () => Gather::Wait,
                 };
@@ -244,6 +246,7 @@ impl Core {
 
     /// A shard lent to a batch that ran here at home: what waited for it goes on after this step.
     fn come_home(&mut self, shard: Box<Shard>) {
+        let Some(shard) = self.keep_for_asking(shard) else { return };
         self.shards[self.id] = Some(shard);
         self.take_in_parcels();
         self.unwatch_waiting();
@@ -267,7 +270,8 @@ impl Core {
         while batch.next < batch.requests.list.len() && batch.replies.len() <= BATCH_REPLIES_MAX {
             self.look_at_clock();
             let request = batch.requests.list[batch.next];
-            if !request.shards.is_subset(at_hand)
+            if self.rests(&request)
+                || !request.shards.is_subset(at_hand)
                 || (request.shards.contains(self.id) && self.shards[self.id].is_none())
             {
                 break;
@@ -284,8 +288,8 @@ impl Core {
                 Some(Pending::Widen) => {
                     batch.requests.list[batch.next].shards = ShardSet::first(self.shards.len());
                 }
-                Some(Pending::Parked(ongoing)) => {
-                    self.parking = Some(ongoing);
+                pending => {
+                    self.parking = pending;
                     break;
                 }
             }
@@ -296,15 +300,18 @@ impl Core {
         self.clock_is_old = true;
     }
 
-    /// Goes on with the parked script that is the batch's next command.
+    /// Goes on with the batch's next command, which was put aside, or with the script that it is.
     pub(super) fn run_slice(
         &mut self,
         batch: &mut Batch,
-        ongoing: Ongoing,
+        ongoing: Option<Box<Ongoing>>,
         home: Option<u32>,
     ) -> Option<Pending> {
         let request = batch.requests.list[batch.next];
-        self.call_of_batch(batch, request, home, |parts, call| parts.resume(call, ongoing))
+        self.call_of_batch(batch, request, home, |parts, call| match ongoing {
+            Some(ongoing) => parts.resume(call, *ongoing),
+            None => parts.call(call),
+        })
     }
 
     /// Runs one command of a batch.
@@ -356,7 +363,7 @@ impl Core {
             let end = if subscribes { batch.replies.len() } else { from + outcome.pushed };
             batch.confirmations.push(from..end);
         }
-        if let Some(Pending::Parked(_)) = outcome.pending {
+        if let Some(Pending::Parked(_) | Pending::Asks(..)) = outcome.pending {
             self.after_part();
             return outcome.pending;
         }
@@ -439,8 +446,8 @@ impl Core {
                 Some(Pending::Widen) => {
                     unreachable!("scripts of a transaction are proven, or have all shards")
                 }
-                Some(Pending::Parked(ongoing)) => {
-                    self.parking = Some(ongoing);
+                pending => {
+                    self.parking = pending;
                     return;
                 }
             }

@@ -303,6 +303,11 @@ impl Shard {
         self.note(db, key);
     }
 
+    /// A file has about so many keys for a database of this shard.
+    pub fn plan(&mut self, db: u16, keys: usize) {
+        self.dbs[db as usize].store.plan(keys);
+    }
+
     /// Puts a key of a file into the shard; nobody sees a change. False: it is there already, and is not to be replaced.
     pub fn load(
         &mut self,

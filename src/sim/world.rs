@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering::*};
 use super::disk::{FakeDisk, FakeStorage};
 use crate::base::clock::Clock;
 use crate::base::rng::Rng;
+use crate::commands::errand::{Errand, Failed, Heard};
 use crate::commands::{FAMILIES, Registry};
 use crate::config::Config;
 use crate::persist::aof::Merger;
@@ -76,6 +77,8 @@ enum Event {
     /// The storage thread takes the next job of a core, or a core its next completion.
     Store(usize),
     Stored(usize),
+    /// Another server answers a core.
+    Answered(usize),
     EndTurn(usize),
     Tick(usize),
     IdleWork(usize),
@@ -115,6 +118,8 @@ pub struct World {
     /// Jobs of each core on their way, and completions for each.
     jobs: Vec<VecDeque<Job>>,
     done: Vec<VecDeque<Done>>,
+    /// What other servers will answer each core.
+    heard: Vec<Option<Heard>>,
     sockets: Vec<Socket>,
     /// Which client sits in which slot of which core.
     seats: HashMap<(usize, u32), ClientNumber>,
@@ -180,6 +185,7 @@ impl World {
             storage: FakeStorage::new(disk),
             jobs: (0..cores).map(|_| VecDeque::new()).collect(),
             done: (0..cores).map(|_| VecDeque::new()).collect(),
+            heard: vec![None; cores],
             sockets: Vec::new(),
             seats: HashMap::new(),
             in_turn: vec![false; cores],
@@ -391,6 +397,9 @@ impl World {
             if !self.done[core].is_empty() {
                 events.push((4, Event::Stored(core)));
             }
+            if self.heard[core].is_some() {
+                events.push((1, Event::Answered(core)));
+            }
             if self.cores[core].may_walk() {
                 events.push((2, Event::IdleWork(core)));
             }
@@ -435,6 +444,11 @@ impl World {
             Event::Stored(core) => {
                 let done = self.done[core].pop_front().expect("only a core with completions");
                 self.cores[core].message(Message::Done(Box::new(done)));
+                self.in_turn[core] = true;
+            }
+            Event::Answered(core) => {
+                let heard = self.heard[core].take().expect("only a core that is answered");
+                self.cores[core].answered(heard);
                 self.in_turn[core] = true;
             }
             Event::EndTurn(core) => self.end_turn(core),
@@ -554,6 +568,10 @@ impl World {
             }
         }
         self.jobs[core].extend(actions.jobs);
+        if let Some(errand) = actions.errand {
+            assert!(self.heard[core].is_none(), "seed {}: A1: one errand at a time", self.seed);
+            self.heard[core] = Some(answer(&errand));
+        }
         for (to, message) in actions.mesh {
             assert!(to != core, "seed {}: a core sends nothing to itself", self.seed);
             self.rings[core * self.cores.len() + to].push_back(message);
@@ -583,6 +601,22 @@ impl World {
         self.gather_log();
         self.cores.iter_mut().find_map(|core| core.unfinished().map(|why| format!("core {}: {why}", core.id)))
     }
+}
+
+/// The other server of these worlds: a host named after what it does.
+fn answer(errand: &Errand) -> Heard {
+    let line = |text: &str| text.as_bytes().to_vec();
+    let all = |reply| vec![line(reply); errand.replies];
+    let preface = errand.preface;
+    let (lines, failed) = match &*errand.host {
+        b"takes" => (all("+OK"), None),
+        b"full" => ([vec![line("+OK"); preface], all("-OOM no")[preface..].to_vec()].concat(), None),
+        b"strange" => ([vec![line("-NOAUTH who")], all("+OK")[1..].to_vec()].concat(), None),
+        b"dies" => (all("+OK")[..preface + 1].to_vec(), Some(Failed::Reading)),
+        b"deaf" => (Vec::new(), Some(Failed::Writing)),
+        _ => (Vec::new(), Some(Failed::Connecting)),
+    };
+    Heard { lines, failed }
 }
 
 #[cfg(test)]

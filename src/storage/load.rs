@@ -60,6 +60,7 @@ async fn read<D: Disk>(
 ) -> Result<u64, Failure> {
     let mut file = disk.open(&load.path).await.map_err(Failure::system(Doing::Open))?;
     let stream = load.stream;
+    load.intake.begin(file.bytes());
     deliver(load.owner, Done::Loading { stream, bytes: file.bytes() });
     let (mut bytes, mut out) = (0, Vec::new());
     loop {

@@ -78,6 +78,8 @@ pub trait Seal: Send {
 
 /// Makes cargo for cores of a file that is read.
 pub trait Intake: Send {
+    /// The file is so long.
+    fn begin(&mut self, _bytes: u64) {}
     /// Takes the next portion; what is ready goes to `out`, each with the core that it is for.
     fn feed(&mut self, portion: &[u8], out: &mut Vec<(usize, Cargo)>) -> Result<(), Failure>;
     /// There are no more portions. The error says what is missing, and where; what is whole goes to `out` all the same.

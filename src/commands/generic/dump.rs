@@ -16,7 +16,7 @@ pub fn dump(cx: &mut Context, args: Args) -> Result<(), Error> {
     Ok(())
 }
 
-fn refusal(error: rdb::Error) -> Error {
+pub fn refusal(error: rdb::Error) -> Error {
     match error {
         rdb::Error::Footer => Error::BAD_PAYLOAD,
         rdb::Error::Corrupt(text) => {

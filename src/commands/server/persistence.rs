@@ -60,12 +60,7 @@ impl Begin<'_> {
             base,
         });
         let expiring = shards.iter().any(|shard| shard.has_expiring_fields());
-        let version = match (expiring, self.config.rdb_dialect) {
-            (false, "redis-7.0") => Version::V10,
-            (false, _) => Version::V11,
-            (true, "valkey") => Version::Valkey80,
-            (true, _) => Version::Redis12,
-        };
+        let version = Version::of(self.config.rdb_dialect, expiring);
         let writer = Writer { version, compress: self.config.rdbcompression };
         let clocks = match self.config.maxmemory_policy {
             policy if policy.is_lfu() => Clocks::Frequency,
@@ -87,7 +82,7 @@ impl Begin<'_> {
             temporary,
             target,
             head: match format {
-                Format::Rdb(writer) => head(writer, self.moment.now_ms, base.is_some()),
+                Format::Rdb(writer) => self.rdb_head(writer, &shards, base.is_some()),
                 Format::Commands => self.commands_head(),
             },
             seal: match format {
@@ -96,6 +91,23 @@ impl Begin<'_> {
             },
         })));
         id
+    }
+
+    /// What an RDB file begins with: besides, the libraries of functions, which are of no shard, and how many keys there are.
+    fn rdb_head(&self, writer: Writer, shards: &[&mut Shard], is_base: bool) -> Vec<u8> {
+        let mut head = head(writer, self.moment.now_ms, is_base);
+        let libraries = self.shared.scripts.libraries();
+        libraries.by_name.values().for_each(|library| writer.function(&mut head, &library.code));
+        for db in 0..self.config.databases as usize {
+            let stores = || shards.iter().map(|shard| &shard.dbs[db].store);
+            let keys: usize = stores().map(|store| store.len()).sum();
+            if keys > 0 {
+                writer.select_db(&mut head, db as u64);
+                let expiring: usize = stores().map(|store| store.expires()).sum();
+                writer.resize_db(&mut head, keys as u64, expiring as u64);
+            }
+        }
+        head
     }
 
     /// What a base of commands begins with.
@@ -149,7 +161,7 @@ pub fn empty_base(config: &Config, now_ms: i64) -> Vec<u8> {
     file
 }
 
-/// What a file begins with: version and auxiliary fields.
+/// What every file begins with: version and auxiliary fields.
 fn head(writer: Writer, now_ms: i64, is_base: bool) -> Vec<u8> {
     let mut head = Vec::new();
     writer.header(&mut head);
@@ -345,7 +357,7 @@ pub fn shutdown(cx: &mut Context, args: Args) -> Result<(), Error> {
             return Err(Error::SYNTAX);
         }
     }
-    if (how.save && how.nosave) || (abort && args.len() > 2) {
+    if (how.save && how.nosave) || (abort && how != Shutdown::default()) {
         return Err(Error::SYNTAX);
     }
     if cx.session.atomic {
@@ -369,11 +381,13 @@ pub fn shutdown(cx: &mut Context, args: Args) -> Result<(), Error> {
 }
 
 /// How the server is to end.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shutdown {
     pub save: bool,
     pub nosave: bool,
     pub force: bool,
+    /// There is nobody to wait for, so that this is always so.
+    pub now: bool,
 }
 
 impl Shutdown {
@@ -391,8 +405,7 @@ impl Shutdown {
             () if is("SAVE") => self.save = true,
             () if is("NOSAVE") => self.nosave = true,
             () if is("FORCE") => self.force = true,
-            // There is nobody to wait for.
-            () if is("NOW") => {}
+            () if is("NOW") => self.now = true,
             () => return false,
         }
         true
