@@ -125,7 +125,9 @@ impl Config {
         let many = TABLE[at].kind.takes_many();
         let args: Vec<&[u8]> = match args {
             // A choice of words complains of none itself, as of any other that it does not know.
-            [] if !matches!(TABLE[at].name, "bind" | "save") && !matches!(TABLE[at].kind, Kind::Words(..)) => {
+            [] if !matches!(TABLE[at].name, "bind" | "save")
+                && !matches!(TABLE[at].kind, Kind::Words(..)) =>
+            {
                 return Err("wrong number of arguments".into());
             }
             [only] if many => only.split(|&b| b == b' ').collect(),
