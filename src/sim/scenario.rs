@@ -274,7 +274,6 @@ mod tests {
             (&TRANSFERS, Fault::LostChange),
             (&TOKEN, Fault::LostChange),
             (&SCRIPTED, Fault::TornScript),
-            (&SCRIPTED, Fault::LostChange),
             (&SCRIPTED_TRANSFERS, Fault::LostChange),
         ] {
             let caught = caught(scenario, fault);

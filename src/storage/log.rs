@@ -115,6 +115,10 @@ impl<D: Disk> Writer<D> {
             let result = self.rebase(*base).await;
             self.tell(LogNews::Rebased(result));
         }
+        self.publish_bytes();
+    }
+
+    fn publish_bytes(&self) {
         let grown = self.file.as_ref().map_or(0, Appender::bytes);
         self.progress.bytes.store(self.bytes_before + grown, Relaxed);
         self.progress.pending_bytes.store(self.pending.len() as u64, Relaxed);
@@ -282,6 +286,7 @@ impl<D: Disk> Writer<D> {
     }
 
     fn tell(&self, news: LogNews) {
+        self.publish_bytes();
         (self.deliver)(self.owner, Done::Log(news));
     }
 
