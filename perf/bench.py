@@ -246,27 +246,55 @@ def touch_memory(size):
             memory[at] = 1
 
 
-def redis_benchmark(server, test, ops, clients, pipeline, cpus, keys=1_000_000, value_bytes=64, threads=0):
-    """`test` is one of redis-benchmark's own by name, or a command as a list, with __rand_int__ in it."""
-    command = ["taskset", "-c", cpus] if cpus else []
+def benchmark_command(server, test, ops, clients, pipeline, cpus, keys, value_bytes, threads=0):
+    command = ["taskset", "-c", str(cpus)] if cpus is not None else []
     command += ["redis-benchmark", "-p", str(server.port), "-n", str(ops), "-c", str(clients)]
     command += ["-P", str(pipeline), "-d", str(value_bytes), "-r", str(keys), "--precision", "3"]
     if threads:
         command += ["--threads", str(threads)]
-    command += ["-t", test] if isinstance(test, str) else test
-    cpu, began = server.cpu_seconds(), time.monotonic()
-    out = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    wall, cpu = time.monotonic() - began, server.cpu_seconds() - cpu
-    text = out.stdout.replace("\r", "\n")
+    return command + (["-t", test] if isinstance(test, str) else test)
+
+
+def benchmark_figures(server, out, err, status):
+    """The throughput that redis-benchmark found, and the percentiles of its latencies in ms."""
+    text = out.replace("\r", "\n")
     rate = re.search(r"throughput summary: ([\d.]+)", text)
-    if out.returncode or not rate:
-        die(f"redis-benchmark failed against {server.kind.name}: {out.stderr[-500:]} {text[-500:]}")
+    if status or not rate:
+        die(f"redis-benchmark failed against {server.kind.name}: {err[-500:]} {text[-500:]}")
     percentiles = {}
     for share, ms in re.findall(r"([\d.]+)% <= ([\d.]+) milliseconds", text.partition("Cumulative distribution")[0]):
         for name, q in (("p50_ms", 50), ("p99_ms", 99), ("p999_ms", 99.9)):
             if float(share) >= q:
                 percentiles.setdefault(name, float(ms))
-    return Load(ops, cpu * 1e6 / ops, wall, float(rate[1]), percentiles)
+    return float(rate[1]), percentiles
+
+
+def redis_benchmark(server, test, ops, clients, pipeline, cpus, keys=1_000_000, value_bytes=64, threads=0):
+    """`test` is one of redis-benchmark's own by name, or a command as a list, with __rand_int__ in it."""
+    command = benchmark_command(server, test, ops, clients, pipeline, cpus, keys, value_bytes, threads)
+    cpu, began = server.cpu_seconds(), time.monotonic()
+    out = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    wall, cpu = time.monotonic() - began, server.cpu_seconds() - cpu
+    rate, percentiles = benchmark_figures(server, out.stdout, out.stderr, out.returncode)
+    return Load(ops, cpu * 1e6 / ops, wall, rate, percentiles)
+
+
+def redis_benchmarks(server, test, ops, clients, pipeline, cpus, keys=1_000_000, value_bytes=64):
+    """One redis-benchmark on each of these CPUs, together so many operations and clients. (With --threads, its threads share
+    counters, and end at some 2 million operations a second.) The rate counts from the first start to the last end."""
+    each, mine = ops // len(cpus), max(clients // len(cpus), 1)
+    cpu, began = server.cpu_seconds(), time.monotonic()
+    loads = [
+        subprocess.Popen(benchmark_command(server, test, each, mine, pipeline, one, keys, value_bytes),
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
+        for one in cpus
+    ]
+    ends = [(*load.communicate(), load.returncode) for load in loads]
+    wall, cpu = time.monotonic() - began, server.cpu_seconds() - cpu
+    figures = [benchmark_figures(server, *end)[1] for end in ends]
+    ops = each * len(cpus)
+    percentiles = {name: median([f[name] for f in figures if name in f]) for name in figures[0]}
+    return Load(ops, cpu * 1e6 / ops, wall, ops / wall, percentiles)
 
 
 # --- figures ---
