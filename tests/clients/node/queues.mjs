@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { FlowProducer, Queue, QueueEvents, Worker } from "bullmq";
 import { RateLimiterRedis } from "rate-limiter-flexible";
-import { startServer } from "./server.mjs";
+import { runTests, startServer } from "./server.mjs";
 
 const server = await startServer();
 const connection = { port: server.port, maxRetriesPerRequest: null };
@@ -93,17 +93,4 @@ const tests = {
   },
 };
 
-let failed = 0;
-for (const [name, test] of Object.entries(tests)) {
-  const began = Date.now();
-  try {
-    await test();
-    console.log(`ok - ${name} (${Date.now() - began} ms)`);
-  } catch (error) {
-    failed += 1;
-    console.error(`not ok - ${name}: ${error.stack}`);
-  }
-}
-if ((await server.stop()) !== 0) failed += 1;
-console.log(`${Object.keys(tests).length - failed} passed, ${failed} failed`);
-process.exit(failed ? 1 : 0);
+await runTests(tests, server);

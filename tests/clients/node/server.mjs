@@ -40,3 +40,21 @@ export async function startServer(cores = 2) {
   };
   return { port, connect, stop };
 }
+
+/** Runs the tests of a file, by name, one after the other, and ends the process: with 1 if one failed, or the server did. */
+export async function runTests(tests, server) {
+  let failed = 0;
+  for (const [name, test] of Object.entries(tests)) {
+    const began = Date.now();
+    try {
+      await test();
+      console.log(`ok - ${name} (${Date.now() - began} ms)`);
+    } catch (error) {
+      failed += 1;
+      console.error(`not ok - ${name}: ${error.stack}`);
+    }
+  }
+  if ((await server.stop()) !== 0) failed += 1;
+  console.log(`${Object.keys(tests).length - failed} passed, ${failed} failed`);
+  process.exit(failed ? 1 : 0);
+}

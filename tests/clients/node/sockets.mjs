@@ -7,7 +7,7 @@ import { createAdapter, createShardedAdapter } from "@socket.io/redis-adapter";
 import { createAdapter as createStreamsAdapter } from "@socket.io/redis-streams-adapter";
 import { Server } from "socket.io";
 import { io } from "socket.io-client";
-import { startServer } from "./server.mjs";
+import { runTests, startServer } from "./server.mjs";
 
 const redis = await startServer();
 
@@ -103,17 +103,4 @@ const tests = {
   streams: () => converse((client) => createStreamsAdapter(client, { heartbeatInterval: 500 })),
 };
 
-let failed = 0;
-for (const [name, test] of Object.entries(tests)) {
-  const began = Date.now();
-  try {
-    await test();
-    console.log(`ok - ${name} (${Date.now() - began} ms)`);
-  } catch (error) {
-    failed += 1;
-    console.error(`not ok - ${name}: ${error.stack}`);
-  }
-}
-if ((await redis.stop()) !== 0) failed += 1;
-console.log(`${Object.keys(tests).length - failed} passed, ${failed} failed`);
-process.exit(failed ? 1 : 0);
+await runTests(tests, redis);
