@@ -16,10 +16,23 @@ pub const REDACTED: &[u8] = b"(redacted)";
 /// The arguments that are secret.
 pub fn secrets(command: &Command, args: Args) -> Range<usize> {
     match command.name {
-        "AUTH" | "HELLO" => 1..args.len(),
+        "AUTH" => 1..args.len(),
+        "HELLO" => hello_secrets(args),
         "MIGRATE" => migrate::secrets(args),
         _ => 0..0,
     }
+}
+
+/// The two words behind AUTH, which is no name behind SETNAME.
+fn hello_secrets(args: Args) -> Range<usize> {
+    let mut at = 2;
+    while at < args.len() {
+        if args.is(at, "AUTH") {
+            return at + 1..args.len().min(at + 3);
+        }
+        at += if args.is(at, "SETNAME") { 2 } else { 1 };
+    }
+    0..0
 }
 
 /// Appends `arg` in quotes, escaped as Redis shows binary text.
