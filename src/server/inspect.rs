@@ -92,6 +92,18 @@ impl Core {
         (connection.session.timeless, connection.authenticated) = (true, true);
     }
 
+    /// After how many errands the home shard may be kept elsewhere.
+    pub fn lends_after(&mut self, errands: u32) {
+        self.keeping.quiet_errands_min = errands;
+    }
+
+    /// Sends for the home shard if it is kept elsewhere, as a tick does.
+    pub fn sends_for_shard(&mut self) -> bool {
+        let away = self.is_kept_elsewhere();
+        self.recall();
+        away
+    }
+
     /// What is left to do although nothing is on its way to this core any more: a sign of a deadlock or of a leak.
     pub fn unfinished(&mut self) -> Option<String> {
         if self.shards[self.id].is_none() {

@@ -12,6 +12,7 @@ mod effects;
 #[cfg(test)]
 pub mod inspect;
 pub mod intake;
+mod keep;
 mod link;
 mod mail;
 pub mod monitor;

@@ -150,6 +150,7 @@ impl Core {
     pub(super) fn asked_to_evict(&mut self) {
         self.shared.memory.heard(self.id);
         self.evicting = true;
+        self.need_home_shard();
     }
 
     /// Evicts for a while. True: there is more to do.

@@ -50,7 +50,8 @@ impl Core {
         }
         self.errand_out = true;
         let mut errand = self.spare_batches.pop().unwrap_or_default();
-        errand.kind = Kind::Errand { home: self.id, shards: ShardSet::first(self.shards.len()) };
+        let shards = ShardSet::first(self.shards.len());
+        errand.kind = Kind::Errand { home: self.id, shards, keep: ShardSet::EMPTY };
         self.advance(errand);
         true
     }
@@ -117,6 +118,8 @@ impl Core {
         assert!(self.shards[self.id].replace(shard).is_none(), "K3: there is only one of it");
         self.unwatch_waiting();
         self.revisit = true;
+        self.end_keeping();
+        self.make_up_for_tick();
         self.serve_waiting();
     }
 
@@ -152,6 +155,7 @@ impl Core {
                 Gather::Ready if matches!(batch.kind, Kind::Errand { .. }) => {
                     self.run_convoy(&mut batch);
                     self.errand_out = false;
+                    self.keep_from(&mut batch);
                     batch.kind = Kind::Plain;
                     self.give_back(&mut batch, ShardSet::EMPTY);
                     self.recycle(batch);
@@ -189,7 +193,8 @@ impl Core {
             let needs = batch.needs();
             let holds = batch.holds();
             let at_home = batch.runs_at_home();
-            let usable = if at_home { holds } else { holds.union(ShardSet::one(self.id)) };
+            let here = self.at_hand_for(needs);
+            let usable = if at_home { holds } else { holds.union(here).union(ShardSet::one(self.id)) };
             if needs.is_subset(usable) {
                 let beyond = self.beyond_batch(batch);
                 if !beyond.is_empty() {
@@ -198,7 +203,7 @@ impl Core {
                 }
                 return match () {
                     () if at_home && self.id != home => Gather::GoTo(home),
-                    () if needs.minus(holds).is_empty() || self.shards[self.id].is_some() => Gather::Ready,
+                    () if needs.is_subset(holds.union(here)) => Gather::Ready,
                     () => Gather::Wait,
                 };
             }
@@ -210,6 +215,10 @@ impl Core {
                 self.give_back(batch, keep);
                 continue;
             }
+            if self.keeping.kept.contains(next) {
+                self.take_kept(batch, ShardSet::one(next));
+                continue;
+            }
             if next != self.id {
                 return Gather::GoTo(next);
             }
@@ -217,6 +226,7 @@ impl Core {
                 Some(shard) => {
                     self.shared.metrics[self.id].leases_taken.add(1);
                     batch.held.push(shard);
+                    self.lend_to(batch);
                 }
                 None => return Gather::Wait,
             }
@@ -246,6 +256,7 @@ impl Core {
         self.shards[self.id] = Some(shard);
         self.unwatch_waiting();
         self.revisit = !self.waiting.is_empty();
+        self.end_keeping();
     }
 
     /// Runs the batch's commands whose shards are at hand.
@@ -253,20 +264,19 @@ impl Core {
         let borrowed = self.put_at_hand(batch);
         match batch.kind {
             Kind::Transaction { .. } => self.run_transaction(batch),
-            _ => self.run_plain(batch, borrowed.union(ShardSet::one(self.id))),
+            _ => self.run_plain(batch, borrowed),
         }
         self.take_in_hand(batch, borrowed);
         self.send_signals();
     }
 
-    fn run_plain(&mut self, batch: &mut Batch, at_hand: ShardSet) {
+    fn run_plain(&mut self, batch: &mut Batch, borrowed: ShardSet) {
         let db = batch.session.map_or(0, |session| session.db);
         self.prefetch(&batch.requests, batch.next, &batch.buf, db);
         while batch.next < batch.requests.list.len() && batch.replies.len() <= BATCH_REPLIES_MAX {
             let request = batch.requests.list[batch.next];
-            if !request.shards.is_subset(at_hand)
-                || (request.shards.contains(self.id) && self.shards[self.id].is_none())
-            {
+            let at_hand = borrowed.union(self.at_hand_for(request.shards));
+            if !request.shards.is_subset(at_hand) {
                 break;
             }
             if !self.beyond(self.registry.row(request.command), request.shards, at_hand).is_empty() {

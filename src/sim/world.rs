@@ -153,7 +153,9 @@ impl World {
         let hash_seed = rng.next_u64();
         let make_core = |id| {
             let shard = Box::new(Shard::new(id, databases, hash_seed));
-            Core::new(id, shared.clone(), registry.clone(), shard, Rng::seeded(seed ^ id as u64))
+            let mut core = Core::new(id, shared.clone(), registry.clone(), shard, Rng::seeded(seed ^ id as u64));
+            core.lends_after([0, 0, 1, 8][seed as usize % 4]);
+            core
         };
         let cores_made: Vec<Core> = (0..cores).map(make_core).collect();
         let speeds = (0..cores * cores).map(|_| 1 << (2 * rng.below(4))).collect();
@@ -339,9 +341,14 @@ impl World {
         busy
     }
 
-    /// Steps until nothing is left to happen.
+    /// Steps until nothing is left to happen, and all shards are at home, as they are with the next tick.
     pub fn run_until_quiet(&mut self) {
-        while self.step() {}
+        loop {
+            while self.step() {}
+            let core = (0..self.cores.len()).find(|&core| self.cores[core].sends_for_shard());
+            let Some(core) = core else { return };
+            self.in_turn[core] = true;
+        }
     }
 
     /// Everything that could happen next, with its weight.
