@@ -324,7 +324,7 @@ impl World {
         }
         let total: u64 = events.iter().map(|(weight, _)| weight).sum();
         if total == 0 {
-            return false;
+            return self.bring_home();
         }
         let mut drawn = self.rng.below(total);
         let (_, event) = *events
@@ -341,14 +341,16 @@ impl World {
         busy
     }
 
-    /// Steps until nothing is left to happen, and all shards are at home, as they are with the next tick.
+    /// Steps until nothing is left to happen.
     pub fn run_until_quiet(&mut self) {
-        loop {
-            while self.step() {}
-            let core = (0..self.cores.len()).find(|&core| self.cores[core].sends_for_shard());
-            let Some(core) = core else { return };
-            self.in_turn[core] = true;
-        }
+        while self.step() {}
+    }
+
+    /// The next tick would bring home a shard that is kept elsewhere. False: there is none.
+    fn bring_home(&mut self) -> bool {
+        let Some(core) = self.cores.iter_mut().position(Core::sends_for_shard) else { return false };
+        self.in_turn[core] = true;
+        true
     }
 
     /// Everything that could happen next, with its weight.
