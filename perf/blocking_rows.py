@@ -1,11 +1,10 @@
 """The rows about clients that wait: an element handed from one client to another, and the price of waiting itself."""
 
-import os
 import time
 
 import bench
 from bench import Load, Server
-from measure import BOTH, LOAD_CPU, SERVER_CPU, Result, Row, interleaved, summed_up
+from measure import BOTH, Result, Row, interleaved, pinned_servers, summed_up
 
 WAITING = 10_000
 PUSH = bench.encode([b"LPUSH", b"queue", b"x" * 64])
@@ -30,15 +29,8 @@ def hand_over(options):
         return Load(ops, cpu * 1e6 / ops, wall, ops / wall, {})
 
     def measure():
-        servers = {kind.name: Server(kind, SERVER_CPU) for kind in options.kinds}
-        # This process is the load; the servers, which would inherit it, have begun.
-        os.sched_setaffinity(0, {int(LOAD_CPU)})
-        try:
+        with pinned_servers(options) as servers:
             rounds = interleaved(options, servers, run, warm_ops=1000)
-        finally:
-            os.sched_setaffinity(0, range(os.cpu_count()))
-            for server in servers.values():
-                server.stop()
         return summed_up(rounds, "rate", "ringfort", "valkey")
 
     return measure

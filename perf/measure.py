@@ -1,6 +1,9 @@
 """What a row of the comparison is, and how rounds against several servers are run and summed up."""
 
-from bench import median
+import os
+from contextlib import contextmanager
+
+from bench import Server, median
 
 SERVER_CPU, LOAD_CPU, BOTH = "0-0", "1", "0-1"
 KEYS = 1_000_000
@@ -26,6 +29,22 @@ class Row:
         if self.meets(value, self.aim):
             return "ok, aim met"
         return "ok" if self.meets(value, self.bar) else "MISS"
+
+
+@contextmanager
+def pinned_servers(options):
+    """A server of each kind on the server's CPU, by name; this process, which is the load, runs on the other one meanwhile."""
+    servers = {}
+    try:
+        for kind in options.kinds:
+            servers[kind.name] = Server(kind, SERVER_CPU)
+        # Servers would inherit it, and have begun.
+        os.sched_setaffinity(0, {int(LOAD_CPU)})
+        yield servers
+    finally:
+        os.sched_setaffinity(0, range(os.cpu_count()))
+        for server in servers.values():
+            server.stop()
 
 
 def interleaved(options, servers, run, warm_ops=None):

@@ -1,13 +1,12 @@
 """The rows about channels: CPU per delivered message against Valkey."""
 
-import os
 import select
 import threading
 import time
 
 import bench
-from bench import Load, Server
-from measure import LOAD_CPU, SERVER_CPU, Row, interleaved, summed_up
+from bench import Load
+from measure import Row, interleaved, pinned_servers, summed_up
 
 SUBSCRIBERS = 100
 CHANNEL, TEXT = b"news:today", b"x" * 64
@@ -57,16 +56,9 @@ def fan_out(options, pipeline):
         return Load(count, cpu * 1e6 / count, wall, count / wall, {})
 
     def measure():
-        servers = {kind.name: Server(kind, SERVER_CPU) for kind in options.kinds}
-        # This process is the load; the servers, which would inherit it, have begun.
-        os.sched_setaffinity(0, {int(LOAD_CPU)})
-        try:
+        with pinned_servers(options) as servers:
             audiences = {name: Audience(server) for name, server in servers.items()}
             rounds = interleaved(options, servers, lambda server, ops: run(audiences[server.kind.name], server, ops))
-        finally:
-            os.sched_setaffinity(0, range(os.cpu_count()))
-            for server in servers.values():
-                server.stop()
         return summed_up(rounds, "cpu", "ringfort", "valkey")
 
     return measure

@@ -175,6 +175,8 @@ pub struct Shared {
     pub monitor_next: AtomicU64,
     /// Commands that wait for a key or for time.
     pub waits: AtomicUsize,
+    /// How often keys that somebody waits for have changed.
+    pub waited_changes: Arc<AtomicU64>,
     /// Subscriptions, and what is published.
     pub exchange: Exchange,
     /// What INFO saw when it last computed rates.
@@ -246,6 +248,7 @@ impl Shared {
             monitors: Mutex::default(),
             monitor_next: AtomicU64::new(0),
             waits: AtomicUsize::new(0),
+            waited_changes: Arc::default(),
             exchange: Exchange::new(cores, facts.hash_seed),
             sample: Mutex::new(sample),
             memory_peak: AtomicU64::new(0),

@@ -236,6 +236,15 @@ pub struct Command {
 }
 
 impl Command {
+    /// Where the first key is most likely, for those that fetch it early: a script's stand behind their number.
+    #[inline]
+    pub fn first_key(&self) -> usize {
+        match self.route {
+            Route::Script | Route::Function => 3,
+            _ => 1,
+        }
+    }
+
     pub const fn new(name: &'static str, syntax: &'static str, handler: Handler) -> Self {
         Self {
             name,

@@ -149,11 +149,12 @@ impl Core {
         id: usize,
         shared: Arc<Shared>,
         registry: Arc<Registry>,
-        shard: Box<Shard>,
+        mut shard: Box<Shard>,
         mut rng: Rng,
     ) -> Self {
         let mut shards: Vec<Option<Box<Shard>>> = (0..shared.slots.shard_count()).map(|_| None).collect();
         assert_eq!(shard.id, id, "a core owns the shard of its number");
+        shard.waiting.count_with(shared.waited_changes.clone());
         shards[id] = Some(shard);
         let exec = registry.find(b"exec").expect("EXEC is in the table");
         let mut core = Self {

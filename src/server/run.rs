@@ -228,7 +228,10 @@ fn begin_wait(cx: &mut Context, waiting: Waiting, client: ConnectionId, request:
     cx.register(&wait, kind, by_group, target);
     cx.shared.waits.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     // CLIENT UNBLOCK and CLIENT KILL find it although the news have yet to travel home.
-    let card = cx.shared.clients.get(cx.session.id);
+    let card = match &cx.connection {
+        Some(connection) => Some(connection.card.clone()),
+        None => cx.shared.clients.get(cx.session.id),
+    };
     if let Some(card) = &card {
         *card.wait.lock().expect("nobody panics holding a wait") = Some(wait.clone());
         card.set_flag(flag::BLOCKED, true);
@@ -400,13 +403,12 @@ impl Core {
         if commands.len() < 2 {
             return;
         }
-        let store_of = |request: &Request| {
-            let shard = self.shards[request.shards.sole()?].as_ref()?;
-            Some(&shard.dbs[db as usize].store).filter(|store| request.argc > 1 && store.len() > SMALL)
-        };
         store::prefetch(commands.iter().filter_map(|request| {
-            let store = store_of(request)?;
-            Some((store, store.hash(requests.args(request, bytes).at(1))))
+            let shard = self.shards[request.shards.sole()?].as_ref()?;
+            let store = &shard.dbs[db as usize].store;
+            let first_key = self.registry.row(request.command).first_key();
+            let is_worthwhile = request.argc as usize > first_key && store.len() > SMALL;
+            is_worthwhile.then(|| (store, store.hash(requests.args(request, bytes).at(first_key))))
         }));
     }
 

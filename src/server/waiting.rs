@@ -75,13 +75,16 @@ impl Core {
     }
 
     fn serve_ready_keys(&mut self) {
-        self.is_serving = true;
-        // The command may have taken long: what expired meanwhile is nobody's any more.
-        self.now_ms = self.shared.clock.unix_ms();
         let oldest = |core: &Self| {
             let ready = core.shards.iter().flatten().filter_map(|s| Some((s.waiting.first_ready()?, s.id)));
             ready.min().map(|(_, number)| number)
         };
+        if oldest(self).is_none() {
+            return;
+        }
+        self.is_serving = true;
+        // The command may have taken long: what expired meanwhile is nobody's any more.
+        self.now_ms = self.shared.clock.unix_ms();
         while let Some(number) = oldest(self) {
             let shard = self.shards[number].as_mut().expect("it was just there");
             let (db, key) = shard.waiting.take_ready().expect("it was just there");
@@ -196,6 +199,18 @@ impl Core {
             self.ready.push_back(id);
         }
         self.output_grew(id.slot);
+        self.send_before_last(id.slot);
+    }
+
+    /// Who was served is told before the one whose command served it, if that is the last whose reply is to leave: it has
+    /// waited longer, and may be what the other is waiting for.
+    fn send_before_last(&mut self, slot: u32) {
+        let sends = &mut self.actions.send;
+        if let [.., before, last] = &mut sends[..]
+            && *last == slot
+        {
+            std::mem::swap(before, last);
+        }
     }
 
     fn answer_wait(&mut self, slot: u32, wait: &Wait, answer: Answer) {

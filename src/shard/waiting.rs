@@ -22,9 +22,6 @@ pub struct Waiter {
     pub target: Option<usize>,
 }
 
-/// How often keys that somebody waits for have changed, in all shards: those that one command changes are served in order.
-static CHANGES: AtomicU64 = AtomicU64::new(0);
-
 /// Who waits for one key, the longest first.
 #[derive(Default)]
 struct Queue {
@@ -40,9 +37,16 @@ pub struct WaitTable {
     ready: VecDeque<(u64, Key)>,
     /// Of all waiters, with how many have it.
     targets: Vec<(usize, usize)>,
+    /// How often such keys have changed, in all shards: those that one command changes are served in order.
+    changes: Arc<AtomicU64>,
 }
 
 impl WaitTable {
+    /// From now on the places are those of all shards together.
+    pub fn count_with(&mut self, changes: Arc<AtomicU64>) {
+        self.changes = changes;
+    }
+
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
@@ -113,7 +117,7 @@ impl WaitTable {
         let place = (db, Box::from(key));
         let known = self.ready.back().is_some_and(|(_, last)| *last == place);
         if !known && self.keys.contains_key(&place) {
-            self.ready.push_back((CHANGES.fetch_add(1, Relaxed), place));
+            self.ready.push_back((self.changes.fetch_add(1, Relaxed), place));
         }
     }
 
@@ -121,7 +125,8 @@ impl WaitTable {
     pub fn changed_all(&mut self, db: u16) {
         let mut keys: Vec<Key> = self.keys.keys().filter(|(of, _)| *of == db).cloned().collect();
         keys.sort_unstable();
-        self.ready.extend(keys.into_iter().map(|key| (CHANGES.fetch_add(1, Relaxed), key)));
+        let changes = &self.changes;
+        self.ready.extend(keys.into_iter().map(|key| (changes.fetch_add(1, Relaxed), key)));
     }
 
     /// The next key to look at.

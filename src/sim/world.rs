@@ -153,7 +153,8 @@ impl World {
         let hash_seed = rng.next_u64();
         let make_core = |id| {
             let shard = Box::new(Shard::new(id, databases, hash_seed));
-            let mut core = Core::new(id, shared.clone(), registry.clone(), shard, Rng::seeded(seed ^ id as u64));
+            let mut core =
+                Core::new(id, shared.clone(), registry.clone(), shard, Rng::seeded(seed ^ id as u64));
             core.lends_after([0, 0, 1, 8][seed as usize % 4]);
             core
         };
