@@ -1,9 +1,11 @@
-//! Reads an RDB file into memory as the server does, and writes another one: tests/clients lets real servers compare them.
-//! `cargo run --profile fast --example rewrite_rdb -- IN OUT [10|11|12|80] [compress] [step bytes]`
+//! Reads an RDB file into memory as the server does, and writes another one, or the base of a log that consists of commands:
+//! tests/clients lets real servers compare them.
+//! `cargo run --profile fast --example rewrite_rdb -- IN OUT [10|11|12|80|commands] [compress] [step bytes]`
 //!
 //! Values that the server has no type for are left out; how many is printed.
 
 use ringfort::base::crc::Crc64;
+use ringfort::persist::aof::base;
 use ringfort::persist::rdb::Error;
 use ringfort::persist::rdb::file::{Event, Reader, Usage, Version, What, Writer, trailer};
 use ringfort::persist::{object, save};
@@ -71,6 +73,19 @@ fn write(contents: &Contents, writer: Writer, step_bytes: usize) -> Vec<u8> {
     out
 }
 
+fn write_commands(contents: &Contents, step_bytes: usize) -> Vec<u8> {
+    let mut out = base::head(None, contents.functions.iter().map(Vec::as_slice));
+    for (db, store) in &contents.dbs {
+        base::select_db(&mut out, *db as u16);
+        store.for_each(&mut |entry| {
+            if let Some(mut rest) = base::entry(entry, step_bytes, &mut out) {
+                while !rest.step(entry, step_bytes, &mut out) {}
+            }
+        });
+    }
+    out
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let argument = |at: usize, default: &str| arguments.get(at).map_or(default.to_owned(), String::clone);
@@ -79,6 +94,7 @@ fn main() {
         "11" => Version::V11,
         "12" => Version::Redis12,
         "80" => Version::Valkey80,
+        "commands" => Version::V11,
         other => panic!("no version is {other}"),
     };
     let writer = Writer { version, compress: argument(3, "") == "compress" };
@@ -88,7 +104,10 @@ fn main() {
     let contents = read(&bytes);
     let read_s = start.elapsed().as_secs_f64();
     let start = Instant::now();
-    let written = write(&contents, writer, step_bytes);
+    let written = match argument(2, "11").as_str() {
+        "commands" => write_commands(&contents, step_bytes),
+        _ => write(&contents, writer, step_bytes),
+    };
     let write_s = start.elapsed().as_secs_f64();
     std::fs::write(&arguments[1], &written).expect("a file to write");
     let keys: usize = contents.dbs.values().map(Store::len).sum();

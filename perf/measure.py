@@ -66,7 +66,7 @@ def interleaved(options, servers, run, warm_ops=None):
 
 def summed_up(rounds, by, ours, theirs):
     figure = {"cpu": lambda load: load.cpu_us, "rate": lambda load: load.rate}[by]
-    text = {"cpu": lambda v: f"{v:.2f} µs", "rate": lambda v: f"{v / 1000:.0f} k/s"}[by]
+    text = {"cpu": lambda v: f"{v:.2f} µs", "rate": lambda v: f"{v / 1000:.0f} k/s" if v >= 10_000 else f"{v:.0f}/s"}[by]
     mid = {name: median([figure(r[name]) for r in rounds]) for name in rounds[0]}
     loads = {}
     for name in rounds[0]:

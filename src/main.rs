@@ -137,9 +137,6 @@ fn syslog(config: &Config) -> Option<Syslog> {
 
 /// What the configuration asks for and this version does not do yet must not go unsaid.
 fn warn_of_what_is_missing(config: &Config) {
-    if config.appendonly {
-        log::warning("WARNING appendonly is on, but this version writes snapshots only");
-    }
     if config.replicaof.is_some() {
         log::warning("WARNING replicaof is set, but this version does not replicate");
     }

@@ -68,6 +68,8 @@ pub mod gate {
     pub const SAVE_FAILED: u32 = 1 << 4;
     /// A script runs for longer than `busy-reply-threshold`.
     pub const BUSY: u32 = 1 << 5;
+    /// The log cannot be written.
+    pub const LOG_FAILED: u32 = 1 << 6;
 }
 
 /// CLIENT PAUSE: until when, and whether reads wait too.
@@ -252,7 +254,7 @@ impl Shared {
             exchange: Exchange::new(cores, facts.hash_seed),
             sample: Mutex::new(sample),
             memory_peak: AtomicU64::new(0),
-            persistence: Persistence::new(start_ms / 1000),
+            persistence: Persistence::new(start_ms / 1000, cores),
             replid: Mutex::new(run_id.clone()),
             run_id,
             start_ms,

@@ -20,11 +20,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("types", &["base"]),
     ("client", &["base", "config", "metrics", "resp", "types"]),
     ("persist", &["base", "config", "resp", "types"]),
-    ("storage", &["base", "persist"]),
+    ("storage", &["base", "client", "persist"]),
     ("pubsub", &["base", "client", "resp"]),
     ("shard", &["base", "client", "config", "metrics", "persist", "types"]),
     ("script", &["base", "client", "resp"]),
-    ("shared", &["base", "client", "config", "log", "metrics", "pubsub", "script", "types"]),
+    ("shared", &["base", "client", "config", "log", "metrics", "persist", "pubsub", "script", "types"]),
     (
         "commands",
         &[

@@ -59,6 +59,11 @@ pub fn parse_u64_loose(text: &[u8]) -> Option<u64> {
     Some(if negative { value.wrapping_neg() } else { value })
 }
 
+/// What C takes for the whole of a text: what comes before a byte 0.
+pub fn until_nul(text: &[u8]) -> &[u8] {
+    text.split(|&byte| byte == 0).next().unwrap_or_default()
+}
+
 /// A double as `strtod` reads it, the whole text, without spaces. Infinity is taken; nan is refused, and so is what
 /// is too large for a double or so small that it would be zero; so are hexadecimal digits, since Redis 8.
 pub fn parse_f64(text: &[u8]) -> Option<f64> {
@@ -125,6 +130,29 @@ fn lay_out(into: &mut Vec<u8>, digits: &[u8], power: i32) {
     }
 }
 
+/// Appends `value` with up to 17 digits, as C's `%.17g` prints it.
+pub fn write_f64_long(into: &mut Vec<u8>, value: f64) {
+    if !value.is_finite() || value == 0.0 {
+        return write_f64(into, value);
+    }
+    let text = format!("{value:.16e}");
+    let (mantissa, exponent) = text.split_once('e').expect("this notation has an exponent");
+    let exponent: i32 = exponent.parse().expect("it is an integer");
+    if !(-4..17).contains(&exponent) {
+        into.extend_from_slice(trimmed(mantissa).as_bytes());
+        let sign = if exponent < 0 { '-' } else { '+' };
+        into.extend_from_slice(format!("e{sign}{:02}", exponent.abs()).as_bytes());
+    } else {
+        let decimals = (16 - exponent) as usize;
+        into.extend_from_slice(trimmed(&format!("{value:.decimals$}")).as_bytes());
+    }
+}
+
+/// Without zeros at the end of a fraction.
+fn trimmed(text: &str) -> &str {
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
+}
+
 /// A memory size in bytes: `100mb` is 100 × 1024 × 1024, `100m` is 100 × 1000 × 1000. As in Redis, no digits
 /// count as 0, and a product beyond 64 bits wraps.
 pub fn parse_memory(text: &[u8]) -> Option<u64> {
@@ -170,6 +198,25 @@ mod tests {
             write_f64(&mut text, value);
             let back = parse_f64(&text);
             prop_assert!(value.is_nan() || back == Some(value), "{:?} {:?}", value, String::from_utf8_lossy(&text));
+        }
+    }
+
+    #[test]
+    fn long_doubles_are_as_c_prints_them() {
+        for (value, text) in [
+            (0.1, "0.10000000000000001"),
+            (-2.5, "-2.5"),
+            (1e16, "10000000000000000"),
+            (1e20, "1e+20"),
+            (1e300, "1.0000000000000001e+300"),
+            (3e-20, "3.0000000000000003e-20"),
+            (0.0001, "0.0001"),
+            (-0.0, "-0"),
+            (f64::NEG_INFINITY, "-inf"),
+        ] {
+            let mut written = Vec::new();
+            write_f64_long(&mut written, value);
+            assert_eq!(String::from_utf8(written).unwrap(), text);
         }
     }
 

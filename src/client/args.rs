@@ -151,7 +151,7 @@ impl Request {
 }
 
 /// Parsed commands over one buffer, which the holder keeps beside it.
-#[derive(Default)]
+#[derive(Default, Debug)]
 pub struct Requests {
     pub spans: Vec<Span>,
     pub list: Vec<Request>,

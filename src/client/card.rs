@@ -2,7 +2,7 @@
 //! In: single-writer updates by the client's home core. Out: snapshots for any core.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed, Ordering::Release};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::Wait;
@@ -56,7 +56,7 @@ pub struct Card {
     pub laddr: String,
     pub created_ms: i64,
     pub names: Mutex<Names>,
-    /// Set by CLIENT KILL on any core: the home core runs nothing more for this client.
+    /// Set by CLIENT KILL on any core, or by the home core that closes it: nothing more runs for this client.
     pub killed: AtomicBool,
     pub last_ms: AtomicI64,
     pub flags: AtomicU64,
@@ -161,6 +161,14 @@ impl Card {
 
     pub fn names(&self) -> MutexGuard<'_, Names> {
         self.names.lock().expect("nobody panics holding a name")
+    }
+
+    /// The client is gone, or as good as gone: nothing is served to it from now on. A core on which it begins to wait says
+    /// so here first, and looks at `killed` then.
+    pub fn leave(&self) {
+        self.killed.store(true, Release);
+        let wait = self.wait.lock().expect("nobody panics holding a wait").clone();
+        wait.inspect(|wait| wait.abandon());
     }
 
     /// Sets or clears a flag. Only the home core writes flags.

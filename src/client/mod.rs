@@ -6,6 +6,7 @@ pub mod card;
 pub mod tracking;
 pub mod wait;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub use args::{Args, CORES_MAX, Request, Requests, ShardSet};
@@ -170,6 +171,8 @@ pub struct Connection {
     pub receive_paused: bool,
     /// It is in the core's list of connections with something to send.
     pub dirty: bool,
+    /// Output that waits for the log: so many bytes until all units below this stamp are durable, then so many more.
+    pub bound: VecDeque<(usize, u64)>,
     /// Bytes handed to the driver and not yet sent.
     pub unsent: usize,
     /// It reads its replies so slowly that its commands wait.
@@ -214,6 +217,7 @@ impl Connection {
             wait: None,
             receive_paused: false,
             dirty: false,
+            bound: VecDeque::new(),
             unsent: 0,
             clogged: false,
             awaited: false,

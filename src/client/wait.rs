@@ -20,6 +20,12 @@ pub enum Nothing {
     Null,
     NullArray,
     Integer(i64),
+    /// Whether all units below this stamp are durable here, and on how many replicas. `here`: the former is all that is
+    /// waited for.
+    Durable {
+        stamp: u64,
+        here: bool,
+    },
 }
 
 /// How a wait ends.

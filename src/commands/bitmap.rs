@@ -10,7 +10,7 @@ use super::{Command, Context, Error, KeySpec};
 use crate::base::number::parse_i64;
 use crate::client::Args;
 use crate::config::Events;
-use crate::shard::{Encoding, Value};
+use crate::shard::{Encoding, Entry, Value};
 use bits::{Combiner, Operation};
 
 const KEY_READ: &[KeySpec] = &[KeySpec::at(1, "RO access")];
@@ -49,7 +49,11 @@ fn bit_offset(cx: &Context, text: &[u8], width: Option<u32>) -> Result<usize, Er
 
 /// Calls `look` with the string at `key`, empty if there is none.
 fn with_string<R>(cx: &mut Context, key: &[u8], look: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
-    match cx.read(key) {
+    look_into(cx.read(key), look)
+}
+
+fn look_into<R>(entry: Option<&mut Entry>, look: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
+    match entry {
         Some(entry) => Ok(with_bytes(string(entry)?, look)),
         None => Ok(look(b"")),
     }
@@ -168,11 +172,12 @@ fn bitpos(cx: &mut Context, args: Args) -> Result<(), Error> {
         _ => return Err(Error::new("ERR The bit argument must be 1 or 0.")),
     };
     let range = Range::parse(args.from(3))?;
-    if cx.read(args.at(1)).is_none() {
+    let entry = cx.read(args.at(1));
+    if entry.is_none() {
         cx.out.integer(if wanted { -1 } else { 0 });
         return Ok(());
     }
-    let at = with_string(cx, args.at(1), |bytes| {
+    let at = look_into(entry, |bytes| {
         let (first, last) = range.bits(bytes.len())?;
         let found = bits::position(bytes, wanted, first, last);
         // Without an end the string is taken to go on with zeros for ever.
@@ -198,7 +203,7 @@ fn bitop(cx: &mut Context, args: Args) -> Result<(), Error> {
     }
     let mut combiner = Combiner::new(operation, longest);
     for key in keys.iter() {
-        with_string(cx, key, |bytes| combiner.add(bytes))?;
+        look_into(cx.peek(key), |bytes| combiner.add(bytes))?;
     }
     match longest {
         0 if cx.remove(args.at(2)) => cx.notify(Events::GENERIC, "del", args.at(2)),

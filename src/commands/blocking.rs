@@ -4,8 +4,10 @@
 use super::{Context, Error};
 use crate::base::number::parse_f64;
 use crate::client::{Nothing, Wait};
+use crate::resp::Out;
 use crate::shard::Type;
 use crate::shard::waiting::Waiter;
+use crate::shared::Shared;
 use std::sync::Arc;
 
 /// What a command waits for.
@@ -66,6 +68,13 @@ pub fn deadline_ms(cx: &Context, ms: i64) -> Result<Option<i64>, Error> {
     }
 }
 
+/// The reply of WAITAOF: whether all units below `stamp` are durable here, and on how many replicas.
+pub fn write_durable(out: &mut Out, shared: &Shared, stamp: u64) {
+    out.array(2);
+    out.integer((shared.is_logged() && shared.persistence.log.progress.durable() >= stamp) as i64);
+    out.integer(0);
+}
+
 #[cfg(test)]
 mod tests;
 
@@ -93,6 +102,7 @@ impl Context<'_> {
                 Nothing::Null => self.out.null(),
                 Nothing::NullArray => self.out.null_array(),
                 Nothing::Integer(value) => self.out.integer(value),
+                Nothing::Durable { stamp, .. } => write_durable(&mut self.out, self.shared, stamp),
             };
         }
         let mut known: Vec<(usize, Box<[u8]>)> = Vec::new();

@@ -103,7 +103,8 @@ pub struct KeySpec {
     /// Names as in COMMAND INFO: one of RO RW OW RM, then access, update, insert, delete, not_key …
     pub does: &'static str,
     pub notes: &'static str,
-    /// The handler's own reading: for `Find::Unknown` of where a key is, for `Find::Keyword` of where the word is.
+    /// The handler's own reading: for `Find::Unknown` of where a key is, for `Find::Keyword` of where the word is, for
+    /// `Find::Range` of whether there are such keys.
     pub ask: Option<fn(Args) -> Option<usize>>,
 }
 
@@ -155,6 +156,7 @@ impl KeySpec {
     /// Calls `visit` with the index of each key argument. False: the arguments do not fit.
     pub fn each(&self, args: Args, visit: &mut dyn FnMut(usize)) -> bool {
         let (first, last, step) = match self.find {
+            Find::Range { .. } if self.ask.is_some_and(|ask| ask(args).is_none()) => return true,
             Find::Range { first, last, step } if last >= 0 => (first, last as usize, step),
             Find::Range { first, last, step } => match args.len().checked_sub(last.unsigned_abs() as usize) {
                 Some(last) => (first, last, step),

@@ -19,6 +19,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::command::Registry;
 use super::effect::Effects;
+use super::errand::{Answered, Ask};
 use super::error::Error;
 use super::script::Ongoing;
 
@@ -71,6 +72,8 @@ pub enum Hold {
     Shutdown { id: u64, force: bool },
     /// DEBUG RELOAD: the snapshot, if there is one to wait for, then the file is loaded.
     Reload { id: Option<u64>, flush: bool, merge: bool },
+    /// DEBUG LOADAOF: what was logged is in files, then these are read.
+    LoadLog,
 }
 
 /// Collections of several keys; None where there is no such key.
@@ -111,6 +114,8 @@ pub struct Context<'a> {
     pub scripts: Option<&'a mut Engine>,
     /// Set by a command that did not come to its end.
     pub pending: Option<Pending>,
+    /// What another server said, for a command that asked it and runs again.
+    pub answer: Option<Answered>,
     /// The reply is an error that was counted when it came about, inside a script.
     pub error_counted: bool,
     /// Memory was short when the command began: what a script calls must not need more.
@@ -123,6 +128,8 @@ pub enum Pending {
     Widen,
     /// A script that takes long: go on with it after other work.
     Parked(Box<Ongoing>),
+    /// It changed nothing, and is to run again with what another server says; the script that called it, if one did.
+    Asks(Box<Ask>, Option<Box<Ongoing>>),
 }
 
 impl<'a> Context<'a> {
@@ -239,6 +246,12 @@ impl<'a> Context<'a> {
         Ok((view, &mut self.out))
     }
 
+    /// A collection that may be changed soon: that it is absent is no miss.
+    pub fn seek<T: Collection>(&mut self, key: &[u8]) -> Result<Option<T::View<'_>>, Error> {
+        let entry = self.edit(key);
+        entry.map(|entry| entry.view::<T>().ok_or(Error::WRONG_TYPE)).transpose()
+    }
+
     /// A second look at a collection, for commands that read several at once; `view` or `read` came first.
     pub fn look<T: Collection>(&self, key: &[u8]) -> Result<Option<T::View<'_>>, Error> {
         let shard = self.keyspace.shards[self.shard_number(key)].as_deref();
@@ -311,6 +324,11 @@ impl<'a> Context<'a> {
         self.shard(key).counters.changes += 1;
     }
 
+    /// Libraries of functions were changed, with all shards at hand: a snapshot and the log have those, too.
+    pub fn changed_libraries(&mut self) {
+        self.shards().next().expect("C1: all shards are at hand").counters.changes += 1;
+    }
+
     /// Sets a string, whatever was there. `expiry` in unix ms.
     #[inline]
     pub fn set_string(&mut self, key: &[u8], value: &[u8], encoding: Encoding, expiry: Option<i64>) {
@@ -320,10 +338,12 @@ impl<'a> Context<'a> {
 
     /// Makes an empty raw string, where there is no key, to be changed in place; say `changed` afterwards.
     pub fn make_string(&mut self, key: &[u8]) {
-        let (db, access) = (self.session.db as usize, self.moment.fresh_access());
-        let store = &mut self.shard(key).dbs[db].store;
-        let old = store.set_string(store.hash(key), key, b"", Encoding::Raw, None, access);
+        let (db, moment) = (self.session.db, self.moment);
+        let shard = self.shard(key);
+        let store = &mut shard.dbs[db as usize].store;
+        let old = store.set_string(store.hash(key), key, b"", Encoding::Raw, None, moment.fresh_access());
         debug_assert!(old.is_none(), "there was no such key");
+        shard.tell_if_made(&moment, true, db, key);
     }
 
     #[inline]
@@ -372,11 +392,9 @@ impl<'a> Context<'a> {
     #[inline]
     pub fn notify_in(&mut self, db: u16, class: Events, event: &'static str, key: &[u8]) {
         if self.effects.hears(class) {
-            // What happened to the key by itself came first.
-            let number = self.shard_number(key);
-            if let Some(shard) = self.keyspace.shards[number].as_deref_mut() {
-                self.effects.take_incidents(shard);
-            }
+            // What happened to keys by itself came first.
+            let shards = self.keyspace.shards.iter_mut();
+            self.effects.take_incidents(shards.filter_map(|shard| shard.as_deref_mut()));
             self.effects.event(class, event, db, key);
         }
     }

@@ -7,7 +7,7 @@
 
 use crate::client::Args;
 use crate::config::Events;
-use crate::persist::aof::Unit;
+use crate::persist::aof::{Mark, Unit};
 use crate::shard::{Incident, Shard, What, tell};
 
 /// Something that happened to a key.
@@ -40,6 +40,8 @@ pub struct Effects {
     pub events: Vec<Event>,
     /// Of the unit that runs.
     pub unit: Unit,
+    /// The command has something to say about the log itself.
+    pub mark: Option<Mark>,
     form: Form,
     /// Changes that the shards at hand had counted when the command began.
     changes_before: u64,
@@ -66,7 +68,12 @@ impl Effects {
     /// Whether anybody wants to know anything.
     #[inline]
     pub fn wanted(&self) -> bool {
-        self.logged || self.heard.0 != 0
+        self.logged || self.heard.0 != 0 || self.mark.is_some()
+    }
+
+    /// The command, which has all shards at hand, says this about the log.
+    pub fn mark(&mut self, mark: Mark) {
+        self.mark = Some(mark);
     }
 
     #[inline]
@@ -88,10 +95,7 @@ impl Effects {
     /// The command is over: it goes into the unit as it was sent, unless its handler said otherwise.
     pub fn end<'a>(&mut self, db: u16, args: Args, shards: impl Iterator<Item = &'a mut Shard>) {
         let mut changes = 0;
-        shards.for_each(|shard| {
-            changes += shard.changes();
-            self.take_incidents(shard);
-        });
+        self.take_incidents(shards.inspect(|shard| changes += shard.changes()));
         let as_sent = match self.form {
             Form::AsSent => changes != self.changes_before,
             Form::Always => true,
@@ -102,9 +106,12 @@ impl Effects {
         }
     }
 
-    /// What happened to a shard's keys by themselves, up to now.
-    pub fn take_incidents(&mut self, shard: &mut Shard) {
-        for Incident { db, key, what } in shard.incidents.drain(..) {
+    /// What happened to the keys of these shards by themselves, up to now.
+    pub fn take_incidents<'a>(&mut self, shards: impl Iterator<Item = &'a mut Shard>) {
+        let mut incidents = Vec::new();
+        shards.for_each(|shard| incidents.append(&mut shard.incidents));
+        incidents.sort_by_key(|incident: &Incident| incident.stamp);
+        for Incident { db, key, what, .. } in incidents {
             match what {
                 What::Expired => {
                     self.record(db, &[b"DEL", &key]);

@@ -39,6 +39,10 @@ fixed! {
     INVALID_TTL = "ERR Invalid TTL value, must be >= 0";
     INVALID_IDLE_TIME = "ERR Invalid IDLETIME value, must be >= 0";
     INVALID_FREQUENCY = "ERR Invalid FREQ value, must be >= 0 and <= 255";
+    MIGRATE_KEYS = "ERR When using MIGRATE KEYS option, the key argument must be set to the empty string";
+    TARGET_CONNECTING = "IOERR error or timeout connecting to the client";
+    TARGET_WRITING = "IOERR error or timeout writing to target instance";
+    TARGET_READING = "IOERR error or timeout reading to target instance";
     INVALID_CURSOR = "ERR invalid cursor";
     NOAUTH = "NOAUTH Authentication required.";
     NOAUTH_HELLO = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time";
@@ -51,6 +55,7 @@ fixed! {
     NOT_IN_TRANSACTION = "ERR Command not allowed inside a transaction";
     SAVE_RUNNING = "ERR Background save already in progress";
     LOADING = "LOADING Redis is loading the dataset in memory";
+    REWRITE_RUNNING = "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a BGSAVE whenever possible.";
     SAVE_FAILED = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.";
     NO_SCRIPT = "NOSCRIPT No matching script. Please use EVAL.";
     NO_FUNCTION = "ERR Function not found";
@@ -61,7 +66,6 @@ fixed! {
     NEGATIVE_KEYS = "ERR Number of keys can't be negative";
     BAD_KEY_COUNT = "ERR Bad number of keys provided";
     SCRIPT_WRITES = "ERR Can not execute a script with write flag using *_ro command.";
-    SCRIPT_OOM = "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'";
     SCRIPT_FLUSH_OPTION = "ERR SCRIPT FLUSH only support SYNC|ASYNC option";
     FUNCTION_FLUSH_OPTION = "ERR FUNCTION FLUSH only supports SYNC|ASYNC option";
     SCRIPT_DEBUG_MODE = "ERR Use SCRIPT DEBUG YES/SYNC/NO";
@@ -95,6 +99,12 @@ impl Error {
 
     pub fn arity(name: &str) -> Self {
         Error::new(format!("ERR wrong number of arguments for '{name}' command"))
+    }
+
+    /// The append-only file cannot be written, for this reason.
+    pub fn log_failed(errno: i32) -> Self {
+        let text = crate::config::os_error_text(&std::io::Error::from_raw_os_error(errno));
+        Error::new(format!("MISCONF Errors writing to the AOF file: {text}"))
     }
 
     /// A RESP2 client with subscriptions may not run this command.

@@ -2,13 +2,16 @@
 
 pub mod dump;
 pub mod expire;
+pub mod migrate;
 mod move_key;
 mod object;
 pub mod scan;
 #[cfg(test)]
 mod tests;
 
-use super::blocking::{For, deadline_ms};
+use std::sync::atomic::Ordering::Acquire;
+
+use super::blocking::{For, deadline_ms, write_durable};
 use super::help::{self, container};
 use super::{Command, Context, Error, KeySpec, Route, flags};
 use crate::base::number::parse_i64;
@@ -24,6 +27,11 @@ const KEYS_DELETE: &[KeySpec] = &[KeySpec::range(1, -1, 1, "RM delete")];
 
 const OBJECT_KEY: &[KeySpec] = &[KeySpec::at(2, "RO")];
 const VARIES: &[&str] = &["nondeterministic_output"];
+
+const MIGRATED: &[KeySpec] = &[
+    KeySpec::at(3, "RW access delete").asked(migrate::sole_key_at),
+    KeySpec::after_all("KEYS", -2, -1, 0, "RW access delete incomplete").asked(migrate::keys_at),
+];
 
 const PER_KEY: &str = "O(N), N being the number of keys";
 const DELETE_TIPS: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
@@ -49,6 +57,9 @@ pub const TABLE: &[Command] = &[
     Command::new("KEYS", "pattern", scan::keys).arity(2).read().route(Route::All).categories(&["dangerous"])
         .tips(&["request_policy:all_shards", "nondeterministic_output_order"])
         .about("Returns every key that matches a pattern.").complexity("O(N), N being the number of keys in the database"),
+    Command::new("MIGRATE", "host port <key | \"\"> destination-db timeout [COPY] [REPLACE] [AUTH password | AUTH2 username password] [KEYS key [key ...]]", migrate::migrate)
+        .arity(-6).write().keys(MIGRATED).since("2.6.0").categories(&["dangerous"]).tips(VARIES)
+        .about("Moves keys to another server.").complexity("O(N) on both servers, N being the size of the values"),
     Command::new("MOVE", "key db", move_key::move_to_db).arity(3).write().fast().keys(&[KeySpec::at(1, "RW access update")])
         .about("Moves a key to another database."),
     Command::new("OBJECT", "", container).arity(-2).container().since("2.2.3").about("Holds the commands that look into how a key is stored."),
@@ -97,6 +108,10 @@ pub const TABLE: &[Command] = &[
     Command::new("WAIT", "numreplicas timeout", wait).arity(3).flag(flags::BLOCKING).since("3.0.0").categories(&["connection", "-keyspace"])
         .tips(&["request_policy:all_shards", "response_policy:agg_min"])
         .about("Waits until that many replicas have what this client wrote; returns how many do."),
+    Command::new("WAITAOF", "numlocal numreplicas timeout", wait_aof).arity(4).flag(flags::BLOCKING).since("7.2.0")
+        .categories(&["connection", "-keyspace"])
+        .tips(&["request_policy:all_shards", "response_policy:agg_min"])
+        .about("Waits until what this client wrote is synced to the append-only file, here and on that many replicas."),
 ];
 
 /// Looks a key up to read it, counting a hit or a miss, without refreshing its access clock.
@@ -150,6 +165,35 @@ fn wait(cx: &mut Context, args: Args) -> Result<(), Error> {
         return Ok(());
     }
     let nothing = Nothing::Integer(0);
+    cx.wait(std::iter::empty(), For { nothing, ..For::elements(Type::String, deadline_ms) });
+    Ok(())
+}
+
+fn wait_aof(cx: &mut Context, args: Args) -> Result<(), Error> {
+    let local = parse_i64(args.at(1)).ok_or(Error::NOT_AN_INTEGER)?;
+    if !(0..=1).contains(&local) {
+        return Err(Error::new("ERR value is out of range, value must between 0 and 1"));
+    }
+    let replicas = parse_i64(args.at(2)).ok_or(Error::NOT_AN_INTEGER)?;
+    if replicas < 0 {
+        return Err(Error::new("ERR value is out of range, must be positive"));
+    }
+    let ms = parse_i64(args.at(3)).ok_or(Error::new("ERR timeout is not an integer or out of range"))?;
+    let deadline_ms = deadline_ms(cx, ms)?;
+    let logged = cx.shared.is_logged();
+    if local > 0 && !logged {
+        return Err(Error::new(
+            "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
+        ));
+    }
+    // All that this client wrote has a lower stamp.
+    let stamp = cx.shared.log_next.load(Acquire);
+    let durable = logged && cx.shared.persistence.log.progress.durable() >= stamp;
+    if replicas == 0 && (local == 0 || durable) {
+        write_durable(&mut cx.out, cx.shared, stamp);
+        return Ok(());
+    }
+    let nothing = Nothing::Durable { stamp, here: replicas == 0 };
     cx.wait(std::iter::empty(), For { nothing, ..For::elements(Type::String, deadline_ms) });
     Ok(())
 }

@@ -9,7 +9,7 @@ use super::string::{string, with_bytes};
 use super::{Command, Context, Error, KeySpec, flags};
 use crate::client::Args;
 use crate::config::Events;
-use crate::shard::Encoding;
+use crate::shard::{Encoding, Entry};
 use crate::types::hyperloglog::{self as hll, Corrupted, REGISTERS, Registers, Run};
 
 pub const TABLE: &[Command] = &[
@@ -59,7 +59,16 @@ impl From<Corrupted> for Error {
 
 /// Calls `look` with the HyperLogLog at `key`; None if there is no such key.
 fn look<R>(cx: &mut Context, key: &[u8], look: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, Error> {
-    let Some(entry) = cx.read(key) else { return Ok(None) };
+    look_into(cx.read(key), look)
+}
+
+/// The same, for one that may be changed soon: that it is absent is no miss.
+fn seek<R>(cx: &mut Context, key: &[u8], look: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, Error> {
+    look_into(cx.edit(key), look)
+}
+
+fn look_into<R>(entry: Option<&mut Entry>, look: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, Error> {
+    let Some(entry) = entry else { return Ok(None) };
     with_bytes(string(entry)?, |bytes| hll::is_valid(bytes).then(|| look(bytes)))
         .map(Some)
         .ok_or(Error::new("WRONGTYPE Key is not a valid HyperLogLog string value."))
@@ -73,7 +82,7 @@ fn store(cx: &mut Context, key: &[u8], bytes: &[u8]) {
 
 fn pfadd(cx: &mut Context, args: Args) -> Result<(), Error> {
     let (key, elements) = (args.at(1), args.from(2));
-    let sparse = look(cx, key, |bytes| if hll::is_dense(bytes) { None } else { Some(bytes.to_vec()) })?;
+    let sparse = seek(cx, key, |bytes| if hll::is_dense(bytes) { None } else { Some(bytes.to_vec()) })?;
     let changed = match sparse {
         // A dense one is changed in place.
         Some(None) => {
@@ -146,7 +155,7 @@ fn pfmerge(cx: &mut Context, args: Args) -> Result<(), Error> {
         })?;
         merged.transpose()?;
     }
-    let mut bytes = look(cx, target, <[u8]>::to_vec)?.unwrap_or_else(hll::empty);
+    let mut bytes = seek(cx, target, <[u8]>::to_vec)?.unwrap_or_else(hll::empty);
     if dense {
         hll::make_dense(&mut bytes)?;
     }
@@ -162,7 +171,7 @@ fn pfmerge(cx: &mut Context, args: Args) -> Result<(), Error> {
 
 fn pfdebug(cx: &mut Context, args: Args) -> Result<(), Error> {
     let key = args.at(2);
-    let bytes = look(cx, key, <[u8]>::to_vec)?.ok_or(Error::new("ERR The specified key does not exist"))?;
+    let bytes = seek(cx, key, <[u8]>::to_vec)?.ok_or(Error::new("ERR The specified key does not exist"))?;
     let dense = hll::is_dense(&bytes);
     match () {
         () if args.is(1, "GETREG") => {
@@ -180,7 +189,7 @@ fn pfdebug(cx: &mut Context, args: Args) -> Result<(), Error> {
             cx.out.integer(!dense as i64);
         }
         () => {
-            let name = shown(args.at(1), 128);
+            let name = shown(args.at(1), usize::MAX);
             return Err(Error::new(format!("ERR Unknown PFDEBUG subcommand '{name}'")));
         }
     }

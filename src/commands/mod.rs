@@ -8,6 +8,7 @@ pub mod command;
 pub mod connection;
 pub mod context;
 pub mod effect;
+pub mod errand;
 pub mod error;
 pub mod generic;
 pub mod geo;
@@ -35,6 +36,9 @@ pub use error::Error;
 
 use crate::client::Args;
 
+/// The group of what needs Lua.
+pub const SCRIPTING: &str = "scripting";
+
 /// The families in the order of their numbers.
 pub const FAMILIES: &[Family] = &[
     Family { group: "string", table: string::TABLE },
@@ -52,7 +56,7 @@ pub const FAMILIES: &[Family] = &[
     Family { group: "pubsub", table: pubsub::TABLE },
     Family { group: "stream", table: stream::TABLE },
     Family { group: "transactions", table: transaction::TABLE },
-    Family { group: "scripting", table: script::TABLE },
+    Family { group: SCRIPTING, table: script::TABLE },
 ];
 
 /// SCAN cursors: the shard in the low bits, the place in its hash space above, so that they fit a double's 53 bits.

@@ -1,12 +1,26 @@
 //! The lines of MONITOR: every command of every client, also those that scripts call.
 //! In: a command about to run. Out: a signal for each listener.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::AcqRel;
 
-use super::Signal;
+use super::generic::migrate;
+use super::{Command, Signal};
 use crate::client::Args;
 use crate::shared::Shared;
+
+/// What is shown of an argument that is secret.
+pub const REDACTED: &[u8] = b"(redacted)";
+
+/// The arguments that are secret.
+pub fn secrets(command: &Command, args: Args) -> Range<usize> {
+    match command.name {
+        "AUTH" | "HELLO" => 1..args.len(),
+        "MIGRATE" => migrate::secrets(args),
+        _ => 0..0,
+    }
+}
 
 /// Appends `arg` in quotes, escaped as Redis shows binary text.
 pub fn append_quoted(line: &mut Vec<u8>, arg: &[u8]) {
@@ -26,13 +40,21 @@ pub fn append_quoted(line: &mut Vec<u8>, arg: &[u8]) {
     line.push(b'"');
 }
 
-/// Tells the listeners of a command of `source`: a client's address, or `lua`. `hidden`: its arguments are secret.
-pub fn tell(shared: &Shared, signals: &mut Vec<Signal>, db: u16, source: &str, args: Args, hidden: bool) {
+/// Tells the listeners of a command of `source`: a client's address, or `lua`.
+pub fn tell(
+    shared: &Shared,
+    signals: &mut Vec<Signal>,
+    db: u16,
+    source: &str,
+    command: &Command,
+    args: Args,
+) {
+    let hidden = secrets(command, args);
     let now_us = shared.clock.unix_us();
     let mut line = format!("+{}.{:06} [{db} {source}]", now_us / 1_000_000, now_us % 1_000_000).into_bytes();
     for (index, arg) in args.iter().enumerate() {
         line.push(b' ');
-        append_quoted(&mut line, if hidden && index > 0 { b"(redacted)" } else { arg });
+        append_quoted(&mut line, if hidden.contains(&index) { REDACTED } else { arg });
     }
     line.extend_from_slice(b"\r\n");
     let line: Arc<[u8]> = line.into();

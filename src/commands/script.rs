@@ -1,9 +1,10 @@
 //! Scripts and functions: EVAL and its family, SCRIPT, FUNCTION, FCALL. Lua itself is in `crate::script`.
 
 mod cache;
+pub mod declared;
 mod eval;
 mod function;
-mod library;
+pub mod library;
 pub mod reach;
 mod run;
 #[cfg(test)]

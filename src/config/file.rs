@@ -125,7 +125,9 @@ impl Config {
         let many = TABLE[at].kind.takes_many();
         let args: Vec<&[u8]> = match args {
             // A choice of words complains of none itself, as of any other that it does not know.
-            [] if TABLE[at].name != "bind" && !matches!(TABLE[at].kind, Kind::Words(..)) => {
+            [] if !matches!(TABLE[at].name, "bind" | "save")
+                && !matches!(TABLE[at].kind, Kind::Words(..)) =>
+            {
                 return Err("wrong number of arguments".into());
             }
             [only] if many => only.split(|&b| b == b' ').collect(),
@@ -243,6 +245,8 @@ mod tests {
             ("save \"1 2\"", "save", "1 2"),
             ("save 1 2\nsave ''\nsave 3 4", "save", "3 4"),
             ("save ''", "save", ""),
+            ("save", "save", ""),
+            ("save 1 2\nsave\nsave 3 4", "save", "1 2 3 4"),
             ("bind 127.0.0.1 -::1", "bind", "127.0.0.1 -::1"),
             ("bind", "bind", ""),
             ("bind ''", "bind", ""),

@@ -354,7 +354,7 @@ pub static TABLE: &[Opt] = &[
         .apply(|c, v| c.appenddirname = v.string()),
     word("appendfsync", "everysec", AppendFsync::WORDS)
         .apply(|c, v| c.appendfsync = AppendFsync::named(v.word())),
-    bool("no-appendfsync-on-rewrite", "no"),
+    bool("no-appendfsync-on-rewrite", "no").apply(|c, v| c.no_appendfsync_on_rewrite = v.bool()),
     int("auto-aof-rewrite-percentage", "100", 0, I32).apply(|c, v| c.auto_aof_rewrite_percentage = v.int()),
     mem("auto-aof-rewrite-min-size", "64mb", 0, I64).apply(|c, v| c.auto_aof_rewrite_min_size = v.int()),
     bool("aof-load-truncated", "yes").apply(|c, v| c.aof_load_truncated = v.bool()),

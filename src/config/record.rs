@@ -131,6 +131,8 @@ pub struct Config {
     pub appendfilename: String,
     pub appenddirname: String,
     pub appendfsync: AppendFsync,
+    /// The log is not synced while a snapshot is written.
+    pub no_appendfsync_on_rewrite: bool,
     pub auto_aof_rewrite_percentage: u32,
     pub auto_aof_rewrite_min_size: u64,
     pub aof_load_truncated: bool,
@@ -319,6 +321,7 @@ fn blank() -> Config {
         appendfilename: String::new(),
         appenddirname: String::new(),
         appendfsync: AppendFsync::Everysec,
+        no_appendfsync_on_rewrite: false,
         auto_aof_rewrite_percentage: 0,
         auto_aof_rewrite_min_size: 0,
         aof_load_truncated: false,

@@ -188,6 +188,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn directories_must_be_there_if_they_may_be_set() {
+        let config = Config { enable_protected_configs: crate::config::Guard::Local, ..Config::default() };
+        let failed = |why| format!("ERR CONFIG SET failed (possibly related to argument 'dir') - {why}");
+        let set = |dir: &str, local| config.set(&[b"dir", dir.as_bytes()], local).map(|_| ());
+        assert_eq!(set("", true).unwrap_err(), failed("No such file or directory"));
+        assert_eq!(set("/no/such/place", true).unwrap_err(), failed("No such file or directory"));
+        assert_eq!(set("/proc/version", true).unwrap_err(), failed("Not a directory"));
+        assert_eq!(set("/", false).unwrap_err(), failed("can't set protected config"));
+        set("/", true).unwrap();
+    }
+
     fn error(arguments: &[&str]) -> String {
         let arguments: Vec<&[u8]> = arguments.iter().map(|a| a.as_bytes()).collect();
         Config::default().set(&arguments, true).unwrap_err()

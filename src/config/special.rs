@@ -154,6 +154,10 @@ fn set_limits(config: &mut Config, args: &[&[u8]]) -> Result<(), String> {
 /// The directory is looked up now and kept absolute; entering it is for who applies the configuration.
 fn set_dir(config: &mut Config, args: &[&[u8]]) -> Result<(), String> {
     let [dir] = args else { return Err("wrong number of arguments".into()) };
+    if dir.is_empty() {
+        // As the system would say it.
+        return Err("No such file or directory".into());
+    }
     let dir = config.dir.join(Path::new(std::ffi::OsStr::from_bytes(dir)));
     let dir = dir.canonicalize().map_err(|e| super::os_error_text(&e))?;
     if !dir.is_dir() {
@@ -217,13 +221,15 @@ fn set_replicaof(config: &mut Config, args: &[&[u8]]) -> Result<(), String> {
 /// In the file the first line replaces the default points and later ones add to it; CONFIG SET replaces all.
 fn set_save(config: &mut Config, args: &[&[u8]], reading_file: bool) -> Result<(), String> {
     const INVALID: &str = "Invalid save parameters";
+    // A lone `save` in a file adds nothing; `save ""` takes away what there was.
+    let adds_nothing = args.is_empty();
     let args = if no_arguments(args) { &[] } else { args };
     let (pairs, rest) = args.as_chunks::<2>();
     if !rest.is_empty() {
         return Err(INVALID.into());
     }
     let mut points = Vec::new();
-    if reading_file && config.save_was_read && !pairs.is_empty() {
+    if reading_file && config.save_was_read && (adds_nothing || !pairs.is_empty()) {
         points.clone_from(&config.save_points);
     }
     for [seconds, changes] in pairs {

@@ -1,5 +1,6 @@
 //! Entries of a file on their way from the thread that reads it to the core that owns their keys.
-//! In: raw entries. Out: the same, in order. Absent: what their bodies mean (see `object::load`).
+//! In: raw entries, and libraries of functions, which any core can take. Out: the same, in order.
+//! Absent: what their bodies mean (see `object::load`).
 
 use super::rdb::Dialect;
 use super::rdb::file::{Raw, Usage};
@@ -11,6 +12,9 @@ use std::ops::Range;
 pub struct Parcel {
     bytes: Vec<u8>,
     entries: Vec<Place>,
+    libraries: Vec<Vec<u8>>,
+    /// How many keys to expect in a database.
+    hints: Vec<(u64, u64)>,
 }
 
 /// Where the parts of an entry are.
@@ -42,6 +46,30 @@ impl Parcel {
         });
     }
 
+    /// An empty one that takes entries of about so many bytes without moving them.
+    pub fn with_room(bytes: usize) -> Parcel {
+        const SLACK_BYTES: usize = 4096;
+        Parcel { bytes: Vec::with_capacity(bytes + SLACK_BYTES), ..Parcel::default() }
+    }
+
+    /// Says that a database has so many keys, this parcel's or not.
+    pub fn push_hint(&mut self, db: u64, keys: u64) {
+        self.hints.push((db, keys));
+    }
+
+    pub fn hints(&self) -> &[(u64, u64)] {
+        &self.hints
+    }
+
+    /// Adds the code of a library.
+    pub fn push_library(&mut self, code: &[u8]) {
+        self.libraries.push(code.to_vec());
+    }
+
+    pub fn libraries(&self) -> &[Vec<u8>] {
+        &self.libraries
+    }
+
     fn append(&mut self, bytes: &[u8]) -> Range<usize> {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(bytes);
@@ -49,7 +77,7 @@ impl Parcel {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.is_empty() && self.libraries.is_empty() && self.hints.is_empty()
     }
 
     /// Bytes of keys and bodies.
@@ -57,8 +85,13 @@ impl Parcel {
         self.bytes.len()
     }
 
-    pub fn entries(&self) -> impl Iterator<Item = Raw<'_>> {
-        self.entries.iter().map(|place| Raw {
+    /// The entries in order, in groups of so many.
+    pub fn groups(&self, size: usize) -> impl Iterator<Item = impl Iterator<Item = Raw<'_>> + Clone> {
+        self.entries.chunks(size).map(|group| group.iter().map(|place| self.raw(place)))
+    }
+
+    fn raw(&self, place: &Place) -> Raw<'_> {
+        Raw {
             dialect: place.dialect,
             db: place.db,
             key: Cow::Borrowed(&self.bytes[place.key.clone()]),
@@ -67,6 +100,6 @@ impl Parcel {
             form: place.form,
             body: &self.bytes[place.body.clone()],
             body_offset: place.body_offset,
-        })
+        }
     }
 }

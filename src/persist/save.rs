@@ -261,4 +261,4 @@ fn write_scored(body: &mut Body, zset: ZsetView, left: &mut usize, end: usize) -
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -55,6 +55,11 @@ impl Out<'_> {
 
     fn line(&mut self, mark: u8, text: &[u8]) {
         self.buf.push(mark);
+        self.text(text);
+    }
+
+    /// Text on a line of its own: line ends in it become spaces.
+    fn text(&mut self, text: &[u8]) {
         self.buf.extend(text.iter().map(|&byte| if byte == b'\r' || byte == b'\n' { b' ' } else { byte }));
         self.raw(b"\r\n");
     }
@@ -78,6 +83,11 @@ impl Out<'_> {
         self.buf.extend_from_slice(b"\r\n");
         self.buf.extend_from_slice(bytes);
         self.buf.extend_from_slice(b"\r\n");
+    }
+
+    /// What stands before so many bytes of a bulk string; behind them comes a line end.
+    pub fn bulk_head(&mut self, bytes: usize) {
+        self.header(b'$', bytes as i64);
     }
 
     /// An integer as a bulk string.
@@ -145,20 +155,26 @@ impl Out<'_> {
         }
     }
 
-    pub fn big_number(&mut self, digits: &str) {
-        if self.resp3 { self.line(b'(', digits.as_bytes()) } else { self.bulk(digits.as_bytes()) }
+    pub fn big_number(&mut self, digits: impl AsRef<[u8]>) {
+        let digits = digits.as_ref();
+        if self.resp3 {
+            return self.line(b'(', digits);
+        }
+        self.buf.push(b'$');
+        write_i64(self.buf, digits.len() as i64);
+        self.raw(b"\r\n");
+        self.text(digits);
     }
 
     /// Text with a format of three letters, `txt` or `mkd`.
-    pub fn verbatim(&mut self, format: &str, bytes: &[u8]) {
-        debug_assert_eq!(format.len(), 3);
+    pub fn verbatim(&mut self, format: impl AsRef<[u8]>, bytes: &[u8]) {
         if !self.resp3 {
             return self.bulk(bytes);
         }
         self.buf.push(b'=');
         write_i64(self.buf, bytes.len() as i64 + 4);
         self.raw(b"\r\n");
-        self.raw(format.as_bytes());
+        self.raw(format.as_ref());
         self.raw(b":");
         self.raw(bytes);
         self.raw(b"\r\n");

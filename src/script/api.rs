@@ -2,7 +2,7 @@
 //! In: calls from scripts. Out: commands run by the `Host`, replies as Lua values.
 
 use super::convert;
-use super::engine::run_of;
+use super::engine::{rest, run_of};
 use super::host::Called;
 use super::library;
 use super::lua::{Ending, Function, Kind, Lua, Raise, write_g};
@@ -98,7 +98,12 @@ fn run_command(lua: Lua) -> Result<(), Raise> {
     let mut reply = std::mem::take(&mut run.reply);
     reply.clear();
     let resp3 = run.resp3;
-    let called = run.ask_host(|host, args| host.call(args, resp3, &mut reply));
+    let called = loop {
+        match run_of(lua).ask_host(|host, args| host.call(args, resp3, &mut reply)) {
+            Called::Asks => rest(lua),
+            called => break called,
+        }
+    };
     let result = match called {
         Called::Replied => {
             convert::push_reply(lua, &reply);
@@ -111,6 +116,7 @@ fn run_command(lua: Lua) -> Result<(), Raise> {
             Err(Raise)
         }
         Called::OutOfReach => Err(lua.end(Ending::Widen)),
+        Called::Asks => unreachable!("it was called until it had not to"),
     };
     const REPLY_BYTES_KEPT: usize = 1 << 20;
     if reply.capacity() <= REPLY_BYTES_KEPT {
@@ -204,13 +210,15 @@ fn error_reply(lua: Lua) -> Result<i32, Raise> {
         return wrong_arguments(lua);
     }
     let text = lua.bytes(1).expect("it is a string");
+    let text = convert::c_text(text);
     let text = text.strip_prefix(b"-").unwrap_or(text);
-    let end = text.len() - text.iter().rev().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-    let text = match memchr::memchr(b' ', text) {
-        Some(_) => text[..end].to_vec(),
-        None => [b"ERR ", &text[..end]].concat(),
-    };
-    push_error(lua, text.trim_ascii_end());
+    match memchr::memchr(b' ', text) {
+        Some(end) => {
+            let message = convert::without_line_ends(&text[end + 1..]);
+            push_error(lua, &[&text[..end], b" ", message].concat());
+        }
+        None => push_error(lua, &[b"ERR ", text].concat()),
+    }
     Ok(1)
 }
 
@@ -278,6 +286,7 @@ pub fn note_error(lua: Lua) -> Result<i32, Raise> {
             Kind::String | Kind::Number => lua.bytes(1).expect("it is a string").to_vec(),
             Kind::Nil | Kind::None => b"nil".to_vec(),
             Kind::Boolean => lua.boolean(1).to_string().into_bytes(),
+            _ if lua.pointer(1).is_null() => format!("{}: (nil)", lua.type_name(1)).into_bytes(),
             _ => format!("{}: {:?}", lua.type_name(1), lua.pointer(1)).into_bytes(),
         };
         push_error(lua, &[b"ERR ", text.as_slice()].concat());

@@ -295,7 +295,7 @@ fn encode_object(lua: Lua, at: i32, depth: i32, out: &mut Vec<u8>) -> Result<(),
                 encode_string(lua.bytes(top - 1).expect("it is a string"), out);
                 out.push(b':');
             }
-            _ => return Err(cannot(lua, at, "table key must be a number or string")),
+            _ => return Err(cannot(lua, top - 1, "table key must be a number or string")),
         }
         encode_value(lua, top, depth, out)?;
         lua.pop(1);

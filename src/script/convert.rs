@@ -182,15 +182,13 @@ fn integer(value: f64) -> i64 {
 fn write_table(lua: Lua, out: &mut Out, resp3: bool, depth: usize) {
     type Write = fn(Lua, &mut Out, bool, usize);
     const FORMS: &[(&str, Kind, Write)] = &[
-        ("err", Kind::String, |lua, out, _, _| out.error_bytes(lua.bytes(-1).expect("it is a string"))),
-        ("ok", Kind::String, |lua, out, _, _| out.status(lua.bytes(-1).expect("it is a string"))),
+        ("err", Kind::String, |lua, out, _, _| write_error(lua, out)),
+        ("ok", Kind::String, |lua, out, _, _| out.status(c_text(lua.bytes(-1).expect("it is a string")))),
         ("double", Kind::Number, |lua, out, _, _| out.double(lua.number(-1).expect("it is a number"))),
+        ("big_number", Kind::String, |lua, out, _, _| out.big_number(lua.bytes(-1).expect("it is a string"))),
+        ("verbatim_string", Kind::Table, write_verbatim),
         ("map", Kind::Table, write_map),
         ("set", Kind::Table, write_set),
-        ("big_number", Kind::String, |lua, out, _, _| {
-            out.big_number(&String::from_utf8_lossy(lua.bytes(-1).expect("it is a string")));
-        }),
-        ("verbatim_string", Kind::Table, write_verbatim),
     ];
     for (name, kind, write) in FORMS {
         lua.get_field(-1, name);
@@ -201,6 +199,26 @@ fn write_table(lua: Lua, out: &mut Out, resp3: bool, depth: usize) {
         lua.pop(1);
     }
     write_array(lua, out, resp3, depth);
+}
+
+/// The mark of an error stands before the line ends that it begins with; those at its end are left out.
+fn write_error(lua: Lua, out: &mut Out) {
+    let text = c_text(lua.bytes(-1).expect("it is a string"));
+    let end = text.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
+    out.error_bytes(&text[..end]);
+}
+
+/// A text without the line ends around it.
+pub fn without_line_ends(text: &[u8]) -> &[u8] {
+    let is_line_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    let start = text.iter().take_while(|byte| is_line_end(byte)).count();
+    let end = text.len() - text[start..].iter().rev().take_while(|byte| is_line_end(byte)).count();
+    &text[start..end]
+}
+
+/// A text as C sees it: up to the first NUL.
+pub fn c_text(text: &[u8]) -> &[u8] {
+    &text[..memchr::memchr(0, text).unwrap_or(text.len())]
 }
 
 fn write_array(lua: Lua, out: &mut Out, resp3: bool, depth: usize) {
@@ -262,11 +280,12 @@ fn is_verbatim(lua: Lua) -> bool {
 fn write_verbatim(lua: Lua, out: &mut Out, _: bool, _: usize) {
     lua.get_field(-1, "string");
     lua.get_field(-2, "format");
-    let mut format = String::from_utf8_lossy(lua.bytes(-1).expect("it was looked at")).into_owned();
-    if format.len() != 3 {
-        format = "txt".into();
+    // Three letters, whatever there are.
+    let mut format = *b"   ";
+    for (place, byte) in format.iter_mut().zip(c_text(lua.bytes(-1).expect("it was looked at"))) {
+        *place = *byte;
     }
     let text = lua.bytes(-2).expect("it was looked at").to_vec();
     lua.pop(2);
-    out.verbatim(&format, &text);
+    out.verbatim(format, &text);
 }

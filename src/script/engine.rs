@@ -33,8 +33,9 @@ use crate::resp::{Out, Span};
 const BYTES_MAX: usize = 512 << 20;
 /// A script that leaves more than this behind has it collected at once.
 const GARBAGE_BYTES_MAX: usize = 64 << 20;
-/// The stack that scripts, and the commands that they call, run on.
-const STACK_BYTES: usize = 1 << 20;
+/// The stack that scripts, and the commands that they call, run on. Lua matches patterns by recursion, once for each `?` or
+/// `*`: a pattern of a million of them fits. Memory is taken only where the stack was used.
+const STACK_BYTES: usize = 64 << 20;
 /// Bodies of EVAL that are found again without computing their digest.
 const BODIES_MAX: usize = 512;
 
@@ -42,6 +43,7 @@ const BODIES_MAX: usize = 512;
 enum Event {
     Done,
     Parked,
+    Asks,
 }
 
 /// How a run ended, or did not.
@@ -50,6 +52,8 @@ pub enum Status {
     Done,
     /// It takes long: call `go_on` after other work.
     Parked,
+    /// A command that it called asks another server: call `go_on` with the answer at hand.
+    Asks,
     /// It reached for a shard that is not at hand: nothing was changed, and it is to run again with all.
     OutOfReach,
 }
@@ -99,6 +103,13 @@ pub fn run_of<'a>(lua: Lua) -> &'a mut Run {
     // SAFETY: the engine put its boxed run there, which outlives the state; references are short-lived, and the
     // functions that take them run one at a time, on one thread.
     unsafe { &mut *lua.control().engine.cast::<Run>() }
+}
+
+/// Leaves the fiber, on which a command is being called, until the script goes on.
+pub fn rest(lua: Lua) {
+    let yielder = run_of(lua).yielder;
+    // SAFETY: commands are called on the fiber whose yielder this is.
+    unsafe { (*yielder).suspend(Event::Asks) };
 }
 
 /// A script compiled by this core. It is counted by this core alone, which costs others nothing.
@@ -211,6 +222,7 @@ impl Machine {
         self.run.host = None;
         match event {
             CoroutineResult::Yield(Event::Parked) => Status::Parked,
+            CoroutineResult::Yield(Event::Asks) => Status::Asks,
             CoroutineResult::Yield(Event::Done) if self.lua.control().ending == Some(Ending::Widen) => {
                 self.clear();
                 Status::OutOfReach
@@ -243,7 +255,7 @@ impl Drop for Machine {
     fn drop(&mut self) {
         if self.fiber.started() && !self.fiber.done() {
             // SAFETY: what is on the fiber's stack is either Lua's, and freed with its state, or nothing that must be
-            // dropped: it stands in its loop, or in the hook of a parked script.
+            // dropped: it stands in its loop, in the hook of a parked script, or in a command's call with its reply's buffer.
             unsafe { self.fiber.force_reset() };
         }
         self.lua.close();
@@ -544,7 +556,7 @@ fn failure(lua: Lua, name: &[u8]) -> Failure {
         lua.pop(1);
         text
     };
-    let mut text = field("err").unwrap_or_else(|| b"ERR unknown error".to_vec());
+    let mut text = field("err").map_or(b"ERR unknown error".to_vec(), |err| convert::c_text(&err).to_vec());
     if let (Some(source), Some(line)) = (field("source"), field("line")) {
         text.extend_from_slice(b" script: ");
         text.extend_from_slice(name);

@@ -13,6 +13,8 @@ pub enum Called {
     Refused(Cow<'static, str>),
     /// It needs a shard that is not at hand. Nothing was written so far: the script is to run again with all of them.
     OutOfReach,
+    /// It asks another server: call it again when the script goes on.
+    Asks,
 }
 
 /// What a script that runs for long has to do next.

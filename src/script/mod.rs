@@ -23,4 +23,4 @@ mod tests;
 
 pub use engine::{Engine, Failure, Local, Status};
 pub use host::{Called, Host, Pause};
-pub use table::{Function, Libraries, Library, Reach, Running, Script, Scripts, Sha, flags};
+pub use table::{Function, Libraries, Library, Reach, Running, Script, Scripts, Sha, flags, shebang};

@@ -378,6 +378,10 @@ fn protected_call(lua: Lua) -> Result<i32, Raise> {
         return Err(lua.bad_argument(1, "value expected"));
     }
     if lua.call(lua.top() - 1, -1, 0) {
+        // As many results as there were leave no room for one more.
+        if !lua.reserve(1) {
+            return Err(lua.error("stack overflow"));
+        }
         lua.push_boolean(true);
         lua.insert(1);
         return Ok(lua.top());

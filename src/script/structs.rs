@@ -95,10 +95,8 @@ impl<'a> Format<'a> {
                 },
                 b'c' => self.number(lua)?.unwrap_or(1),
                 b's' => 0,
-                other => {
-                    let text = format!("invalid format option '{}'", other as char);
-                    return Err(lua.bad_argument(1, &text));
-                }
+                // Whoever packs or unpacks it refuses it; its size is nothing.
+                _ => 0,
             };
             let pad = self.pad(letter, size);
             self.total += pad + size;
@@ -114,6 +112,14 @@ impl<'a> Format<'a> {
         }
         (align - (self.total & (align - 1))) & (align - 1)
     }
+}
+
+fn unknown(lua: Lua, letter: u8) -> Raise {
+    lua.bad_argument(1, &format!("invalid format option '{}'", letter as char))
+}
+
+fn is_integer(letter: u8) -> bool {
+    b"bBhHlLTiI".contains(&letter)
 }
 
 fn pack(lua: Lua) -> Result<i32, Raise> {
@@ -142,6 +148,7 @@ fn pack(lua: Lua) -> Result<i32, Raise> {
                 }
                 out.extend(bytes);
             }
+            letter if !is_integer(letter) => return Err(unknown(lua, letter)),
             _ => pack_integer(number(lua, argument)?, item.size, format.little, &mut out),
         }
         argument += 1;
@@ -246,6 +253,9 @@ fn unpack(lua: Lua) -> Result<i32, Raise> {
                 size = end + 1;
                 format.total += size;
             }
+            letter if !matches!(letter, b'f' | b'd') && !is_integer(letter) => {
+                return Err(unknown(lua, letter));
+            }
             letter => lua.push_number(unpack_number(letter, bytes, format.little)),
         }
         at += size;
@@ -283,6 +293,9 @@ fn size(lua: Lua) -> Result<i32, Raise> {
         }
         if item.letter == b'c' && item.size == 0 {
             return Err(lua.bad_argument(1, "option 'c0' has no fixed size"));
+        }
+        if !item.letter.is_ascii_alphanumeric() {
+            return Err(unknown(lua, item.letter));
         }
     }
     lua.push_number(format.total as f64);

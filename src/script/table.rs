@@ -90,7 +90,7 @@ impl Script {
 }
 
 /// The flags of a script: those of its first line, if that begins with `#!`.
-fn shebang(body: &[u8]) -> Result<u32, String> {
+pub fn shebang(body: &[u8]) -> Result<u32, String> {
     if !body.starts_with(b"#!") {
         return Ok(flags::UNDECLARED);
     }
@@ -250,6 +250,14 @@ impl Scripts {
         *place = Arc::new(next);
         self.library_epoch.fetch_add(1, Release);
         Ok(result)
+    }
+
+    /// There are no libraries any more.
+    pub fn clear_libraries(&self) {
+        let _: Result<(), ()> = self.change_libraries(|libraries| {
+            *libraries = Libraries::default();
+            Ok(())
+        });
     }
 
     /// A script has been running for too long.

@@ -58,6 +58,8 @@ pub enum Task {
     SavePoint,
     /// A signal says that the server is to end.
     Stop(Shutdown),
+    /// The log is to be switched on or off.
+    Log,
 }
 
 #[derive(Default)]
@@ -79,6 +81,8 @@ pub struct Batch {
     /// Replies that CLIENT REPLY does not silence: confirmations of subscriptions.
     pub confirmations: Vec<std::ops::Range<usize>>,
     pub notes: Vec<Note>,
+    /// Its commands are read from a log, in this stream of the storage thread.
+    pub replayed: u64,
 }
 
 impl Batch {
@@ -151,6 +155,7 @@ impl Batch {
         self.kind = Kind::Plain;
         self.extra = ShardSet::EMPTY;
         self.notes.clear();
+        self.replayed = 0;
         self.stamps.clear();
         self.confirmations.clear();
         for buf in [&mut self.buf, &mut self.replies] {
@@ -183,6 +188,6 @@ pub enum Message {
     Connection(Box<NewConnection>),
     Signal(Box<Signal>),
     /// From a core to the storage thread, and back.
-    Job(Job),
-    Done(Done),
+    Job(Box<Job>),
+    Done(Box<Done>),
 }

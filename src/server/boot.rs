@@ -5,11 +5,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicI32, Ordering::*};
 use std::sync::{Arc, Barrier, mpsc};
+use std::time::{Duration, Instant};
 
 use super::batch::Message;
 use super::core::Core;
+use super::courier::Courier;
 use super::driver::{Driver, Ends, RingFds};
 use super::link::StorageLink;
+use super::replay::{self, Found};
 use crate::base::clock::Clock;
 use crate::base::rng::Rng;
 use crate::client::CORES_MAX;
@@ -65,6 +68,9 @@ impl Server {
         stop_fd: Option<RawFd>,
         ready: impl FnOnce(Result<Option<i64>, Failure>),
     ) -> Result<(), String> {
+        let config = self.shared.config();
+        replay::upgrade(&config)?;
+        let mut log = Some(replay::find(&config)?);
         let count = self.cpus.len();
         let rings: RingFds = (0..count).map(|_| AtomicI32::new(-1)).collect();
         let all_up = Arc::new(Barrier::new(count + 1));
@@ -74,23 +80,26 @@ impl Server {
         let link =
             StorageLink::new(ports.pop().expect("the last is the storage thread's"), rings.clone(), bellboy);
         executor::start(link, bell.clone())?;
+        let couriers = super::courier::start(rings.clone())?;
         let (booted, load) = mpsc::channel();
-        let loads = self.finds_file();
+        let loads = config.appendonly || self.finds_file();
         self.shared.set_gate(gate::LOADING, loads);
         let mut threads = Vec::new();
-        for (id, port) in ports.into_iter().enumerate() {
+        for (id, (port, courier)) in ports.into_iter().zip(couriers).enumerate() {
             let start = Start {
                 shared: self.shared.clone(),
                 registry: self.registry.clone(),
                 port,
                 rings: rings.clone(),
                 bell: bell.clone(),
+                courier,
                 all_up: all_up.clone(),
                 cpu: self.cpus[id],
                 hash_seed: self.hash_seed,
                 stop_fd: stop_fd.filter(|_| id == 0),
                 listeners: if id == 0 { std::mem::take(&mut self.listeners) } else { Vec::new() },
                 booted: (id == 0 && loads).then(|| booted.clone()),
+                log: if id == 0 { log.take() } else { None },
             };
             let thread = std::thread::Builder::new().name(format!("core-{id}"));
             threads
@@ -101,21 +110,35 @@ impl Server {
         if !loads {
             ready(Ok(None));
         } else if let Ok(result) = load.recv() {
-            ready(result.map(Some));
+            ready(result);
         }
         for thread in threads {
             thread.join().expect("a core does not panic");
         }
+        self.await_log();
         Ok(())
+    }
+
+    /// What the cores logged before they ended reaches the disk, or it is said that it did not.
+    fn await_log(&self) {
+        const PATIENCE: Duration = Duration::from_secs(10);
+        let log = &self.shared.persistence.log;
+        let deadline = Instant::now() + PATIENCE;
+        while self.shared.is_logged() && log.progress.durable() < self.shared.log_next.load(Acquire) {
+            if log.errno.load(Acquire) != 0 || Instant::now() >= deadline {
+                crate::log::warning("The last writes could not be written to the AOF file.");
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Whether there is a file to be loaded.
     fn finds_file(&self) -> bool {
         let config = self.shared.config();
-        !matches!(
-            std::fs::metadata(config.dir.join(&config.dbfilename)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound
-        )
+        let found = std::fs::metadata(config.dir.join(&config.dbfilename));
+        let absent = matches!(found, Err(error) if error.kind() == std::io::ErrorKind::NotFound);
+        !absent && !config.dbfilename.is_empty()
     }
 }
 
@@ -126,12 +149,14 @@ struct Start {
     port: Port<Message>,
     rings: RingFds,
     bell: Bell,
+    courier: Courier,
     all_up: Arc<Barrier>,
     cpu: Option<usize>,
     hash_seed: u64,
     stop_fd: Option<RawFd>,
     listeners: Vec<Listener>,
-    booted: Option<mpsc::Sender<Result<i64, Failure>>>,
+    booted: Option<mpsc::Sender<Result<Option<i64>, Failure>>>,
+    log: Option<Found>,
 }
 
 impl Start {
@@ -148,11 +173,14 @@ impl Start {
         self.rings[id].store(ring.fd(), Release);
         let shard = Box::new(Shard::new(id, config.databases as usize, self.hash_seed));
         let mut core = Core::new(id, self.shared, self.registry, shard, Rng::from_os());
-        if self.booted.is_some() {
+        if let Some(found) = self.log {
+            core.start_log(found);
+        }
+        if self.booted.is_some() && !config.appendonly {
             core.load(None);
         }
-        let Start { port, rings, bell, stop_fd, booted, .. } = self;
-        let mut driver = Driver::new(core, Ends { ring, port, rings, bell, stop_fd, booted });
+        let Start { port, rings, bell, courier, stop_fd, booted, .. } = self;
+        let mut driver = Driver::new(core, Ends { ring, port, rings, bell, courier, stop_fd, booted });
         self.all_up.wait();
         self.listeners.into_iter().for_each(|listener| driver.listen(listener));
         driver.run();

@@ -12,8 +12,8 @@ use super::batch::{Batch, Message, NewConnection};
 use crate::base::memory::SpentBuffers;
 use crate::base::rng::Rng;
 use crate::client::{Answer, Card, Connection, ConnectionId, Input, Requests, State, Wait, flag};
-use crate::commands::script::Ongoing;
-use crate::commands::{Effects, Note, Registry, Signal};
+use crate::commands::errand::{Answered, Errand};
+use crate::commands::{Effects, Note, Pending, Registry, Signal};
 use crate::config::Config;
 use crate::persist::aof::Chunk;
 use crate::pubsub::Parcel;
@@ -36,8 +36,12 @@ pub struct Actions {
     pub mesh: Vec<(usize, Message)>,
     /// For the storage thread.
     pub jobs: Vec<Job>,
-    /// The file of the start was loaded, in so many ms, or could not be.
-    pub loaded: Option<Result<i64, Failure>>,
+    /// For another server.
+    pub errand: Option<Errand>,
+    /// The files of the start were loaded: a snapshot in so many ms, or a log; or they could not be.
+    pub loaded: Option<Result<Option<i64>, Failure>>,
+    /// The server cannot keep its promises any more: it ends at once, and sends nothing.
+    pub abort: bool,
     /// A shutdown came to nothing: the next signal is to be noticed, too.
     pub await_stop: bool,
 }
@@ -120,9 +124,12 @@ pub struct Core {
     expiry_behind: bool,
     pub(super) rng: Rng,
     pub(super) scripts: Engine,
-    /// A script that takes long, and one that is about to be parked.
-    pub(super) parked: Option<super::parked::Parked>,
-    pub(super) parking: Option<Box<Ongoing>>,
+    /// A script that takes long, and a command that asks another server.
+    pub(super) parked: Option<super::parked::Aside>,
+    pub(super) asking: Option<super::asking::Asking>,
+    /// Why the command at hand is about to be put aside, and the answer to one that goes on.
+    pub(super) parking: Option<Pending>,
+    pub(super) answer: Option<Answered>,
     /// Lines for MONITOR clients of this core that came before their turn.
     pub(super) monitor: super::monitor::Reorder,
     /// What was published for this core's clients, while it is delivered; and its text.
@@ -131,12 +138,15 @@ pub struct Core {
     /// Memory is full: keys of the home shard have to go.
     pub(super) evicting: bool,
     pub(super) storage: super::persist::Storage,
+    pub(super) appending: super::append::Appending,
     /// Something happened since idle work was last done.
     pub(super) had_events: bool,
     /// The home shard came back in the middle of a step: look at `waiting` again.
     pub(super) revisit: bool,
-    /// Unix ms at the last event: the time of all that follows from it.
+    /// Unix ms: the time of whatever runs next, if not `clock_is_old`.
     pub(super) now_ms: i64,
+    /// Something ran since the last look at the clock, or something else took time.
+    pub(super) clock_is_old: bool,
     #[cfg(test)]
     pub trace: Vec<super::inspect::Executed>,
     #[cfg(test)]
@@ -191,16 +201,20 @@ impl Core {
             expiry_behind: false,
             scripts: Engine::new(rng.next_u64()),
             parked: None,
+            asking: None,
             parking: None,
+            answer: None,
             rng,
             monitor: super::monitor::Reorder::default(),
             parcels: Vec::new(),
             bundle: super::mail::Bundle::default(),
             evicting: false,
             storage: super::persist::Storage::default(),
+            appending: super::append::Appending::default(),
             had_events: false,
             revisit: false,
             now_ms: 0,
+            clock_is_old: true,
             #[cfg(test)]
             trace: Vec::new(),
             #[cfg(test)]
@@ -374,11 +388,36 @@ impl Core {
         let connection = self.connection_mut(slot);
         connection.dirty = false;
         debug_assert!(buffer.is_empty());
+        if !connection.bound.is_empty() {
+            let ready = self.take_unbound(slot);
+            let connection = self.connection_mut(slot);
+            if ready < connection.output.len() {
+                buffer.extend(connection.output.drain(..ready));
+                connection.unsent += ready;
+                return self.recount(slot);
+            }
+        }
+        let connection = self.connection_mut(slot);
         std::mem::swap(&mut connection.output, buffer);
         connection.unsent += buffer.len();
         let old = std::mem::take(&mut connection.output);
         self.recount(slot);
         self.keep_buffer(old);
+    }
+
+    /// Whether the connection has output that waits for the log.
+    pub fn has_bound_output(&self, slot: u32) -> bool {
+        self.slots[slot as usize].connection.as_ref().is_some_and(|connection| !connection.bound.is_empty())
+    }
+
+    /// Output of this slot may leave that could not before.
+    pub(super) fn send_again(&mut self, slot: u32) {
+        if let Some(connection) = &mut self.slots[slot as usize].connection
+            && !connection.dirty
+        {
+            connection.dirty = true;
+            self.actions.send.push(slot);
+        }
     }
 
     /// Keeps a buffer for the next connection with something to say.
@@ -404,6 +443,10 @@ impl Core {
         if connection.output.is_empty() {
             return;
         }
+        if self.appending.strict {
+            self.bind_output(slot);
+        }
+        let connection = self.connection_mut(slot);
         if !connection.dirty {
             connection.dirty = true;
             self.actions.send.push(slot);
@@ -445,6 +488,8 @@ impl Core {
         self.connection_mut(slot).awaited = away;
         self.unwatch_all(watched);
         self.abandon_wait(slot);
+        // It may wait without knowing: the news of that come with the batch.
+        card.leave();
         self.shared.clients.remove(card.id);
         self.shared.loads[self.id].fetch_sub(1, Relaxed);
         if card.has(flag::MONITOR) {
@@ -497,13 +542,14 @@ impl Core {
             Message::Shard(shard) => self.shard_returned(shard),
             Message::Connection(new) => self.adopt(*new),
             Message::Signal(signal) => self.signalled(*signal),
-            Message::Done(done) => self.stored(done),
+            Message::Done(done) => self.stored(*done),
             Message::Job(_) => unreachable!("jobs go to the storage thread"),
         }
     }
 
     /// Runs what became possible during this turn; call after the events of a turn.
     pub fn finish_turn(&mut self) {
+        self.clock_is_old = true;
         loop {
             self.serve_waiting();
             while let Some(id) = self.ready.pop_front() {
@@ -522,6 +568,7 @@ impl Core {
             self.go_on_with_parked();
         }
         self.publish_home();
+        self.hand_over_log();
     }
 
     /// Periodic work: expiry, freeing, time-outs, the end of a pause. Call every `tick_ms` while `wants_tick`.
@@ -538,6 +585,7 @@ impl Core {
             }
         }
         self.look_at_save_points();
+        self.look_after_log();
         if !self.held_back.is_empty() && self.shared.pause.until_ms.load(Acquire) <= now_ms {
             self.resume();
         }
@@ -551,6 +599,7 @@ impl Core {
             || (self.config.timeout_s > 0 && self.slots.len() > self.free.len())
             || self.shards[self.id].as_ref().is_some_and(|shard| shard.has_expires())
             || self.watches_save_points()
+            || self.sync_is_due()
             || self.walk_rests()
     }
 
@@ -558,7 +607,10 @@ impl Core {
     pub fn idle_work(&mut self) -> bool {
         let more = self.may_walk() && self.walk();
         self.had_events = false;
-        self.free_some() || more
+        let more = self.free_some() || more;
+        // What was evicted.
+        self.hand_over_log();
+        more
     }
 
     /// Frees portions of what was thrown away, and evicts keys, for a while; true while there is more.
@@ -602,9 +654,19 @@ impl Core {
     #[inline]
     pub(super) fn begin_event(&mut self) {
         self.had_events = true;
-        self.now_ms = self.shared.clock.unix_ms();
+        self.clock_is_old = true;
+        self.look_at_clock();
         self.refresh_config();
         self.look_for_mail();
+    }
+
+    /// Time passes with what ran before. What runs next must not see a key that another client already saw expired.
+    #[inline]
+    pub(super) fn look_at_clock(&mut self) {
+        if self.clock_is_old {
+            self.now_ms = self.shared.clock.unix_ms();
+            self.clock_is_old = false;
+        }
     }
 
     /// What runs next sees the configuration in force, also behind a CONFIG SET of its own pipeline.
@@ -614,6 +676,8 @@ impl Core {
             self.config_epoch = self.shared.config_epoch();
             self.config = self.shared.config();
             self.refresh_listeners();
+            self.refresh_strictness();
+            self.follow_appendonly();
             self.publish_home();
         }
     }
@@ -660,6 +724,8 @@ impl Core {
             }),
             core: self.id,
             scripts: &mut self.scripts,
+            took_long: &mut self.clock_is_old,
+            answer: &mut self.answer,
             #[cfg(test)]
             trace: &mut self.trace,
         }
@@ -792,7 +858,7 @@ impl Core {
         let budget = BUDGET_US + BUDGET_US_EACH_EFFORT * self.config.active_expire_effort.clamp(1, 10) as u64;
         for slice in 0.. {
             let found = shard.expire_slice(&moment, BUCKETS);
-            self.effects.take_incidents(shard);
+            self.effects.take_incidents(std::iter::once(&mut **shard));
             let spent = self.shared.clock.mono_us() - start;
             let worthwhile = found.unfinished || found.expired * 10 >= found.sampled.max(1);
             let late = spent >= budget || slice >= 4096;

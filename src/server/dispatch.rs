@@ -1,10 +1,13 @@
 //! Decides what happens to a command before it runs: one small gate per reason, in Redis' order.
 //! In: a parsed command and the state of its connection. Out: run, queue, hold back or refuse.
 
+use std::sync::atomic::Ordering::Acquire;
+
 use super::core::Core;
-use crate::client::{Args, Connection, Request, ShardSet};
+use crate::client::{Args, Connection, Request, ShardSet, Transaction};
 use crate::commands::routing::gives_up_data;
 use crate::commands::routing::shards_of;
+use crate::commands::script::declared::flags_of;
 use crate::commands::script::reach::shards_of_script;
 use crate::commands::{Command, Error, Registry, Route, flags};
 use crate::config::Config;
@@ -67,36 +70,43 @@ impl Gates<'_> {
         if self.lacks_memory(connection, command) {
             return Verdict::Refuse(Error::OOM);
         }
-        if let Some(error) = self.persistence(connection, command) {
+        if let Some(error) = self.persistence(connection, command, args) {
             return Verdict::Refuse(error);
         }
-        if self.held_back(connection, command) {
+        if self.held_back(connection, command, args) {
             return Verdict::Hold;
         }
         if connection.transaction.is_some() && !command.unqueued { Verdict::Queue } else { Verdict::Run }
     }
 
     /// Writes are refused after a failed snapshot, where that is configured, and nearly everything while a file is loaded.
-    fn persistence(&self, connection: &Connection, command: &Command) -> Option<Error> {
+    fn persistence(&self, connection: &Connection, command: &Command, args: Args) -> Option<Error> {
         if self.gates & gate::SAVE_FAILED != 0 {
             let config = self.shared.config();
             let stops = config.stop_writes_on_bgsave_error && !config.save_points.is_empty();
-            if stops && (self.writes(connection, command, flags::WRITE) || command.name == "PING") {
+            if stops && (self.writes(connection, command, args, flags::WRITE) || command.name == "PING") {
                 return Some(Error::SAVE_FAILED);
             }
+        }
+        if self.gates & gate::LOG_FAILED != 0
+            && (self.writes(connection, command, args, flags::WRITE) || command.name == "PING")
+        {
+            return Some(Error::log_failed(self.shared.persistence.log.errno.load(Acquire)));
         }
         let refused = self.gates & gate::LOADING != 0 && !command.is(flags::LOADING);
         refused.then_some(Error::LOADING)
     }
 
     /// Whether a command has one of these flags; EXEC has those of what is queued.
-    fn writes(&self, connection: &Connection, command: &Command, wanted: u32) -> bool {
+    fn writes(&self, connection: &Connection, command: &Command, args: Args, wanted: u32) -> bool {
+        let has = |command, args| flags_of(command, args, &self.shared.scripts) & wanted != 0;
         match &connection.transaction {
             Some(queued) if command.name == "EXEC" => {
-                let has = |number| self.registry.row(number).is(wanted);
-                queued.requests.list.iter().any(|request| has(request.command))
+                let row = |request: &Request| self.registry.row(request.command);
+                let Transaction { buf, requests, .. } = &**queued;
+                requests.list.iter().any(|request| has(row(request), requests.args(request, buf)))
             }
-            _ => command.is(wanted),
+            _ => has(command, args),
         }
     }
 
@@ -112,19 +122,19 @@ impl Gates<'_> {
 
     /// CLIENT PAUSE holds back everything, or what writes, queued by MULTI or not; EXEC counts as a write if a queued
     /// command does.
-    fn held_back(&self, connection: &Connection, command: &Command) -> bool {
+    fn held_back(&self, connection: &Connection, command: &Command, args: Args) -> bool {
         if self.gates & gate::PAUSED == 0 {
             return false;
         }
         let pause = &self.shared.pause;
-        if pause.until_ms.load(std::sync::atomic::Ordering::Acquire) <= self.now_ms {
+        if pause.until_ms.load(Acquire) <= self.now_ms {
             self.shared.end_pause(self.now_ms);
             return false;
         }
-        if pause.all.load(std::sync::atomic::Ordering::Acquire) {
+        if pause.all.load(Acquire) {
             return true;
         }
-        self.writes(connection, command, flags::WRITE | flags::MAY_REPLICATE)
+        self.writes(connection, command, args, flags::WRITE | flags::MAY_REPLICATE)
     }
 }
 

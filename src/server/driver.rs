@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::batch::{Message, NewConnection};
 use super::core::Core;
+use super::courier::Courier;
 use crate::base::prefetch::prefetch;
 use crate::mesh::Port;
 use crate::net::{Event, Listener, Peer, Ring};
@@ -22,6 +23,8 @@ const MESSAGES_A_TURN: usize = 256;
 const MESSAGES_A_GROUP: usize = 16;
 /// Completions handled before the replies so far are sent.
 const EVENTS_A_TURN: usize = 128;
+/// Completions handled before the mesh is looked at again: others wait for shards and batches that are here.
+const EVENTS_BETWEEN_MESSAGES: usize = 4;
 
 /// How long replies on their way may take to leave when the server stops.
 const LAST_WORDS: Duration = Duration::from_millis(100);
@@ -36,10 +39,12 @@ pub struct Ends {
     pub rings: RingFds,
     /// Wakes the storage thread.
     pub bell: Bell,
+    /// Runs errands to other servers.
+    pub courier: Courier,
     /// A descriptor that becomes readable when the process is told to end; core 0 watches it.
     pub stop_fd: Option<RawFd>,
     /// Who waits for the file of the start to be loaded.
-    pub booted: Option<Sender<Result<i64, Failure>>>,
+    pub booted: Option<Sender<Result<Option<i64>, Failure>>>,
 }
 
 pub struct Driver {
@@ -48,7 +53,8 @@ pub struct Driver {
     port: Port<Message>,
     rings: RingFds,
     bell: Bell,
-    booted: Option<Sender<Result<i64, Failure>>>,
+    courier: Courier,
+    booted: Option<Sender<Result<Option<i64>, Failure>>>,
     /// Paths of unix listeners by their number, for the names of their connections.
     listener_paths: Vec<Option<String>>,
     /// Slots that close once their output has left.
@@ -94,7 +100,7 @@ impl Polling {
 impl Driver {
     /// The driver of `core`, on the thread that will run it.
     pub fn new(core: Core, ends: Ends) -> Self {
-        let Ends { ring, port, rings, bell, stop_fd, booted } = ends;
+        let Ends { ring, port, rings, bell, courier, stop_fd, booted } = ends;
         let max_us = if core.shared.slots.shard_count() > 1 { core.config().poll_us_max as u64 } else { 0 };
         Self {
             core,
@@ -102,6 +108,7 @@ impl Driver {
             port,
             rings,
             bell,
+            courier,
             booted,
             listener_paths: Vec::new(),
             closing: Vec::new(),
@@ -138,6 +145,11 @@ impl Driver {
         self.core.shared.metrics[self.core.id].turns.add(1);
         let mut busy = self.take_events();
         busy |= self.take_messages();
+        if self.core.is_asking()
+            && let Some(heard) = self.courier.heard()
+        {
+            self.core.answered(heard);
+        }
         self.core.finish_turn();
         self.act();
         let more = self.core.idle_work() || busy || self.port.has_input() || self.core.has_parked();
@@ -194,9 +206,13 @@ impl Driver {
     }
 
     fn take_events(&mut self) -> bool {
-        for _ in 0..EVENTS_A_TURN {
+        for number in 1..=EVENTS_A_TURN {
             let Some(event) = self.ring.next_event() else { return false };
             self.event(event);
+            if number % EVENTS_BETWEEN_MESSAGES == 0 && self.port.has_input() {
+                self.take_messages();
+                self.pass_on();
+            }
         }
         true
     }
@@ -280,6 +296,9 @@ impl Driver {
 
     /// Does what the core asked for.
     fn act(&mut self) {
+        if self.core.actions.abort {
+            std::process::exit(1);
+        }
         for (slot, fd) in std::mem::take(&mut self.core.actions.adopt) {
             self.ring.adopt(slot, crate::net::ring::own(fd));
         }
@@ -292,17 +311,22 @@ impl Driver {
             self.ring.pause(slot, pause);
         }
         for (slot, flush) in std::mem::take(&mut self.core.actions.close) {
-            if flush && !self.is_free(slot) {
+            if flush && (!self.is_free(slot) || self.core.has_bound_output(slot)) {
                 self.closing.push(slot);
             } else {
                 self.ring.close(slot);
             }
         }
+        self.act_rarely();
+        self.pass_on();
+    }
+
+    /// Sends on what is for the storage thread and for other cores.
+    fn pass_on(&mut self) {
         let storage = self.rings.len();
         for job in std::mem::take(&mut self.core.actions.jobs) {
-            self.port.send(storage, Message::Job(job));
+            self.port.send(storage, Message::Job(Box::new(job)));
         }
-        self.act_rarely();
         let mut mesh = std::mem::take(&mut self.core.actions.mesh);
         for (to, message) in mesh.drain(..) {
             self.port.send(to, message);
@@ -317,8 +341,11 @@ impl Driver {
         }
     }
 
-    /// What the core asks for once in a lifetime.
+    /// What the core hardly ever asks for.
     fn act_rarely(&mut self) {
+        if let Some(errand) = self.core.actions.errand.take() {
+            self.courier.send(self.core.id, errand);
+        }
         if let Some(result) = self.core.actions.loaded.take()
             && let Some(booted) = self.booted.take()
         {
@@ -361,7 +388,7 @@ impl Driver {
                 self.core.sent(slot, bytes);
                 self.output_waits |= self.closing.contains(&slot);
             }
-        } else if self.closing.contains(&slot) {
+        } else if self.closing.contains(&slot) && !self.core.has_bound_output(slot) {
             self.ring.close(slot);
         }
     }
@@ -369,15 +396,17 @@ impl Driver {
     /// Replies that are on their way when the server stops still leave.
     fn last_words(&mut self) {
         let deadline = Instant::now() + LAST_WORDS;
+        self.core.finish_log();
         self.act();
         loop {
+            let all_left = self.port.flush();
             self.ring.enter(0);
             while let Some(event) = self.ring.next_event() {
                 if matches!(event, Event::Sent { .. } | Event::Kept { .. } | Event::Broken { .. }) {
                     self.event(event);
                 }
             }
-            if !self.ring.is_sending() || Instant::now() >= deadline {
+            if (all_left && !self.ring.is_sending()) || Instant::now() >= deadline {
                 return;
             }
             std::thread::sleep(LAST_WORDS / 100);

@@ -69,6 +69,9 @@ impl Core {
             self.log.push(stamp, &self.effects.unit);
             self.effects.unit.clear();
         }
+        if let Some(mark) = self.effects.mark.take() {
+            self.put_mark(mark);
+        }
     }
 }
 

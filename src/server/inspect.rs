@@ -2,6 +2,7 @@
 
 use super::batch::{Batch, Kind};
 use super::core::Core;
+use crate::base::number::parse_i64;
 use crate::client::{Args, State};
 use crate::shard::{Encoding, Shard};
 
@@ -104,6 +105,11 @@ impl Core {
         away
     }
 
+    /// Its shard, unless that is lent or held.
+    pub fn shard_at_home(&mut self) -> Option<&mut Shard> {
+        self.shards[self.id].as_deref_mut()
+    }
+
     /// What is left to do although nothing is on its way to this core any more: a sign of a deadlock or of a leak.
     pub fn unfinished(&mut self) -> Option<String> {
         if self.shards[self.id].is_none() {
@@ -176,11 +182,25 @@ impl Core {
         if !args.is(0, "mset") || args.len().is_multiple_of(2) {
             return false;
         }
+        self.set_ahead(batch, (1..args.len()).step_by(2).map(|at| (args.at(at), args.at(at + 1))))
+    }
+
+    /// Sets the declared keys of the script that a batch is about to run to its first argument, as the scripts of
+    /// `sim::scenario` do.
+    pub fn tear_script(&mut self, batch: &Batch) -> bool {
+        let Some(request) = batch.requests.list.get(batch.next) else { return false };
+        let args = batch.requests.args(request, &batch.buf);
+        let count = args.get(2).and_then(parse_i64).filter(|_| args.is(0, "eval")).unwrap_or(0) as usize;
+        let Some(value) = args.get(3 + count).filter(|_| count > 0) else { return false };
+        self.set_ahead(batch, (3..3 + count).map(|at| (args.at(at), value)))
+    }
+
+    fn set_ahead<'b>(&mut self, batch: &Batch, pairs: impl Iterator<Item = (&'b [u8], &'b [u8])>) -> bool {
         let (db, moment) = (batch.session.map_or(0, |session| session.db), self.moment(true));
         let Some(shard) = self.shards[self.id].as_mut() else { return false };
         let mut torn = false;
-        for at in (1..args.len()).step_by(2).filter(|&at| self.shared.slots.shard(args.at(at)) == self.id) {
-            shard.set_string(db, args.at(at), args.at(at + 1), Encoding::Raw, None, &moment);
+        for (key, value) in pairs.filter(|(key, _)| self.shared.slots.shard(key) == self.id) {
+            shard.set_string(db, key, value, Encoding::Raw, None, &moment);
             torn = true;
         }
         torn

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::config::os_error_text;
+use crate::commands::server::persistence::failure_text;
 use crate::persist::Parcel;
 use crate::persist::rdb::file::{Event, Raw, Reader, Usage, What};
 use crate::shard::Moment;
 use crate::shared::Shared;
-use crate::storage::{Failure, Intake};
+use crate::storage::{Cargo, Failure, Intake};
 
 /// A parcel is sent when it has so many bytes.
 const PARCEL_BYTES: usize = 256 * 1024;
@@ -20,6 +20,10 @@ pub struct RdbIntake {
     sole: Option<usize>,
     reader: Reader,
     databases: u64,
+    /// Of the file, if that is known.
+    bytes_total: u64,
+    /// Databases whose size the file told.
+    hinted: Vec<u64>,
     /// For each core.
     parcels: Vec<Parcel>,
     ended: bool,
@@ -33,61 +37,95 @@ impl RdbIntake {
             sole,
             reader: if config.rdbchecksum { reader } else { reader.without_checksum() },
             databases: config.databases as u64,
+            bytes_total: 0,
+            hinted: Vec::new(),
             parcels: (0..shared.slots.shard_count()).map(|_| Parcel::default()).collect(),
             ended: false,
             shared,
         }
     }
 
+    /// What was fed behind the end of the RDB file, once that was reached.
+    pub fn take_rest(&mut self) -> Option<Vec<u8>> {
+        self.ended.then(|| self.reader.rest().to_vec())
+    }
+
     /// Reads what there is.
-    fn read(&mut self, out: &mut Vec<(usize, Parcel)>) -> Result<(), String> {
+    fn read(&mut self, out: &mut Vec<(usize, Cargo)>) -> Result<(), Failure> {
         while !self.ended {
             match self.reader.next() {
                 Ok(None) => break,
                 Ok(Some(Event::Entry(raw))) => {
                     if raw.db >= self.databases {
-                        return Err(format!(
+                        return Err(Failure::Content(format!(
                             "FATAL: Data file was created with a Redis server configured to handle more than {} databases. Exiting",
                             self.databases
-                        ));
+                        )));
                     }
                     let core = self.sole.unwrap_or_else(|| self.shared.slots.shard(&raw.key));
                     let parcel = &mut self.parcels[core];
                     parcel.push(&raw);
                     if parcel.bytes() >= PARCEL_BYTES {
-                        out.push((core, std::mem::take(parcel)));
+                        let full = std::mem::replace(parcel, Parcel::with_room(PARCEL_BYTES));
+                        out.push((core, Cargo::Entries(full)));
                     }
                 }
+                Ok(Some(Event::ResizeDb { keys, .. })) => self.hint(keys),
                 Ok(Some(Event::Aux { key, value })) => {
                     note_aux(&key, &value, &self.shared.persistence.load.used_bytes);
                 }
-                Ok(Some(Event::Function(_))) => {
-                    crate::log::warning(
-                        "A library of functions in the RDB file is left out: there are no functions here",
-                    );
+                Ok(Some(Event::Function(code))) => {
+                    self.parcels[self.sole.unwrap_or(0)].push_library(&code);
                 }
                 Ok(Some(Event::End(_))) => self.ended = true,
                 Ok(Some(_)) => {}
-                Err(error) => return Err(told(&error)),
+                Err(error) => return Err(Failure::Content(told(&error))),
             }
         }
         Ok(())
     }
 }
 
+impl RdbIntake {
+    /// So many keys are to come, says the file, which may lie: no more than it has bytes for.
+    fn hint(&mut self, keys: u64) {
+        const ENTRY_BYTES_MIN: u64 = 4;
+        let db = self.reader.db();
+        if db < self.databases {
+            self.hinted.push(db);
+            self.tell(db, keys.min(self.bytes_total / ENTRY_BYTES_MIN));
+        }
+    }
+
+    /// Tells all cores that entries go to how many there are.
+    fn tell(&mut self, db: u64, keys: u64) {
+        let mine = |core| self.sole.is_none_or(|sole| sole == core);
+        let parcels = self.parcels.iter_mut().enumerate().filter(|(core, _)| mine(*core));
+        parcels.for_each(|(_, parcel)| parcel.push_hint(db, keys));
+    }
+}
+
 impl Intake for RdbIntake {
-    fn feed(&mut self, portion: &[u8], out: &mut Vec<(usize, Parcel)>) -> Result<(), String> {
+    fn begin(&mut self, bytes: u64) {
+        self.bytes_total = bytes;
+    }
+
+    fn feed(&mut self, portion: &[u8], out: &mut Vec<(usize, Cargo)>) -> Result<(), Failure> {
         self.reader.feed(portion);
         self.read(out)
     }
 
-    fn end(&mut self, out: &mut Vec<(usize, Parcel)>) -> Result<(), String> {
+    fn end(&mut self, out: &mut Vec<(usize, Cargo)>) -> Result<(), Failure> {
         if !self.ended {
-            return Err(told(&self.reader.cut()));
+            return Err(Failure::Content(told(&self.reader.cut())));
+        }
+        // What did not come is not waited for.
+        for db in std::mem::take(&mut self.hinted) {
+            self.tell(db, 0);
         }
         for (core, parcel) in self.parcels.iter_mut().enumerate() {
             if !parcel.is_empty() {
-                out.push((core, std::mem::take(parcel)));
+                out.push((core, Cargo::Entries(std::mem::take(parcel))));
             }
         }
         Ok(())
@@ -122,7 +160,7 @@ fn told(error: &crate::persist::rdb::file::Error) -> String {
         What::Signature => format!("Wrong signature trying to load DB from file: {error}"),
         What::Version(version) => format!("Can't handle RDB format version {version}: {error}"),
         What::Cut => format!("Short read or OOM loading DB. Unrecoverable error, aborting now. {error}"),
-        What::Checksum { .. } => format!("Wrong RDB checksum expected: {error}. Aborting now."),
+        What::Checksum { .. } => format!("RDB CRC error: {error}. Aborting now."),
         _ => format!("Internal error in RDB reading {error}"),
     }
 }
@@ -134,8 +172,10 @@ pub fn log_failure(failure: &Failure) {
             crate::log::warning(text);
             crate::log::warning("Terminating server after rdb file reading failure.");
         }
+        // It was said before.
+        Failure::Cancelled => {}
         failure => {
-            let text = failure.io_error().map(|error| os_error_text(&error)).unwrap_or_default();
+            let text = failure_text(failure);
             crate::log::warning(format!("Fatal error loading the DB: {text}. Exiting."));
         }
     }

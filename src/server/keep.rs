@@ -68,7 +68,7 @@ impl Core {
         let keep = keep.minus(std::mem::take(&mut self.keeping.let_go));
         for shard in std::mem::take(&mut errand.held) {
             let number = shard.id;
-            if keep.contains(number) && !shard.is_walking() && self.parked.is_none() {
+            if keep.contains(number) && !shard.is_walking() && self.parked.is_none() && !self.is_asking() {
                 debug_assert!(self.shards[number].is_none(), "K3: there is only one of it");
                 self.shards[number] = Some(shard);
                 self.keeping.kept.insert(number);
@@ -102,6 +102,13 @@ impl Core {
             self.actions.mesh.push((number, Message::Shard(shard)));
         } else if self.errand_out {
             self.keeping.let_go.insert(number);
+        }
+    }
+
+    /// This core must not go on with others' shards.
+    pub(super) fn let_go_all(&mut self) {
+        while let Some(number) = self.keeping.kept.lowest() {
+            self.let_go(number);
         }
     }
 

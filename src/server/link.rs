@@ -26,13 +26,13 @@ impl Link for StorageLink {
     fn receive(&mut self) -> Option<(usize, Job)> {
         let (from, message) = self.port.receive()?;
         match message {
-            Message::Job(job) => Some((from, job)),
+            Message::Job(job) => Some((from, *job)),
             _ => unreachable!("cores send the storage thread nothing but jobs"),
         }
     }
 
     fn send(&mut self, core: usize, done: Done) {
-        self.port.send(core, Message::Done(done));
+        self.port.send(core, Message::Done(Box::new(done)));
     }
 
     fn flush(&mut self) -> bool {

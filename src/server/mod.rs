@@ -1,11 +1,14 @@
 //! The server: boot, the core and its drivers, the gates before a command, the ways of batches.
 
 pub mod admission;
+mod append;
+pub mod asking;
 pub mod batch;
 pub mod boot;
 pub mod check;
 pub mod cli;
 pub mod core;
+mod courier;
 pub mod dispatch;
 pub mod driver;
 mod effects;
@@ -14,11 +17,13 @@ pub mod inspect;
 pub mod intake;
 mod keep;
 mod link;
+mod log_intake;
 mod mail;
 pub mod monitor;
 pub mod parked;
 mod persist;
 pub mod process;
+pub mod replay;
 pub mod room;
 pub mod route;
 pub mod run;

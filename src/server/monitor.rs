@@ -31,8 +31,7 @@ impl Core {
         }
         let connection = self.connection_mut(slot);
         let (db, addr) = (connection.session.db, connection.card.addr.clone());
-        let hidden = matches!(command.name, "AUTH" | "HELLO");
-        tell(&self.shared, &mut self.signals, db, &addr, args, hidden);
+        tell(&self.shared, &mut self.signals, db, &addr, command, args);
     }
 
     /// A line for a listener of this core: written once all before it were.

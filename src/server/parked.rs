@@ -3,6 +3,7 @@
 //! In: a batch whose script did not come to its end. Out: the batch, on its way again.
 //! Invariants: P1, a core has at most one parked script. P2, it keeps every shard that was at hand when it was parked,
 //! so that it finds them when it goes on, and nobody else does meanwhile.
+//! A command that asks another server is put aside in the same way (see `asking`).
 
 use super::batch::{Batch, Kind};
 use super::core::Core;
@@ -14,12 +15,13 @@ use crate::resp::Out;
 use crate::shard::Shard;
 use crate::shared::gate;
 
-/// A batch whose next command is a script that takes long.
-pub struct Parked {
+/// A batch whose next command did not come to its end.
+pub struct Aside {
     batch: Box<Batch>,
-    ongoing: Box<Ongoing>,
+    /// The script that it is, or that called it.
+    ongoing: Option<Box<Ongoing>>,
     /// The home shard, if it was there.
-    home: Option<Box<Shard>>,
+    pub(super) home: Option<Box<Shard>>,
     /// What it did so far: it is told with the rest.
     unit: Unit,
     events: Vec<Event>,
@@ -31,25 +33,42 @@ impl Core {
         self.parked.is_some()
     }
 
-    /// Parks the batch, which holds what it borrowed, if its script asked for it just now.
+    /// Puts the batch aside, which holds what it borrowed, if its command asked for it just now.
     pub(super) fn park(&mut self, batch: Box<Batch>) -> Option<Box<Batch>> {
-        let Some(ongoing) = self.parking.take() else { return Some(batch) };
-        assert!(self.parked.is_none(), "P1: there is none");
-        self.put_aside(batch, ongoing);
+        let Some(pending) = self.parking.take() else { return Some(batch) };
+        self.put_aside(batch, pending);
         None
     }
 
-    fn put_aside(&mut self, mut batch: Box<Batch>, ongoing: Box<Ongoing>) {
+    fn put_aside(&mut self, mut batch: Box<Batch>, pending: Pending) {
         self.take_kept(&mut batch, self.keeping.kept);
         let home = self.shards[self.id].take();
         let unit = std::mem::take(&mut self.effects.unit);
         let events = std::mem::take(&mut self.effects.events);
-        self.parked = Some(Parked { batch, ongoing, home, unit, events });
+        let aside = |ongoing| Aside { batch, ongoing, home, unit, events };
+        match pending {
+            Pending::Parked(ongoing) => {
+                assert!(self.parked.is_none(), "P1: there is none");
+                self.parked = Some(aside(Some(ongoing)));
+            }
+            Pending::Asks(ask, ongoing) => {
+                let aside = aside(ongoing);
+                self.ask(*ask, aside);
+            }
+            Pending::Widen => unreachable!("R1: what is put aside has all that it needs"),
+        }
     }
 
     /// Gives the parked script its slice.
     pub(super) fn go_on_with_parked(&mut self) {
-        let Some(Parked { mut batch, ongoing, home, unit, events }) = self.parked.take() else { return };
+        if let Some(aside) = self.parked.take() {
+            self.go_on_with(aside);
+        }
+    }
+
+    /// Goes on with what was put aside, as far as it comes.
+    pub(super) fn go_on_with(&mut self, aside: Aside) {
+        let Aside { mut batch, ongoing, home, unit, events } = aside;
         self.effects.unit = unit;
         self.effects.events = events;
         if let Some(home) = home {
@@ -57,12 +76,11 @@ impl Core {
         }
         let borrowed = self.put_at_hand(&mut batch);
         let slot = batch.runs_at_home().then(|| batch.home().slot);
-        match self.run_slice(&mut batch, *ongoing, slot) {
-            Some(Pending::Parked(ongoing)) => {
+        match self.run_slice(&mut batch, ongoing, slot) {
+            Some(pending) => {
                 self.take_in_hand(&mut batch, borrowed);
-                self.put_aside(batch, ongoing);
+                self.put_aside(batch, pending);
             }
-            Some(Pending::Widen) => unreachable!("R1: a parked script has all that it needs"),
             None => {
                 batch.next += 1;
                 batch.extra = ShardSet::EMPTY;

@@ -8,19 +8,25 @@
 //!
 //! Absent: how a snapshot is consistent (`shard::snapshot`), files (`storage`).
 
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering::*;
+use std::time::Duration;
 
 use super::batch::{Batch, Kind, Task};
 use super::core::Core;
 use crate::client::{ShardSet, State};
 use crate::commands::context::limits;
-use crate::commands::server::persistence::{self, Begin, Shutdown};
+use crate::commands::script::library;
+use crate::commands::server::persistence::{self, Begin, Purpose, Shutdown};
 use crate::commands::{Hold, Note, Signal};
 use crate::persist::Parcel;
+use crate::persist::rdb::EMPTY;
+use crate::persist::rdb::file::{Raw, What};
 use crate::resp::Out;
-use crate::shard::Shard;
-use crate::shared::gate;
-use crate::storage::{Done, Failure, Job};
+use crate::shard::{Moment, Shard, store};
+use crate::shared::{LoadCounters, Saves, gate};
+use crate::storage::{Cargo, Done, Failure, Job};
+use crate::types::Limits;
 
 /// Bytes of chunks under way to the storage thread.
 const ROOM_BYTES: usize = if cfg!(test) { 1024 } else { 4 << 20 };
@@ -28,8 +34,12 @@ const ROOM_BYTES: usize = if cfg!(test) { 1024 } else { 4 << 20 };
 const WAITING_BYTES_MAX: usize = if cfg!(test) { 1024 } else { 64 << 20 };
 const WAITING_BYTES_LOW: usize = WAITING_BYTES_MAX / 8;
 const SPARE_CHUNKS: usize = 32;
+/// Keys without elements that the log names while a file is loaded.
+const EMPTY_KEYS_TOLD: u64 = 10;
 /// Entries walked between two looks at the clock.
 const SLICE_ENTRIES: usize = if cfg!(test) { 1 } else { 64 };
+/// Entries of a file whose places are fetched together.
+const GROUP_ENTRIES: usize = 32;
 /// How long a turn walks: when there is other work, and when there is none.
 const WALK_US: u64 = if cfg!(test) { 0 } else { 100 };
 const WALK_IDLE_US: u64 = if cfg!(test) { 0 } else { 1000 };
@@ -54,6 +64,8 @@ pub struct Storage {
     unsaved: bool,
     /// A batch is out to fetch the shards for a save point.
     fetching: bool,
+    /// Entries of a file for the home shard, while a command has that elsewhere.
+    parcels: VecDeque<(u64, Parcel)>,
 }
 
 struct Held {
@@ -75,15 +87,20 @@ impl Core {
             }
             Done::Saved { stream, result } => self.saved(stream, result),
             Done::Loading { bytes, .. } => self.shared.persistence.load.bytes_total.store(bytes, Relaxed),
-            Done::Parcel { stream, parcel, read } => {
+            Done::Cargo { stream, cargo, read } => {
                 self.shared.persistence.load.bytes.fetch_max(read, Relaxed);
-                let sound = self.take_in(&parcel);
-                self.actions.jobs.push(Job::Taken { stream, sound });
+                self.delay_loading(&cargo);
+                match cargo {
+                    Cargo::Entries(parcel) => {
+                        self.storage.parcels.push_back((stream, parcel));
+                        self.take_in_parcels();
+                    }
+                    Cargo::Commands(commands) => self.replay(stream, *commands),
+                }
             }
             Done::Loaded { stream, result } => self.loaded(stream, result),
-            Done::Appended { .. } | Done::Replaced { .. } | Done::Removed { .. } => {
-                unreachable!("no core opens logs")
-            }
+            Done::Logged => self.logged(),
+            Done::Log(news) => self.log_news(news),
         }
     }
 
@@ -197,6 +214,14 @@ impl Core {
         let bytes = self.shared.metrics.iter().map(|core| core.snapshot_bytes_peak.get()).sum();
         let (ok, now_s) = (result.is_ok(), self.now_ms / 1000);
         let Some(saving) = self.shared.persistence.saves().end(id, ok, now_s, bytes) else { return };
+        if !ok {
+            self.signals.push(Signal::SaveOver { id });
+            self.send_signals();
+        }
+        if saving.base.is_some() {
+            self.base_saved(saving, result);
+            return self.look_at_save_points();
+        }
         match &result {
             Ok(_) if saving.background => {
                 crate::log::notice("DB saved on disk");
@@ -213,13 +238,10 @@ impl Core {
         if ok || saving.background {
             self.shared.set_gate(gate::SAVE_FAILED, !ok);
         }
-        if !ok {
-            self.signals.push(Signal::SaveOver { id });
-            self.send_signals();
-        }
         if self.storage.held.as_ref().is_some_and(|held| held.hold.waits_for(id)) {
             self.hold_saved(ok);
         }
+        self.look_at_save_points();
     }
 
     /// Snapshots up to this number are over: their walks end.
@@ -236,8 +258,14 @@ impl Core {
         let changes = self.shared.metrics.iter().map(|core| core.changes.get()).sum();
         let saves = *self.shared.persistence.saves();
         self.storage.unsaved = changes > saves.saved_changes;
-        let due = || persistence::is_due(&self.config, &saves, changes, self.now_ms / 1000).is_some();
-        if self.storage.unsaved && !self.storage.fetching && !self.is_loading() && due() {
+        let due = || {
+            self.storage.unsaved
+                && persistence::is_due(&self.config, &saves, changes, self.now_ms / 1000).is_some()
+        };
+        if !self.storage.fetching
+            && !self.is_loading()
+            && (due() || self.scheduled_is_due(&saves) || self.rewrite_is_due())
+        {
             self.storage.fetching = true;
             self.fetch_for(Task::SavePoint);
         }
@@ -246,8 +274,15 @@ impl Core {
     /// Whether ticks are needed to look at save points.
     pub(super) fn watches_save_points(&self) -> bool {
         let changed = |shard: &Shard| shard.counters.changes != self.storage.changes_known;
-        !self.config.save_points.is_empty()
-            && (self.storage.unsaved || self.shards[self.id].as_deref().is_some_and(changed))
+        let unsaved = || self.storage.unsaved || self.shards[self.id].as_deref().is_some_and(changed);
+        self.shared.persistence.wanted.load(Relaxed)
+            || (!self.config.save_points.is_empty() && unsaved())
+            || self.log_has_grown()
+    }
+
+    /// BGSAVE SCHEDULE, or BGSAVE in a transaction.
+    fn scheduled_is_due(&self, saves: &Saves) -> bool {
+        saves.scheduled && saves.running.is_none()
     }
 
     fn is_loading(&self) -> bool {
@@ -266,40 +301,60 @@ impl Core {
         let Kind::Task { task, .. } = std::mem::take(&mut batch.kind) else {
             unreachable!("the caller looked")
         };
-        let moment = self.moment(false);
-        let request = Begin {
-            shared: &self.shared,
-            config: &self.config,
-            moment,
-            owner: self.id,
-            background: matches!(task, Task::SavePoint),
-        };
-        let shards = batch.held.iter_mut().map(|shard| &mut **shard);
         match task {
-            Task::SavePoint => {
-                self.storage.fetching = false;
-                let changes = batch.held.iter().map(|shard| shard.counters.changes).sum();
-                let saves = *self.shared.persistence.saves();
-                if let Some(point) = persistence::is_due(&self.config, &saves, changes, moment.now_ms / 1000)
-                {
-                    crate::log::notice(format!(
-                        "{} changes in {} seconds. Saving...",
-                        point.changes, point.seconds
-                    ));
-                    crate::log::notice("Background saving started");
-                    request.run(batch.held.iter_mut().map(|shard| &mut **shard), &mut self.actions.jobs);
+            Task::SavePoint => self.begin_due_snapshot(&mut batch.held),
+            Task::Log => self.switch_log(&mut batch.held),
+            Task::Stop(how) => {
+                let moment = self.moment(false);
+                let request = self.request(moment, Purpose::Save);
+                let shards = batch.held.iter_mut().map(|shard| &mut **shard);
+                let mut jobs = Vec::new();
+                let begun = how.begin(&request, shards, &mut jobs);
+                self.actions.jobs.append(&mut jobs);
+                if let Some(id) = begun {
+                    return self.hold(batch, Hold::Shutdown { id, force: how.force });
                 }
+                self.signals.push(Signal::Shutdown);
+                self.send_signals();
             }
-            Task::Stop(how) => match how.begin(&request, shards, &mut self.actions.jobs) {
-                Some(id) => return self.hold(batch, Hold::Shutdown { id, force: how.force }),
-                None => {
-                    self.signals.push(Signal::Shutdown);
-                    self.send_signals();
-                }
-            },
         }
         self.give_back(&mut batch, ShardSet::EMPTY);
         self.recycle(batch);
+    }
+
+    fn request(&self, moment: Moment, purpose: Purpose) -> Begin<'_> {
+        Begin { shared: &self.shared, config: &self.config, moment, owner: self.id, purpose }
+    }
+
+    /// Begins a snapshot of these shards, which are all.
+    pub(super) fn begin_snapshot(&mut self, shards: &mut [Box<Shard>], purpose: Purpose) {
+        let moment = self.moment(false);
+        let mut jobs = Vec::new();
+        self.request(moment, purpose).run(shards.iter_mut().map(|shard| &mut **shard), &mut jobs);
+        self.actions.jobs.append(&mut jobs);
+    }
+
+    /// All shards are at hand: begins the snapshot that it is time for, if it still is.
+    fn begin_due_snapshot(&mut self, shards: &mut [Box<Shard>]) {
+        self.storage.fetching = false;
+        let changes = shards.iter().map(|shard| shard.counters.changes).sum();
+        let saves = *self.shared.persistence.saves();
+        if self.shared.persistence.log.rewrites().scheduled && self.rewrite_is_due() {
+            self.begin_rewrite(shards);
+        } else if let Some(point) = persistence::is_due(&self.config, &saves, changes, self.now_ms / 1000) {
+            crate::log::notice(format!("{} changes in {} seconds. Saving...", point.changes, point.seconds));
+            crate::log::notice("Background saving started");
+            self.begin_snapshot(shards, Purpose::Background);
+        } else if self.rewrite_is_due() {
+            self.begin_rewrite(shards);
+        } else if self.scheduled_is_due(&saves) {
+            crate::log::notice("Background saving started");
+            self.begin_snapshot(shards, Purpose::Background);
+        }
+        let persistence = &self.shared.persistence;
+        let mut saves = persistence.saves();
+        saves.scheduled &= saves.running.is_none_or(|saving| !saving.background);
+        persistence.wanted.store(saves.scheduled || persistence.log.rewrites().scheduled, Release);
     }
 
     /// The process was told to end, by this signal.
@@ -327,6 +382,9 @@ impl Core {
         self.storage.held = Some(Held { batch, hold, load: None });
         if ready {
             self.hold_saved(true);
+        }
+        if let Hold::LoadLog = hold {
+            self.await_log();
         }
     }
 
@@ -356,6 +414,7 @@ impl Core {
                 }
                 self.release(Err("ERR Errors trying to SHUTDOWN. Check logs."));
             }
+            Hold::LoadLog => unreachable!("it waits for the log"),
             Hold::Reload { .. } if !ok => self.release(Err("ERR")),
             Hold::Reload { flush, .. } => self.reload(flush),
         }
@@ -385,12 +444,53 @@ impl Core {
 
     /// DEBUG RELOAD: what was saved comes back.
     fn reload(&mut self, flush: bool) {
-        let held = self.storage.held.as_mut().expect("the caller looked");
         if flush {
-            held.batch.held.iter_mut().for_each(|shard| shard.clear());
+            self.clear_held();
         }
         let stream = self.load(Some(self.id));
-        self.storage.held.as_mut().expect("the caller looked").load = Some(stream);
+        self.await_load(stream);
+    }
+
+    /// Empties all shards, which a command holds.
+    pub(super) fn clear_held(&mut self) {
+        let held = self.storage.held.as_mut().expect("the caller looked");
+        held.batch.held.iter_mut().for_each(|shard| shard.clear());
+        self.shared.scripts.clear_libraries();
+    }
+
+    /// The command that holds the shards, if there is one, waits for this file.
+    pub(super) fn await_load(&mut self, stream: u64) {
+        if let Some(held) = &mut self.storage.held {
+            held.load = Some(stream);
+        }
+    }
+
+    /// Whether a command holds all shards; and if so, whether it is DEBUG LOADAOF, and no file is being loaded yet.
+    pub(super) fn holds_all(&self) -> bool {
+        self.storage.held.is_some()
+    }
+
+    pub(super) fn holds_for_log(&self) -> bool {
+        matches!(&self.storage.held, Some(Held { hold: Hold::LoadLog, load: None, .. }))
+    }
+
+    /// Does something with the shards that a command holds at hand.
+    pub(super) fn with_held_shards(&mut self, act: impl FnOnce(&mut Core)) {
+        let mut held = self.storage.held.take().expect("the caller looked");
+        let borrowed = self.put_at_hand(&mut held.batch);
+        act(self);
+        self.take_in_hand(&mut held.batch, borrowed);
+        self.storage.held = Some(held);
+    }
+
+    /// DEBUG LOADAOF is over.
+    pub(super) fn log_read_again(&mut self, result: Result<(), Failure>) {
+        if result.is_ok() {
+            crate::log::warning("Append Only File loaded by DEBUG LOADAOF");
+        }
+        self.shared.persistence.load.running.store(false, Release);
+        let text = "ERR Error trying to load the AOF files, check server logs.";
+        self.release(result.map_err(|_| text));
     }
 
     /// Sends for the file of the configuration. `sole`: the core that has all shards, if one has.
@@ -409,58 +509,104 @@ impl Core {
         stream
     }
 
-    /// Puts the entries of a parcel into the keyspace. False: one of them cannot be.
+    /// Takes in what was loaded, if its shard is at hand.
+    pub(super) fn take_in_parcels(&mut self) {
+        while self.storage.held.is_some() || self.shards[self.id].is_some() {
+            let Some((stream, parcel)) = self.storage.parcels.pop_front() else { break };
+            let sound = self.take_in(&parcel);
+            self.actions.jobs.push(Job::Taken { stream, sound });
+        }
+        if !self.storage.parcels.is_empty() {
+            self.need_home_shard();
+        }
+    }
+
+    /// Puts what a parcel holds into the keyspace. False: some of it cannot be.
     fn take_in(&mut self, parcel: &Parcel) -> bool {
+        let mut held = self.storage.held.take();
+        let merge = matches!(&held, Some(Held { hold: Hold::Reload { merge: true, .. }, .. }));
+        let libraries =
+            library::load_saved(&mut self.scripts, &self.shared.scripts, parcel.libraries(), merge);
+        let libraries = libraries.map_err(|why| format!("Failed loading library, {why}"));
+        let taken = libraries.and_then(|()| self.take_in_entries(parcel, &mut held, merge));
+        self.storage.held = held;
+        if let Err(why) = &taken {
+            crate::log::warning(why);
+        }
+        taken.is_ok()
+    }
+
+    /// The entries go into the shards that a command holds, or into the home shard: a parcel goes to the core that has them.
+    fn take_in_entries(
+        &mut self,
+        parcel: &Parcel,
+        held: &mut Option<Held>,
+        merge: bool,
+    ) -> Result<(), String> {
         let moment = self.moment(false);
         let limits = limits(&self.config, &self.shared);
-        let (mut loaded, mut expired) = (0, 0);
-        let merge = matches!(&self.storage.held, Some(Held { hold: Hold::Reload { merge: true, .. }, .. }));
-        let mut held = self.storage.held.take();
-        let mut sound = true;
-        for raw in parcel.entries() {
-            if raw.expiry_ms.is_some_and(|at_ms| at_ms <= moment.now_ms) {
-                expired += 1;
-                continue;
-            }
-            let number = self.shared.slots.shard(&raw.key);
-            let shard = match &mut held {
-                Some(held) => held.batch.held.iter_mut().find(|shard| shard.id == number),
-                None => self.shards[number].as_mut(),
-            };
-            let shard = shard.expect("a parcel goes to the core that has the shard");
-            let value = match crate::persist::object::load(&raw, &limits) {
-                Ok(value) => value,
-                Err(error) => {
-                    crate::log::warning(format!("Internal error in RDB reading {error}"));
-                    sound = false;
-                    break;
-                }
-            };
-            let access = super::intake::access_of(&raw, &moment);
-            if !shard.load(raw.db as u16, &raw.key, value, raw.expiry_ms, access, merge) {
-                crate::log::warning(format!(
-                    "RDB has duplicated key '{}' in DB {}",
-                    raw.key.escape_ascii(),
-                    raw.db
-                ));
-                sound = false;
-                break;
-            }
-            loaded += 1;
+        let (slots, counters) = (&self.shared.slots, &self.shared.persistence.load);
+        let own = self.shards[self.id].iter_mut();
+        let mut shards: Vec<&mut Shard> = match held {
+            Some(held) => held.batch.held.iter_mut().map(|shard| &mut **shard).collect(),
+            None => own.map(|shard| &mut **shard).collect(),
+        };
+        shards.sort_by_key(|shard| shard.id);
+        for &(db, keys) in parcel.hints() {
+            let each = keys as usize / slots.shard_count();
+            shards.iter_mut().for_each(|shard| shard.plan(db as u16, each));
         }
-        self.storage.held = held;
-        self.shared.persistence.load.keys.fetch_add(loaded, Relaxed);
-        self.shared.persistence.load.expired.fetch_add(expired, Relaxed);
-        sound
+        let alone = shards.len() == 1;
+        let place = |raw: &Raw| if alone { 0 } else { slots.shard(&raw.key) };
+        for group in parcel.groups(GROUP_ENTRIES) {
+            store::prefetch(group.clone().map(|raw| {
+                let store = &shards[place(&raw)].dbs[raw.db as usize].store;
+                (store, store.hash(&raw.key))
+            }));
+            let (mut loaded, mut expired) = (0, 0);
+            for raw in group {
+                if raw.expiry_ms.is_some_and(|at_ms| at_ms <= moment.now_ms) {
+                    expired += 1;
+                    continue;
+                }
+                if load_entry(shards[place(&raw)], &raw, &limits, &moment, merge)? {
+                    loaded += 1;
+                } else {
+                    pass_over(counters, &raw.key);
+                }
+            }
+            counters.keys.fetch_add(loaded, Relaxed);
+            counters.expired.fetch_add(expired, Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Slows loading down, for tests.
+    fn delay_loading(&self, cargo: &Cargo) {
+        let delay_us = self.config.key_load_delay_us.max(0) as u64;
+        if delay_us > 0 {
+            let count = match cargo {
+                Cargo::Entries(parcel) => parcel.groups(1).count(),
+                Cargo::Commands(commands) => commands.requests.list.len(),
+            };
+            std::thread::sleep(Duration::from_micros(delay_us * count as u64));
+        }
     }
 
     /// A file was loaded, or could not be.
     fn loaded(&mut self, stream: u64, result: Result<u64, Failure>) {
         let load = &self.shared.persistence.load;
+        if self.appending.opening.is_some() {
+            return self.log_file_read(result);
+        }
         load.running.store(false, Release);
-        let (keys, expired) = (load.keys.load(Relaxed), load.expired.load(Relaxed));
+        let (keys, expired, empty) =
+            (load.keys.load(Relaxed), load.expired.load(Relaxed), load.empty.load(Relaxed));
         if result.is_ok() {
-            crate::log::notice(format!("Done loading RDB, keys loaded: {keys}, keys expired: {expired}."));
+            let skipped = if empty > 0 { format!(", empty keys skipped: {empty}") } else { String::new() };
+            crate::log::notice(format!(
+                "Done loading RDB, keys loaded: {keys}, keys expired: {expired}{skipped}."
+            ));
         }
         if self.storage.held.as_ref().is_some_and(|held| held.load == Some(stream)) {
             if let Err(failure) = &result {
@@ -471,10 +617,43 @@ impl Core {
             let text = "ERR Error trying to load the RDB dump, check server logs.";
             return self.release(result.map(|_| ()).map_err(|_| text));
         }
+        let began_ms = load.began_ms.load(Relaxed);
+        self.started(result.map(|_| Some(self.now_ms - began_ms)));
+    }
+
+    /// The files of the start are loaded, or could not be.
+    pub(super) fn started(&mut self, result: Result<Option<i64>, Failure>) {
+        self.shared.persistence.load.running.store(false, Release);
         if result.is_ok() {
             self.shared.set_gate(gate::LOADING, false);
         }
-        self.actions.loaded = Some(result.map(|_| self.now_ms - load.began_ms.load(Relaxed)));
+        self.actions.loaded = Some(result);
+    }
+}
+
+/// Puts an entry of a file into its shard; false: it has no elements. The error is for the log.
+fn load_entry(
+    shard: &mut Shard,
+    raw: &Raw,
+    limits: &Limits,
+    moment: &Moment,
+    merge: bool,
+) -> Result<bool, String> {
+    let value = match crate::persist::object::load(raw, limits) {
+        Err(error) if error.what == What::Value(EMPTY) => return Ok(false),
+        value => value.map_err(|error| format!("Internal error in RDB reading {error}"))?,
+    };
+    let access = super::intake::access_of(raw, moment);
+    if shard.load(raw.db as u16, &raw.key, value, raw.expiry_ms, access, merge) {
+        return Ok(true);
+    }
+    Err(format!("RDB has duplicated key '{}' in DB {}", raw.key.escape_ascii(), raw.db))
+}
+
+/// A value without elements is no reason to refuse a file: Redis had a bug once that wrote such.
+fn pass_over(counters: &LoadCounters, key: &[u8]) {
+    if counters.empty.fetch_add(1, Relaxed) < EMPTY_KEYS_TOLD {
+        crate::log::notice(format!("rdbLoadObject skipping empty key: {}", key.escape_ascii()));
     }
 }
 
@@ -483,6 +662,7 @@ impl Hold {
         match self {
             Hold::Save { id } | Hold::Shutdown { id, .. } => *id == save,
             Hold::Reload { id, .. } => *id == Some(save),
+            Hold::LoadLog => false,
         }
     }
 }

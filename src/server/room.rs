@@ -3,8 +3,8 @@
 //! Absent: which keys go (`shard::evict`).
 //!
 //! A command evicts from the shards that it has at hand: keys are spread evenly, so the oldest of one shard are about the
-//! oldest of all. Where these hold nothing that may go, the others' cores are asked, and the command runs meanwhile: it
-//! is refused only where no shard has anything left to evict.
+//! oldest of all. Where these hold nothing that may go, a command on keys is run with all shards instead. What has no keys, or
+//! has begun, asks the others' cores and goes on meanwhile. It is refused only where no shard has anything left to evict.
 
 #[cfg(test)]
 mod tests;
@@ -12,8 +12,9 @@ mod tests;
 use super::core::Core;
 use super::dispatch::Gates;
 use super::run::Parts;
-use crate::client::{Connection, Session, ShardSet};
-use crate::commands::{Command, Error, Signal, flags};
+use crate::client::{Args, Connection, Request, Session, ShardSet};
+use crate::commands::script::declared::flags_of;
+use crate::commands::{Command, Error, Route, Signal, flags};
 use crate::config::{Config, MaxmemoryPolicy};
 use crate::shard::evict::Eviction;
 use crate::shard::{Moment, Shard};
@@ -27,6 +28,17 @@ enum Evicted {
     InPart,
     /// What is at hand holds nothing that may go.
     All,
+}
+
+/// What was found for a command.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Room {
+    /// As much as it needs, or will be soon.
+    Enough,
+    /// Only what other shards hold may go.
+    Elsewhere,
+    /// What needs memory has to be refused.
+    None,
 }
 
 /// How long a command may wait for room, in µs, as in Redis: the longer, the higher the tenacity.
@@ -81,23 +93,29 @@ impl Parts<'_> {
         at_hand.filter(|shard| shards.contains(shard.id)).for_each(|shard| publish(self.shared, shard));
     }
 
-    /// Evicts until no more than `maxmemory` is in use. False: that cannot be reached, and what needs memory has to be refused.
-    pub(super) fn make_room(&mut self, moment: &Moment) -> bool {
+    /// Evicts until no more than `maxmemory` is in use. `patient`: who asks can have all shards instead.
+    pub(super) fn make_room(&mut self, moment: &Moment, patient: bool) -> Room {
         if self.shared.used_memory() <= self.config.maxmemory {
-            return true;
+            return Room::Enough;
         }
         match self.evict_at_hand(moment) {
-            Evicted::Enough => true,
+            Evicted::Enough => Room::Enough,
             Evicted::InPart => {
                 self.ask(self.core);
-                true
+                Room::Enough
             }
             Evicted::All => {
                 let policy = self.config.maxmemory_policy;
                 let others = (0..self.shards.len()).filter(|&shard| can_evict(self.shared, policy, shard));
                 let others: Vec<usize> = others.collect();
+                if others.is_empty() {
+                    return Room::None;
+                }
+                if patient {
+                    return Room::Elsewhere;
+                }
                 others.iter().for_each(|&shard| self.ask(shard));
-                !others.is_empty()
+                Room::Enough
             }
         }
     }
@@ -122,7 +140,7 @@ impl Parts<'_> {
                     && shard.evict(&eviction, moment, self.rng)
                 {
                     any = true;
-                    self.effects.take_incidents(shard);
+                    self.effects.take_incidents(std::iter::once(&mut **shard));
                     publish(self.shared, shard);
                 }
             }
@@ -168,20 +186,27 @@ impl Core {
 }
 
 impl Parts<'_> {
-    /// Whether a command may run: makes room for it, if it can. The answer says whether memory is short nevertheless. A transaction was asked before it began, and what a log says
-    /// has happened already.
+    /// Whether a command may run: makes room for it, if it can. A transaction was asked before it began, and what a log says
+    /// has happened already. `begins`: nothing of it ran yet.
     #[inline]
     pub(super) fn admits(
         &mut self,
         command: &Command,
+        request: &Request,
+        args: Args,
         session: &Session,
         moment: &Moment,
-    ) -> Result<bool, Error> {
-        let exempt = self.config.maxmemory == 0 || session.atomic || session.timeless;
-        let lacks_memory = !exempt && !self.make_room(moment);
-        if lacks_memory && command.is(flags::DENYOOM) {
+        begins: bool,
+    ) -> Result<Room, Error> {
+        if self.config.maxmemory == 0 || session.atomic || session.timeless {
+            return Ok(Room::Enough);
+        }
+        let has_keys = command.route == Route::Keys && !request.shards.is_empty();
+        let patient = begins && has_keys && !session.serving && self.shards.iter().any(Option::is_none);
+        let room = self.make_room(moment, patient);
+        if room == Room::None && flags_of(command, args, &self.shared.scripts) & flags::DENYOOM != 0 {
             return Err(Error::OOM);
         }
-        Ok(lacks_memory)
+        Ok(room)
     }
 }

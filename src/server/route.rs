@@ -18,8 +18,8 @@ use crate::commands::{Pending, Route};
 use crate::resp::Out;
 use crate::shard::Shard;
 
-/// With more cores than this batches hop from shard to shard: leases of all shards would stand in each other's way.
-const CONVOY_CORES_MAX: usize = 4;
+/// With more cores than this batches hop from shard to shard: while one core has all shards the others run no command.
+const CONVOY_CORES_MAX: usize = 2;
 /// Spare batches kept by a core.
 const SPARE_BATCHES: usize = 64;
 
@@ -115,10 +115,12 @@ impl Core {
     /// The home shard is back: what waited for it goes on, in order, until it is lent again.
     pub(super) fn shard_returned(&mut self, shard: Box<Shard>) {
         assert_eq!(shard.id, self.id, "K3: a shard comes home to its own core");
+        self.end_keeping();
+        let Some(shard) = self.keep_for_asking(shard) else { return };
         assert!(self.shards[self.id].replace(shard).is_none(), "K3: there is only one of it");
+        self.take_in_parcels();
         self.unwatch_waiting();
         self.revisit = true;
-        self.end_keeping();
         self.make_up_for_tick();
         self.serve_waiting();
     }
@@ -136,7 +138,7 @@ impl Core {
     }
 
     /// Moves a batch until it leaves (None) or has to wait for the home shard.
-    fn step(&mut self, mut batch: Box<Batch>) -> Option<Box<Batch>> {
+    pub(super) fn step(&mut self, mut batch: Box<Batch>) -> Option<Box<Batch>> {
         loop {
             let early = batch.replies.len() > BATCH_REPLIES_MAX && matches!(batch.kind, Kind::Plain);
             if batch.is_done() || early {
@@ -203,6 +205,7 @@ impl Core {
                 }
                 return match () {
                     () if at_home && self.id != home => Gather::GoTo(home),
+                    () if self.batch_rests(batch) => Gather::Wait,
                     () if needs.is_subset(holds.union(here)) => Gather::Ready,
                     () => Gather::Wait,
                 };
@@ -253,10 +256,12 @@ impl Core {
 
     /// A shard lent to a batch that ran here at home: what waited for it goes on after this step.
     fn come_home(&mut self, shard: Box<Shard>) {
+        self.end_keeping();
+        let Some(shard) = self.keep_for_asking(shard) else { return };
         self.shards[self.id] = Some(shard);
+        self.take_in_parcels();
         self.unwatch_waiting();
         self.revisit = !self.waiting.is_empty();
-        self.end_keeping();
     }
 
     /// Runs the batch's commands whose shards are at hand.
@@ -270,13 +275,14 @@ impl Core {
         self.send_signals();
     }
 
-    fn run_plain(&mut self, batch: &mut Batch, borrowed: ShardSet) {
+    pub(super) fn run_plain(&mut self, batch: &mut Batch, borrowed: ShardSet) {
         let db = batch.session.map_or(0, |session| session.db);
         self.prefetch(&batch.requests, batch.next, &batch.buf, db);
         while batch.next < batch.requests.list.len() && batch.replies.len() <= BATCH_REPLIES_MAX {
+            self.look_at_clock();
             let request = batch.requests.list[batch.next];
             let at_hand = borrowed.union(self.at_hand_for(request.shards));
-            if !request.shards.is_subset(at_hand) {
+            if self.rests(&request) || !request.shards.is_subset(at_hand) {
                 break;
             }
             if !self.beyond(self.registry.row(request.command), request.shards, at_hand).is_empty() {
@@ -291,8 +297,8 @@ impl Core {
                 Some(Pending::Widen) => {
                     batch.requests.list[batch.next].shards = ShardSet::first(self.shards.len());
                 }
-                Some(Pending::Parked(ongoing)) => {
-                    self.parking = Some(ongoing);
+                pending => {
+                    self.parking = pending;
                     break;
                 }
             }
@@ -300,17 +306,21 @@ impl Core {
                 break;
             }
         }
+        self.clock_is_old = true;
     }
 
-    /// Goes on with the parked script that is the batch's next command.
+    /// Goes on with the batch's next command, which was put aside, or with the script that it is.
     pub(super) fn run_slice(
         &mut self,
         batch: &mut Batch,
-        ongoing: Ongoing,
+        ongoing: Option<Box<Ongoing>>,
         home: Option<u32>,
     ) -> Option<Pending> {
         let request = batch.requests.list[batch.next];
-        self.call_of_batch(batch, request, home, |parts, call| parts.resume(call, ongoing))
+        self.call_of_batch(batch, request, home, |parts, call| match ongoing {
+            Some(ongoing) => parts.resume(call, *ongoing),
+            None => parts.call(call),
+        })
     }
 
     /// Runs one command of a batch.
@@ -362,13 +372,13 @@ impl Core {
             let end = if subscribes { batch.replies.len() } else { from + outcome.pushed };
             batch.confirmations.push(from..end);
         }
-        if outcome.pending.is_some() {
+        if let Some(Pending::Parked(_) | Pending::Asks(..)) = outcome.pending {
             self.after_part();
             return outcome.pending;
         }
         let atomic = batch.session.is_some_and(|session| session.atomic);
         self.after_command(atomic);
-        None
+        outcome.pending
     }
 
     /// EXEC: checks the watched keys, then runs everything with all shards at hand.
@@ -376,6 +386,8 @@ impl Core {
         let Kind::Transaction { watched, at_home, shards } = std::mem::take(&mut batch.kind) else {
             unreachable!("the caller looked")
         };
+        // It has one time, however long it takes.
+        self.look_at_clock();
         let mut unchanged = true;
         for key in &watched {
             let now_ms = self.now_ms;
@@ -411,6 +423,7 @@ impl Core {
             batch.next = count;
             self.end_caching(batch);
         }
+        self.clock_is_old = true;
     }
 
     /// Evicts what stands in the way of a transaction: its client is told before the reply.
@@ -420,7 +433,7 @@ impl Core {
         let session = batch.session.as_ref().expect("a batch has a session");
         let mut parts = self.parts(None);
         parts.follow_changes(session.id);
-        parts.make_room(&moment);
+        parts.make_room(&moment, false);
         let pushed = parts.tell_evicted(session, client, &mut batch.replies);
         if pushed > 0 {
             batch.confirmations.push(from..from + pushed);
@@ -442,8 +455,8 @@ impl Core {
                 Some(Pending::Widen) => {
                     unreachable!("scripts of a transaction are proven, or have all shards")
                 }
-                Some(Pending::Parked(ongoing)) => {
-                    self.parking = Some(ongoing);
+                pending => {
+                    self.parking = pending;
                     return;
                 }
             }
@@ -476,6 +489,7 @@ impl Core {
         }
         let slot = batch.home().slot;
         self.stamp(&mut batch);
+        self.look_at_clock();
         let pending = self.run_one(&mut batch, 0, Some(slot));
         assert!(pending.is_none(), "a report is no script");
         self.send_signals();
@@ -494,7 +508,8 @@ impl Core {
     }
 
     /// A batch is back with its replies: the connection takes them and goes on.
-    fn arrive_home(&mut self, mut batch: Box<Batch>) {
+    fn arrive_home(&mut self, batch: Box<Batch>) {
+        let Some(mut batch) = self.takes_replay_home(batch) else { return };
         let id = batch.home();
         let slot = id.slot;
         let connection = self.connection(id).expect("K2: the slot waits for its batch");

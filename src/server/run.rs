@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::batch::{BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, Batch, Kind};
 use super::core::{Core, OUTPUT_PAUSE_BYTES};
 use super::dispatch::{Gates, Verdict};
+use super::room::Room;
 use crate::base::clock::{ticks, ticks_to_ns};
 use crate::base::rng::Rng;
 use crate::client::{
@@ -14,6 +15,7 @@ use crate::client::{
     Transaction, Wait, Watched, flag,
 };
 use crate::commands::blocking::Waiting;
+use crate::commands::errand::Answered;
 use crate::commands::script::{Ongoing, go_on};
 use crate::commands::{
     Command, Context, Effects, Error, Keyspace, Note, Pending, Registry, Route, Signal, flags,
@@ -28,6 +30,8 @@ use crate::storage::Job;
 
 /// Commands parsed before the first of them runs.
 const CHUNK_COMMANDS: usize = 64;
+/// The time of a command that what runs behind it in the same chunk or batch may disregard.
+const SHORT_NS: u64 = 200_000;
 /// Bytes of an inline command, and of an announcement line.
 const INLINE_MAX: usize = 64 * 1024;
 
@@ -45,6 +49,9 @@ pub struct Parts<'a> {
     pub connection: Option<&'a mut Connection>,
     pub core: usize,
     pub scripts: &'a mut Engine,
+    /// Becomes true where what ran took so long that the time is another.
+    pub took_long: &'a mut bool,
+    pub answer: &'a mut Option<Answered>,
     #[cfg(test)]
     pub trace: &'a mut Vec<super::inspect::Executed>,
 }
@@ -85,15 +92,15 @@ enum Stop {
 }
 
 impl Parts<'_> {
-    /// Runs one command: the only place that calls a handler, but for scripts.
+    /// Runs one command: the only place that calls a handler, but for scripts. It may have asked another server before.
     #[inline]
     pub fn call(&mut self, call: Call) -> Outcome {
         let handler = self.registry.row(call.request.command).handler;
-        let args = call.args;
-        self.run(call, false, |context| handler(context, args))
+        let (args, resumed) = (call.args, self.answer.is_some());
+        self.run(call, resumed, |context| handler(context, args))
     }
 
-    /// Goes on with a script that was parked.
+    /// Goes on with a script that was put aside.
     pub fn resume(&mut self, call: Call, ongoing: Ongoing) -> Outcome {
         self.run(call, true, |context| go_on(context, ongoing))
     }
@@ -101,116 +108,160 @@ impl Parts<'_> {
     #[inline]
     fn run(
         &mut self,
-        call: Call,
+        mut call: Call,
         resumed: bool,
         run: impl FnOnce(&mut Context) -> Result<(), Error>,
     ) -> Outcome {
-        let Call { request, args, session, from: client, out, notes, moment, report, books } = call;
+        let (request, args, client) = (call.request, call.args, call.from);
         let command = self.registry.row(request.command);
-        let metrics = &self.shared.metrics[self.core];
-        let resp3 = session.resp3;
-        let tracks = !self.shared.exchange.tracked.is_idle();
-        if tracks {
-            self.follow_changes(session.id);
-        }
-        let admitted = self.admits(command, session, &moment);
-        // With the books at hand nothing can be told before the command is over; nor what a script did before it was parked.
-        let tells = tracks && books.is_none() && !resumed;
-        let pushed = if tells { self.tell_evicted(session, client, out) } else { 0 };
-        let from = out.len();
-        let lacks_memory = match admitted {
-            Ok(lacks_memory) => lacks_memory,
-            Err(error) => {
-                Out { buf: out, resp3 }.error(&error.0);
-                metrics.commands[request.command as usize].rejected.add(1);
-                self.shared.count_error_reply(self.core, &out[from..]);
-                return Outcome { failed: true, waits: false, pushed, pending: None };
-            }
+        let (lacks_memory, pushed) = match self.admit(command, &mut call, resumed) {
+            Ok(admitted) => admitted,
+            Err(refused) => return refused,
         };
         #[cfg(test)]
-        if !resumed {
-            let line = super::inspect::Executed::command(session.id, moment.now_ms, session.atomic, args);
-            self.trace.push(line);
-        }
+        self.note_call(&call, resumed);
         let wanted = self.effects.wanted();
         if wanted {
             self.effects.begin(self.shards.iter().filter_map(|shard| shard.as_deref()));
         }
-        let tracking = session.tracking;
-        let start = ticks();
-        let mut context = Context {
-            keyspace: Keyspace { shards: self.shards, sole: request.shards.sole() },
-            session,
-            out: Out { buf: out, resp3 },
+        let (tracking, from) = (call.session.tracking, call.out.len());
+        let start = self.answer.as_ref().map_or_else(ticks, |answer| answer.asked);
+        let mut context = self.context(&mut call, lacks_memory);
+        let result = run(&mut context);
+        if let Some(waiting) = context.waiting.take() {
+            begin_wait(&mut context, *waiting, client, request, args);
+            self.effects.take_incidents(self.shards.iter_mut().filter_map(|shard| shard.as_deref_mut()));
+            self.read_for(command, args, call.session, tracking);
+            return Outcome { failed: false, waits: true, pushed, pending: None };
+        }
+        let (counted, db, pending) = (context.error_counted, context.session.db, context.pending.take());
+        if pending.is_some() {
+            #[cfg(test)]
+            if let Some(Pending::Widen) = pending {
+                // It changed nothing, and runs again.
+                self.trace.pop();
+            }
+            return Outcome { failed: false, waits: false, pushed, pending };
+        }
+        let ns = ticks_to_ns(ticks().wrapping_sub(start));
+        *self.took_long |= ns > SHORT_NS;
+        let metrics = &self.shared.metrics[self.core];
+        metrics.commands_processed.add(1);
+        metrics.commands[request.command as usize].record(ns, self.config.latency_tracking);
+        self.read_for(command, args, call.session, tracking);
+        if wanted {
+            self.effects.end(db, args, self.shards.iter_mut().filter_map(|shard| shard.as_deref_mut()));
+        }
+        let failed = self.note_result(&mut call, from, result, counted);
+        if self.config.maxmemory > 0 && !command.is(flags::READONLY) {
+            self.publish(request.shards);
+        }
+        self.note_time(command, args, call.session.id, ns);
+        Outcome { failed, waits: false, pushed, pending: None }
+    }
+
+    /// Makes room for a command. Returns whether memory is short, and how many bytes in front of the reply tell of what was
+    /// evicted; or what became of a command that is refused.
+    #[inline]
+    fn admit(&mut self, command: &Command, call: &mut Call, resumed: bool) -> Result<(bool, usize), Outcome> {
+        let tracks = !self.shared.exchange.tracked.is_idle();
+        if tracks {
+            self.follow_changes(call.session.id);
+        }
+        let admitted = self.admits(command, &call.request, call.args, call.session, &call.moment, !resumed);
+        // With the books at hand nothing can be told before the command is over; nor what a script did before it was parked.
+        let tells = tracks && call.books.is_none() && !resumed;
+        let pushed = if tells { self.tell_evicted(call.session, call.from, call.out) } else { 0 };
+        match admitted {
+            Ok(Room::Elsewhere) => {
+                Err(Outcome { failed: false, waits: false, pushed, pending: Some(Pending::Widen) })
+            }
+            Ok(room) => Ok((room == Room::None, pushed)),
+            Err(error) => {
+                let from = call.out.len();
+                Out { buf: call.out, resp3: call.session.resp3 }.error(&error.0);
+                self.shared.metrics[self.core].commands[call.request.command as usize].rejected.add(1);
+                self.shared.count_error_reply(self.core, &call.out[from..]);
+                Err(Outcome { failed: true, waits: false, pushed, pending: None })
+            }
+        }
+    }
+
+    #[inline]
+    fn context<'c>(&'c mut self, call: &'c mut Call, lacks_memory: bool) -> Context<'c> {
+        Context {
+            keyspace: Keyspace { shards: self.shards, sole: call.request.shards.sole() },
+            out: Out { buf: call.out, resp3: call.session.resp3 },
+            session: call.session,
             shared: self.shared,
             config: self.config,
             registry: self.registry,
-            moment,
+            moment: call.moment,
             rng: self.rng,
-            notes,
+            notes: call.notes,
             signals: self.signals,
             effects: self.effects,
             waiting: None,
             jobs: self.jobs,
-            report,
-            books,
+            report: call.report,
+            books: call.books.as_deref_mut(),
             connection: self.connection.as_deref_mut(),
             core: self.core,
             scripts: Some(self.scripts),
             pending: None,
+            answer: self.answer.take(),
             error_counted: false,
             lacks_memory,
-        };
-        let result = run(&mut context);
-        if let Some(waiting) = context.waiting.take() {
-            begin_wait(&mut context, *waiting, client, request, args);
-            self.read_for(command, args, session, tracking);
-            return Outcome { failed: false, waits: true, pushed, pending: None };
         }
-        let counted = context.error_counted;
-        let db = context.session.db;
-        if let Some(pending) = context.pending.take() {
-            #[cfg(test)]
-            if let Pending::Widen = pending {
-                // It changed nothing, and runs again.
-                self.trace.pop();
-            }
-            return Outcome { failed: false, waits: false, pushed, pending: Some(pending) };
-        }
-        let ns = ticks_to_ns(ticks().wrapping_sub(start));
-        metrics.commands_processed.add(1);
-        let counts = &metrics.commands[request.command as usize];
-        counts.record(ns, self.config.latency_tracking);
-        self.read_for(command, args, session, tracking);
-        if wanted {
-            self.effects.end(db, args, self.shards.iter_mut().filter_map(|shard| shard.as_deref_mut()));
-        }
+    }
+
+    /// Writes a handler's error in place of its reply, and counts errors. True: it is one.
+    #[inline]
+    fn note_result(
+        &mut self,
+        call: &mut Call,
+        from: usize,
+        result: Result<(), Error>,
+        counted: bool,
+    ) -> bool {
         let failed = match result {
-            Ok(()) => out.get(from) == Some(&b'-'),
+            Ok(()) => call.out.get(from) == Some(&b'-'),
             Err(error) => {
-                out.truncate(from);
-                Out { buf: out, resp3 }.error(&error.0);
+                call.out.truncate(from);
+                Out { buf: call.out, resp3: call.session.resp3 }.error(&error.0);
                 true
             }
         };
         if failed {
-            counts.failed.add(1);
+            self.shared.metrics[self.core].commands[call.request.command as usize].failed.add(1);
             if !counted {
-                self.shared.count_error_reply(self.core, &out[from..]);
+                self.shared.count_error_reply(self.core, &call.out[from..]);
             }
         }
-        if self.config.maxmemory > 0 && !command.is(flags::READONLY) {
-            self.publish(request.shards);
-        }
+        failed
+    }
+
+    /// Notes a command that took long.
+    #[inline]
+    fn note_time(&self, command: &Command, args: Args, client_id: u64, ns: u64) {
         let slower_than = self.config.slowlog_log_slower_than_us;
         if slower_than >= 0 && ns / 1000 >= slower_than as u64 && !command.is(flags::SKIP_SLOWLOG) {
-            super::slow::note(self.shared, self.config, args, session.id, ns / 1000);
+            super::slow::note(self.shared, self.config, command, args, client_id, ns / 1000);
         }
         if self.config.latency_monitor_threshold_ms > 0 {
             let event = if command.is(flags::FAST) { "fast-command" } else { "command" };
             self.shared.note_latency(event, ns / 1_000_000);
         }
-        Outcome { failed, waits: false, pushed, pending: None }
+    }
+
+    /// A command begins, unless it goes on.
+    #[cfg(test)]
+    fn note_call(&mut self, call: &Call, resumed: bool) {
+        if !resumed {
+            let Call { session, moment, args, .. } = call;
+            let line = super::inspect::Executed::command(session.id, moment.now_ms, session.atomic, *args);
+            self.trace.push(line);
+        }
     }
 }
 
@@ -258,6 +309,7 @@ impl Core {
             chunk.clear();
             let (stop, bytes_used) = self.run_chunk(slot, &bytes[used..], &mut chunk);
             used += bytes_used;
+            self.clock_is_old = true;
             match stop {
                 Stop::Again if used < bytes.len() => {}
                 Stop::Wait if used < bytes.len() && self.may_go_on(slot) => {}
@@ -414,9 +466,14 @@ impl Core {
 
     /// Runs parsed commands in order. Some(bytes used): the connection has to wait before it goes on.
     fn run_list(&mut self, slot: u32, chunk: &mut Requests, bytes: &[u8]) -> Option<usize> {
-        let moment = self.moment(true);
+        self.look_at_clock();
+        let mut moment = self.moment(true);
         let mut index = 0;
         while index < chunk.list.len() {
+            if self.clock_is_old {
+                self.look_at_clock();
+                moment = self.moment(true);
+            }
             let request = chunk.list[index];
             if self.may_hear(&self.connection_at(slot).session) {
                 self.look_for_mail();
@@ -496,6 +553,9 @@ impl Core {
         if command.route == Route::Report && self.shared.slots.shard_count() > 1 {
             return 0;
         }
+        if self.rests(request) {
+            return 0;
+        }
         let argv = Args::new(bytes, &chunk.spans[request.first_span as usize..][..request.argc as usize]);
         let here = self.at_hand_for(request.shards);
         let reports = command.route == Route::Report;
@@ -516,19 +576,19 @@ impl Core {
                 chunk.list[index].shards = ShardSet::first(self.shards.len());
                 0
             }
-            Some(Pending::Parked(ongoing)) => {
-                self.park_here(slot, chunk, index, bytes, ongoing);
+            Some(pending) => {
+                self.park_here(slot, chunk, index, bytes, pending);
                 1
             }
         }
     }
 
-    /// A script that was begun straight from the receive buffer takes long: it becomes a batch, and is parked.
-    fn park_here(&mut self, slot: u32, chunk: &Requests, index: usize, bytes: &[u8], ongoing: Box<Ongoing>) {
+    /// A command that was begun straight from the receive buffer is put aside: it becomes a batch.
+    fn park_here(&mut self, slot: u32, chunk: &Requests, index: usize, bytes: &[u8], pending: Pending) {
         let mut batch = self.new_batch(slot);
         batch.requests.adopt(&mut batch.buf, &chunk.list[index], chunk, bytes);
         self.connection_mut(slot).state = State::Away;
-        self.parking = Some(ongoing);
+        self.parking = Some(pending);
         let unparked = self.park(batch);
         assert!(unparked.is_none(), "it was to be parked");
     }
@@ -576,8 +636,9 @@ impl Core {
         let Outcome { waits, pushed, pending, .. } = self.parts(Some(slot)).call(call);
         drop(books);
         match pending {
-            None => self.after_command(false),
-            Some(_) => self.after_part(),
+            // To make room for what begins anew, keys were evicted perhaps.
+            None | Some(Pending::Widen) => self.after_command(false),
+            Some(Pending::Parked(_) | Pending::Asks(..)) => self.after_part(),
         }
         let connection = self.connection_mut(slot);
         connection.session = session;

@@ -1,6 +1,10 @@
 //! The slow log: what is noted of a command that took long.
 
+use std::ops::Range;
+
 use crate::client::Args;
+use crate::commands::Command;
+use crate::commands::monitor::{REDACTED, secrets};
 use crate::config::Config;
 use crate::shared::{Shared, SlowEntry};
 
@@ -9,13 +13,20 @@ const ARGS_MAX: usize = 32;
 const ARG_BYTES_MAX: usize = 128;
 
 /// Notes a command of client `client_id` that took `duration_us`.
-pub fn note(shared: &Shared, config: &Config, args: Args, client_id: u64, duration_us: u64) {
+pub fn note(
+    shared: &Shared,
+    config: &Config,
+    command: &Command,
+    args: Args,
+    client_id: u64,
+    duration_us: u64,
+) {
     let card = shared.clients.get(client_id);
     let entry = SlowEntry {
         id: 0,
         unix_s: shared.clock.unix_ms() / 1000,
         duration_us,
-        args: shortened(args),
+        args: shortened(args, secrets(command, args)),
         addr: card.as_ref().map_or(String::new(), |card| card.addr.clone()),
         name: card.map_or(Vec::new(), |card| card.names().name.clone()),
     };
@@ -26,10 +37,11 @@ pub fn note(shared: &Shared, config: &Config, args: Args, client_id: u64, durati
     log.entries.truncate(config.slowlog_max_len);
 }
 
-fn shortened(args: Args) -> Vec<Vec<u8>> {
+fn shortened(args: Args, hidden: Range<usize>) -> Vec<Vec<u8>> {
     let too_many = args.len() > ARGS_MAX;
     let kept = if too_many { ARGS_MAX - 1 } else { args.len() };
-    let mut shown: Vec<Vec<u8>> = args.iter().take(kept).map(shorten).collect();
+    let open = |(at, arg)| if hidden.contains(&at) { REDACTED.to_vec() } else { shorten(arg) };
+    let mut shown: Vec<Vec<u8>> = args.iter().take(kept).enumerate().map(open).collect();
     if too_many {
         shown.push(format!("... ({} more arguments)", args.len() - kept).into_bytes());
     }

@@ -18,9 +18,11 @@ use super::core::Core;
 use super::inspect::Neglect;
 use super::run::Call;
 use crate::client::{Answer, Connection, ConnectionId, Nothing, Session, ShardSet, State, Wait, flag};
+use crate::commands::blocking::write_durable;
 use crate::commands::{Command, Signal, flags};
 use crate::resp::Out;
 use crate::shard::Shard;
+use crate::shared::Shared;
 
 impl Core {
     // ---- where keys change ----
@@ -173,6 +175,9 @@ impl Core {
         if let Some(deadline_ms) = wait.deadline_ms {
             self.deadlines.insert((deadline_ms, id));
         }
+        if let Nothing::Durable { here: true, .. } = wait.nothing {
+            self.await_durable(wait.clone());
+        }
         if let Some(at) = self.early_answers.iter().position(|(early, _)| Arc::ptr_eq(early, &wait)) {
             let (wait, answer) = self.early_answers.swap_remove(at);
             self.end_wait(wait, answer);
@@ -219,9 +224,10 @@ impl Core {
             self.shared.metrics[self.id].commands[wait.request.command as usize].record(0, false);
         }
         self.write_pending(slot, wait.place());
+        let shared = self.shared.clone();
         self.reply(slot, |out| match answer {
             Answer::Reply(bytes) => out.raw(&bytes),
-            Answer::TimeOut => reply_time_out(out, wait.nothing),
+            Answer::TimeOut => reply_time_out(out, &shared, wait.nothing),
             Answer::Unblocked => out.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
         });
         self.write_pending(slot, u64::MAX);
@@ -319,10 +325,11 @@ impl Core {
 }
 
 /// The end of a wait for keys is a null array in RESP2, also of a command that has no other arrays.
-fn reply_time_out(out: &mut Out, nothing: Nothing) {
+fn reply_time_out(out: &mut Out, shared: &Shared, nothing: Nothing) {
     match nothing {
         Nothing::Null | Nothing::NullArray => out.null_array(),
         Nothing::Integer(value) => out.integer(value),
+        Nothing::Durable { stamp, .. } => write_durable(out, shared, stamp),
     }
 }
 

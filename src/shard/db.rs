@@ -228,19 +228,19 @@ impl Shard {
             (self.expire.db, self.expire.position) = (db, 0);
         }
         let mut overdue: Vec<Box<[u8]>> = Vec::new();
-        let mut ttl_sum = 0i64;
+        let mut ttl_sum = 0.0;
         self.dbs[db].store.sample_expiring(&mut self.expire.position, buckets, &mut |entry| {
             found.sampled += 1;
             match entry.expiry() {
                 Some(at_ms) if at_ms <= moment.now_ms => overdue.push(entry.key().into()),
-                Some(at_ms) => ttl_sum += at_ms - moment.now_ms,
+                Some(at_ms) => ttl_sum += (at_ms - moment.now_ms) as f64,
                 None => {}
             }
         });
         found.expired = overdue.len();
         let alive = found.sampled - found.expired;
         if alive > 0 {
-            self.note_ttl(db, ttl_sum as f64 / alive as f64);
+            self.note_ttl(db, ttl_sum / alive as f64);
         }
         for key in &overdue {
             self.expire_key(db as u16, key, moment);

@@ -2,6 +2,7 @@
 //! In: the choke points. Out: a list for whoever runs commands (`commands::effect`), if the moment asks for it.
 
 use super::{Moment, Shard};
+use crate::base::clock::ticks;
 
 /// What the moment may ask for; bits of `Moment::tell`.
 pub mod tell {
@@ -25,8 +26,10 @@ pub enum What {
     Missed,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Incident {
+    /// When, compared with others of the same command on other shards.
+    pub stamp: u64,
     pub db: u16,
     pub key: Box<[u8]>,
     pub what: What,
@@ -36,12 +39,12 @@ impl Shard {
     #[inline]
     pub(super) fn tell(&mut self, moment: &Moment, asked: u8, db: u16, key: &[u8], what: What) {
         if moment.tell & asked != 0 {
-            self.incidents.push(Incident { db, key: key.into(), what });
+            self.incidents.push(Incident { stamp: ticks(), db, key: key.into(), what });
         }
     }
 
     #[inline]
-    pub(super) fn tell_if_made(&mut self, moment: &Moment, made: bool, db: u16, key: &[u8]) {
+    pub fn tell_if_made(&mut self, moment: &Moment, made: bool, db: u16, key: &[u8]) {
         if made {
             self.tell(moment, tell::NEW, db, key, What::Made);
         }

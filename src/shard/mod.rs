@@ -297,9 +297,15 @@ impl Shard {
         let store = &mut self.dbs[db as usize].store;
         let hash = store.hash(key);
         let old = store.put(hash, key, value, expiry, moment.fresh_access());
-        self.tell_if_made(moment, old.is_none(), db, key);
+        // As in Redis, which deletes what was there first.
+        self.tell_if_made(moment, true, db, key);
         self.discard(old);
         self.note(db, key);
+    }
+
+    /// A file has about so many keys for a database of this shard.
+    pub fn plan(&mut self, db: u16, keys: usize) {
+        self.dbs[db as usize].store.plan(keys);
     }
 
     /// Puts a key of a file into the shard; nobody sees a change. False: it is there already, and is not to be replaced.
@@ -370,6 +376,15 @@ impl Shard {
     pub fn changed(&mut self, db: u16, key: &[u8]) {
         self.dbs[db as usize].store.recount(key);
         self.note(db, key);
+    }
+
+    /// The same, for a change that nobody is to see, as in Redis.
+    pub fn changed_unseen(&mut self, db: u16, key: &[u8]) {
+        self.dbs[db as usize].store.recount(key);
+        self.counters.changes += 1;
+        if self.snapshot.is_some() {
+            self.mark_changed(db, key);
+        }
     }
 
     /// The key gets a value in which something expires then, or nothing.

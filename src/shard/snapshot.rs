@@ -23,8 +23,8 @@
 //!    large for one, which follow each other.
 
 use super::{Db, Moment, Shard};
-use crate::persist::rdb::file::{Usage, Writer};
-use crate::persist::save::{self, Rest};
+use crate::persist::rdb::file::Usage;
+use crate::persist::{Format, Rest};
 use crate::types::store::{Entry, Store};
 use std::collections::VecDeque;
 
@@ -42,8 +42,8 @@ const END: u64 = u64::MAX;
 pub struct Plan {
     /// Its number; grows with every snapshot.
     pub id: u64,
-    pub writer: Writer,
-    /// What is written of access clocks.
+    pub format: Format,
+    /// What is written of access clocks, where the format has a place for it.
     pub clocks: Clocks,
     /// When it began.
     pub moment: Moment,
@@ -68,8 +68,7 @@ impl Plan {
 
     /// Writes an entry, or begins to.
     fn write(&self, entry: &Entry, step_bytes: usize, out: &mut Vec<u8>) -> Option<Rest> {
-        let written = save::entry(self.writer, entry, self.usage(entry), step_bytes, out);
-        written.expect("every type that a key can hold is written")
+        self.format.entry(entry, || self.usage(entry), step_bytes, out)
     }
 }
 
@@ -117,10 +116,10 @@ struct Records {
 }
 
 impl Records {
-    fn select(&mut self, db: u16, writer: Writer) {
+    fn select(&mut self, db: u16, format: Format) {
         if self.db != Some(db) {
             self.db = Some(db);
-            writer.select_db(&mut self.bytes, db as u64);
+            format.select_db(&mut self.bytes, db);
         }
     }
 
@@ -158,9 +157,9 @@ impl Snapshot {
 
     /// Writes an entry as a whole.
     fn write_whole(&mut self, db: u16, entry: &Entry) {
-        let (plan, writer) = (self.plan, self.plan.writer);
+        let plan = self.plan;
         let sink = self.sink();
-        sink.select(db, writer);
+        sink.select(db, plan.format);
         let rest = plan.write(entry, WHOLE_BYTES, &mut sink.bytes);
         assert!(rest.is_none(), "a step of any length writes all");
         self.keys += 1;
@@ -325,7 +324,7 @@ impl Shard {
         let hash = store.hash(key);
         if let Some((_, mut rest)) = walk.open.take_if(|(open, _)| **open == *key) {
             let entry = store.find_hashed(hash, key).expect("it is being written");
-            let whole = rest.step(snapshot.plan.writer, entry, WHOLE_BYTES, &mut snapshot.records.bytes);
+            let whole = rest.step(snapshot.plan.format, entry, WHOLE_BYTES, &mut snapshot.records.bytes);
             assert!(whole, "a step of any length writes all");
             snapshot.close(&mut Vec::new());
         } else if Store::is_ahead(walk.cursor, hash)
@@ -370,7 +369,7 @@ fn walk_db(db: &mut Db, snapshot: &mut Snapshot, entries: usize) {
     let walk = db.walk.as_mut().expect("only databases that are not done are walked");
     if let Some((key, rest)) = &mut walk.open {
         let entry = db.store.find(key).expect("who removes it has it written first");
-        if rest.step(snapshot.plan.writer, entry, STEP_BYTES, &mut snapshot.records.bytes) {
+        if rest.step(snapshot.plan.format, entry, STEP_BYTES, &mut snapshot.records.bytes) {
             walk.open = None;
         }
         return;
@@ -388,7 +387,7 @@ fn walk_db(db: &mut Db, snapshot: &mut Snapshot, entries: usize) {
             snapshot.write_whole(number, entry);
         } else if !snapshot.cancelled {
             let records = &mut snapshot.records;
-            records.select(number, plan.writer);
+            records.select(number, plan.format);
             let before = records.bytes.len();
             if let Some(rest) = plan.write(entry, STEP_BYTES, &mut records.bytes) {
                 walk.open = Some((entry.key().into(), rest));

@@ -1,13 +1,100 @@
-//! What is known of snapshots and of the file that is being loaded.
-//! In: how saves and loads went. Out: the same, for INFO, LASTSAVE, the save points and the gates.
+//! What is known of snapshots, of the log, and of the file that is being loaded.
+//! In: how saves, rewrites and loads went. Out: the same, for INFO, LASTSAVE, the save points and the gates.
 //! Invariant: at most one snapshot is on its way, and its number is higher than any before.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::*};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering::*};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::persist::aof::{BaseForm, Progress};
 
 pub struct Persistence {
     saves: Mutex<Saves>,
+    /// A snapshot is scheduled, or a rewrite of the log.
+    pub wanted: AtomicBool,
     pub load: LoadCounters,
+    pub log: LogState,
+}
+
+/// The append-only log.
+pub struct LogState {
+    pub progress: Arc<Progress>,
+    /// The storage thread takes what cores have for the log.
+    pub is_open: AtomicBool,
+    /// It is about to be switched on or off, as the configuration says.
+    pub changes: AtomicBool,
+    /// It began from memory and has no base yet.
+    pub waits_for_base: AtomicBool,
+    /// A base is saved, and its log is about to be told; when that base was begun, Unix seconds.
+    pub is_rebasing: AtomicBool,
+    pub began_s: AtomicI64,
+    /// The number of the last error of a write, as the system has it; 0: writing goes well.
+    pub errno: AtomicI32,
+    /// When it was last synced, or asked to be; Unix ms.
+    pub synced_ms: AtomicI64,
+    pub rewrites: Mutex<Rewrites>,
+}
+
+/// How rewrites of the log went.
+#[derive(Clone, Copy, Debug)]
+pub struct Rewrites {
+    /// One is to begin once no other snapshot is on its way.
+    pub scheduled: bool,
+    pub last_ok: bool,
+    /// How long the last one took; -1: there was none.
+    pub last_duration_s: i64,
+    pub last_bytes: u64,
+    pub count: u64,
+    pub consecutive_failures: u32,
+    /// After failures none begins by itself before that.
+    pub not_before_s: i64,
+}
+
+impl LogState {
+    fn new(cores: usize) -> Self {
+        let rewrites = Rewrites {
+            scheduled: false,
+            last_ok: true,
+            last_duration_s: -1,
+            last_bytes: 0,
+            count: 0,
+            consecutive_failures: 0,
+            not_before_s: 0,
+        };
+        Self {
+            progress: Arc::new(Progress::new(cores)),
+            is_open: AtomicBool::new(false),
+            changes: AtomicBool::new(false),
+            waits_for_base: AtomicBool::new(false),
+            is_rebasing: AtomicBool::new(false),
+            began_s: AtomicI64::new(0),
+            errno: AtomicI32::new(0),
+            synced_ms: AtomicI64::new(0),
+            rewrites: Mutex::new(rewrites),
+        }
+    }
+
+    pub fn rewrites(&self) -> MutexGuard<'_, Rewrites> {
+        self.rewrites.lock().expect("nobody panics holding the state of rewrites")
+    }
+}
+
+impl Rewrites {
+    /// After so many failures in a row the next one waits: a minute, then twice as long each time, an hour at most.
+    const FAILURES_MIN: u32 = 3;
+    const PAUSE_S_MAX: i64 = 3600;
+
+    /// A rewrite is over.
+    pub fn end(&mut self, ok: bool, began_s: i64, now_s: i64, bytes: u64) {
+        self.last_ok = ok;
+        self.last_duration_s = now_s - began_s;
+        self.last_bytes = bytes;
+        self.consecutive_failures = if ok { 0 } else { self.consecutive_failures + 1 };
+        self.count += ok as u64;
+        self.not_before_s = match self.consecutive_failures.checked_sub(Self::FAILURES_MIN) {
+            None => 0,
+            Some(more) => now_s + (60 << more.min(6)).min(Self::PAUSE_S_MAX),
+        };
+    }
 }
 
 /// A snapshot on its way.
@@ -21,6 +108,8 @@ pub struct Saving {
     pub keys: usize,
     /// Changes of all shards up to its moment.
     pub changes: u64,
+    /// It is the base of the log, in this form.
+    pub base: Option<BaseForm>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,12 +143,16 @@ pub struct LoadCounters {
     pub used_bytes: AtomicU64,
     pub keys: AtomicU64,
     pub expired: AtomicU64,
+    /// Values without elements, which are passed over.
+    pub empty: AtomicU64,
 }
 
 impl LoadCounters {
     pub fn begin(&self, now_ms: i64) {
         self.began_ms.store(now_ms, Relaxed);
-        for counter in [&self.bytes_total, &self.bytes, &self.used_bytes, &self.keys, &self.expired] {
+        for counter in
+            [&self.bytes_total, &self.bytes, &self.used_bytes, &self.keys, &self.expired, &self.empty]
+        {
             counter.store(0, Relaxed);
         }
         self.running.store(true, Release);
@@ -68,7 +161,7 @@ impl LoadCounters {
 
 impl Persistence {
     /// State of a server that started at `now_s`: Redis counts that as a save.
-    pub fn new(now_s: i64) -> Self {
+    pub fn new(now_s: i64, cores: usize) -> Self {
         let saves = Saves {
             last_id: 0,
             running: None,
@@ -81,7 +174,8 @@ impl Persistence {
             last_bytes: 0,
             saved_changes: 0,
         };
-        Self { saves: Mutex::new(saves), load: LoadCounters::default() }
+        let wanted = AtomicBool::new(false);
+        Self { saves: Mutex::new(saves), wanted, load: LoadCounters::default(), log: LogState::new(cores) }
     }
 
     pub fn saves(&self) -> MutexGuard<'_, Saves> {
@@ -100,18 +194,23 @@ impl Saves {
         self.last_id
     }
 
-    /// A snapshot begins; the caller saw that none is on its way.
-    pub fn begin(&mut self, background: bool, now_s: i64, keys: usize, changes: u64) -> u64 {
+    /// A snapshot begins; the caller saw that none is on its way. It gets a number.
+    pub fn begin(&mut self, saving: Saving) -> u64 {
         assert!(self.running.is_none(), "there is one snapshot at a time");
         let id = self.next_id();
-        self.running = Some(Saving { id, background, began_s: now_s, keys, changes });
-        self.last_try_s = now_s;
+        self.running = Some(Saving { id, ..saving });
+        if saving.base.is_none() {
+            self.last_try_s = saving.began_s;
+        }
         id
     }
 
     /// The snapshot of this number is over; None if it was given up before.
     pub fn end(&mut self, id: u64, ok: bool, now_s: i64, bytes: u64) -> Option<Saving> {
         let saving = self.running.take_if(|saving| saving.id == id)?;
+        if saving.base.is_some() {
+            return Some(saving);
+        }
         if ok {
             self.last_s = now_s;
             self.saved_changes = saving.changes;
@@ -127,8 +226,8 @@ impl Saves {
         Some(saving)
     }
 
-    /// Nobody wants the running snapshot any more; its number.
-    pub fn give_up(&mut self) -> Option<u64> {
-        self.running.take().map(|saving| saving.id)
+    /// Nobody wants the running snapshot any more.
+    pub fn give_up(&mut self) -> Option<Saving> {
+        self.running.take()
     }
 }

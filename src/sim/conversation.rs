@@ -23,7 +23,8 @@
 //! Other steps: `+100ms` lets time pass, `tick` lets every core do its periodic work (active expiry) twice, and what it does when idle. `b> GET k => "v"` is said by client b (clients are letters; the first is a).
 //! `b> BLPOP k 0 => ...` waits for no reply, and `b> => ["k" "v"]` reads one later; so does a push that comes unasked.
 //! An argument `$b` is the number of client b, as CLIENT ID gives it.
-//! Each command is also called by a script of its own, in RESP2, but for those that scripts may not call.
+//! Each command is also called by a script of its own, but for those that scripts may not call, and those whose reply Lua
+//! cannot hold.
 //! A conversation of several clients, or with commands that MULTI does not queue, is not replayed inside MULTI.
 
 use super::reply::Reply;
@@ -86,45 +87,23 @@ fn replay(text: &str, resp3: bool, multi: bool, config: &Config) {
         }
     }
     for (cores, seed, declared) in [(1, 7, true), (3, 8, true), (3, 9, false)] {
-        if let Some(steps) = steps_from_script(&probe, &steps, declared).filter(|_| !resp3) {
+        if let Some(steps) = steps_from_script(&probe, &steps, resp3, declared) {
             let world = World::configured(cores, seed, config.clone());
             Replay::new(world, resp3, &steps, ", from a script").run(&steps);
         }
     }
 }
 
-/// The same steps, each command called by a script. None: they cannot be. What a script would be refused is said
-/// outside. `declared`: the script says which keys it will touch.
-fn steps_from_script(world: &World, steps: &[Step], declared: bool) -> Option<Vec<Step>> {
-    // SORT BY a constant orders a set for scripts.
-    const EXEMPT: &[&str] = &["SELECT", "INFO", "COMMAND", "MEMORY STATS", "SORT"];
+/// The same steps, each command called by a script. None: they cannot be. What a script would be refused, or would change
+/// on its way through Lua (`Reply::through_lua`), is said outside. `declared`: the script says which keys it will touch.
+fn steps_from_script(world: &World, steps: &[Step], resp3: bool, declared: bool) -> Option<Vec<Step>> {
     let mut out = Vec::new();
     for step in steps {
         out.push(match step {
-            Step::Say(client, args, Some(reply)) if reply.survives_lua() => {
-                let spans = spans_of(args);
-                let flat = args.concat();
-                let said = Args::new(&flat, &spans);
-                let plain = || Step::Say(*client, args.clone(), Some(reply.clone()));
-                match world.registry.resolve(said).map(|number| world.registry.row(number)) {
-                    // A pause holds all scripts back, whatever they do.
-                    Ok(row) if row.unqueued || row.is(flags::BLOCKING) || row.name == "CLIENT PAUSE" => {
-                        return None;
-                    }
-                    Ok(row)
-                        if row.arity_fits(args.len())
-                            && !row.is(flags::NOSCRIPT)
-                            && !EXEMPT.iter().any(|name| row.name.starts_with(name)) =>
-                    {
-                        let mut keys = Vec::new();
-                        for spec in row.keys.iter().filter(|_| declared) {
-                            spec.each(said, &mut |at| keys.push(args[at].clone()));
-                        }
-                        let count = keys.len().to_string().into_bytes();
-                        let head = vec![b"EVAL".to_vec(), super::script::SINGLE.into(), count];
-                        Step::Say(*client, [head, keys, args.clone()].concat(), Some(reply.clone()))
-                    }
-                    _ => plain(),
+            Step::Say(client, args, Some(reply)) => {
+                match (call_by_script(world, args, resp3, declared)?, reply.through_lua(resp3)) {
+                    (Some(call), Some(reply)) => Step::Say(*client, call, Some(reply)),
+                    _ => Step::Say(*client, args.clone(), Some(reply.clone())),
                 }
             }
             Step::Say(client, args, reply) => Step::Say(*client, args.clone(), reply.clone()),
@@ -134,6 +113,37 @@ fn steps_from_script(world: &World, steps: &[Step], declared: bool) -> Option<Ve
         });
     }
     Some(out)
+}
+
+/// EVAL of a command. None: no conversation with such a command can be replayed; Some(None): no script may call it.
+fn call_by_script(
+    world: &World,
+    args: &[Vec<u8>],
+    resp3: bool,
+    declared: bool,
+) -> Option<Option<Vec<Vec<u8>>>> {
+    // SORT BY a constant orders a set for scripts.
+    const EXEMPT: &[&str] = &["SELECT", "INFO", "COMMAND", "MEMORY STATS", "SORT"];
+    let (spans, flat) = (spans_of(args), args.concat());
+    let said = Args::new(&flat, &spans);
+    let Ok(number) = world.registry.resolve(said) else { return Some(None) };
+    let row = world.registry.row(number);
+    // A pause holds scripts back that may write, whatever they do.
+    if row.unqueued || row.is(flags::BLOCKING) || row.name == "CLIENT PAUSE" {
+        return None;
+    }
+    let exempt = EXEMPT.iter().any(|name| row.name.starts_with(name));
+    if !row.arity_fits(args.len()) || row.is(flags::NOSCRIPT) || exempt {
+        return Some(None);
+    }
+    let mut keys = Vec::new();
+    for spec in row.keys.iter().filter(|_| declared) {
+        spec.each(said, &mut |at| keys.push(args[at].clone()));
+    }
+    let count = keys.len().to_string().into_bytes();
+    let script = if resp3 { super::script::SINGLE3 } else { super::script::SINGLE };
+    let head = vec![b"EVAL".to_vec(), script.into(), count];
+    Some(Some([head, keys, args.to_vec()].concat()))
 }
 
 /// The same steps between MULTI and EXEC; each passing of time ends one transaction.
@@ -259,17 +269,30 @@ impl Replay {
         self.check_log();
     }
 
-    /// The log, read at a later time by a server of one core, gives the same data.
+    /// The log, or what a rewriting writes as commands, read at a later time by a server of one core, gives the same data.
     #[track_caller]
     fn check_log(&mut self) {
         let Some(wanted) = digest(&mut self.world) else { return };
+        let log = std::mem::take(&mut self.world.log);
+        self.check_read("log", &log, &wanted);
+        if let Some(base) = self.world.base() {
+            self.check_read("base", &base, &wanted);
+        }
+    }
+
+    #[track_caller]
+    fn check_read(&self, what: &str, log: &[u8], wanted: &Reply) {
         let config = Config::clone(&self.world.shared.config());
         let mut reader = World::configured(1, 9, config);
-        let log = std::mem::take(&mut self.world.log);
-        reader.read_log(&log);
+        reader.read_log(log);
         reader.set_now_ms(self.world.now_ms());
         let got = digest(&mut reader);
-        assert_eq!(got, Some(wanted), "{}: the log gives other data: {}", self.how, log.escape_ascii());
+        assert!(
+            got.as_ref() == Some(wanted),
+            "{}: the {what} gives other data: {}",
+            self.how,
+            log.escape_ascii()
+        );
     }
 
     /// An argument, or the number of the client that it names.

@@ -58,11 +58,17 @@ impl FakeDisk {
 
     /// The power fails: what is not durable is gone.
     pub fn lose_power(&self) {
+        self.lose_power_torn(|_| 0);
+    }
+
+    /// The same, but of bytes that are not durable so many are there all the same, as `torn` says.
+    pub fn lose_power_torn(&self, mut torn: impl FnMut(usize) -> usize) {
         *self.0.names.borrow_mut() = self.0.durable_names.borrow().clone();
         for file in self.0.names.borrow().values() {
             let mut file = file.borrow_mut();
-            let durable = file.durable;
-            file.bytes.truncate(durable);
+            let kept = file.durable + torn(file.bytes.len() - file.durable);
+            file.bytes.truncate(kept);
+            file.durable = kept;
         }
     }
 
@@ -101,9 +107,15 @@ impl Disk for FakeDisk {
         self.operate()?;
         let file = self.0.names.borrow_mut().entry(path.into()).or_default().clone();
         if let Some(from) = from {
-            file.borrow_mut().bytes.truncate(from as usize);
+            let mut file = file.borrow_mut();
+            file.bytes.truncate(from as usize);
+            file.durable = file.durable.min(from as usize);
         }
         Ok(FakeFile { disk: self.clone(), file, at: 0 })
+    }
+
+    async fn make_directory(&self, _path: &Path) -> io::Result<()> {
+        self.operate()
     }
 
     async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -191,7 +203,9 @@ impl Appender for FakeFile {
     }
 
     async fn cut(&mut self, len: u64) -> io::Result<()> {
-        self.file.borrow_mut().bytes.truncate(len as usize);
+        let mut file = self.file.borrow_mut();
+        file.bytes.truncate(len as usize);
+        file.durable = file.durable.min(len as usize);
         Ok(())
     }
 }

@@ -3,6 +3,8 @@
 //! `RINGFORT_SIM_SEEDS=from..to` (or a count) runs other seeds, or more of them, than a quick test does.
 //! Absent: sockets, threads, the real clock.
 
+mod appends;
+mod bases;
 mod caching;
 mod channels;
 pub mod conversation;

@@ -23,15 +23,31 @@ pub enum Reply {
     Any,
     /// Only as an expectation: an array or a set with these elements, in any order.
     Unordered(Vec<Reply>),
+    /// Only as an expectation: a map with these entries, in any order.
+    UnorderedMap(Vec<(Reply, Reply)>),
 }
 
 impl Reply {
-    /// Whether it is still the same after it was a Lua value: no number larger than a double holds.
-    pub fn survives_lua(&self) -> bool {
+    /// What is left of it after it was a Lua value. None: something is lost. A double holds no integer above 2^53, and 17 digits; maps
+    /// and sets come in any order; a null of RESP3 is nil, at which an array ends, and which no map or set holds.
+    pub fn through_lua(&self, resp3: bool) -> Option<Reply> {
+        let inner = |reply: &Reply| match reply {
+            Reply::Null | Reply::Any if resp3 => None,
+            reply => reply.through_lua(resp3),
+        };
+        let all = |list: &[Reply]| list.iter().map(inner).collect::<Option<Vec<Reply>>>();
+        let pair = |(key, value): &(Reply, Reply)| Some((inner(key)?, inner(value)?));
         match self {
-            Reply::Integer(value) => value.unsigned_abs() <= 1 << 53,
-            Reply::Array(list) | Reply::Unordered(list) => list.iter().all(Reply::survives_lua),
-            _ => true,
+            Reply::Integer(value) => (value.unsigned_abs() <= 1 << 53).then(|| self.clone()),
+            // GEOPOS has more digits than a double.
+            Reply::Double(text) => {
+                let same = |value: f64| value.to_string() == *text;
+                text.parse().is_ok_and(same).then(|| self.clone())
+            }
+            Reply::Array(list) => all(list).map(Reply::Array),
+            Reply::Set(list) | Reply::Unordered(list) => all(list).map(Reply::Unordered),
+            Reply::Map(pairs) => pairs.iter().map(pair).collect::<Option<_>>().map(Reply::UnorderedMap),
+            reply => Some(reply.clone()),
         }
     }
 
@@ -92,21 +108,29 @@ impl Reply {
                 wanted.len() == got.len() && wanted.iter().zip(got).all(same)
             }
             (Reply::Unordered(wanted), Reply::Array(got) | Reply::Set(got)) => {
-                let mut left: Vec<&Reply> = got.iter().collect();
-                wanted.len() == got.len()
-                    && wanted.iter().all(|wanted| match left.iter().position(|got| wanted.matches(got)) {
-                        Some(at) => {
-                            left.swap_remove(at);
-                            true
-                        }
-                        None => false,
-                    })
+                in_any_order(wanted, got, |wanted, got| wanted.matches(got))
+            }
+            (Reply::UnorderedMap(wanted), Reply::Map(got)) => {
+                in_any_order(wanted, got, |(a, b), (c, d)| a.matches(c) && b.matches(d))
             }
             // The notation cannot write blanks at the end.
             (Reply::Error(wanted), Reply::Error(got)) => wanted.trim_end() == got.trim_end(),
             (wanted, got) => wanted == got,
         }
     }
+}
+
+/// Whether each that is wanted has one of its own among those that came.
+fn in_any_order<T>(wanted: &[T], got: &[T], matches: impl Fn(&T, &T) -> bool) -> bool {
+    let mut left: Vec<&T> = got.iter().collect();
+    let mut take = |wanted: &T| match left.iter().position(|got| matches(wanted, got)) {
+        Some(at) => {
+            left.swap_remove(at);
+            true
+        }
+        None => false,
+    };
+    wanted.len() == got.len() && wanted.iter().all(&mut take)
 }
 
 fn parse_many(bytes: &[u8], count: usize) -> Option<(Vec<Reply>, usize)> {
@@ -135,7 +159,7 @@ impl fmt::Display for Reply {
             Reply::Set(elements) => list(f, "~[", elements),
             Reply::Push(elements) => list(f, ">[", elements),
             Reply::Unordered(elements) => list(f, "?[", elements),
-            Reply::Map(pairs) => {
+            Reply::Map(pairs) | Reply::UnorderedMap(pairs) => {
                 let texts: Vec<String> = pairs.iter().map(|(key, value)| format!("{key}: {value}")).collect();
                 write!(f, "{{{}}}", texts.join(" "))
             }

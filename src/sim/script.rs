@@ -23,6 +23,9 @@ return {first, redis.pcall('MGET', unpack(KEYS)), redis.pcall('INCR', KEYS[#KEYS
 /// One command, as it is answered.
 pub const SINGLE: &str = "return redis.pcall(unpack(ARGV))";
 
+/// The same in RESP3.
+pub const SINGLE3: &str = "redis.setresp(3) return redis.pcall(unpack(ARGV))";
+
 /// The arguments of EVAL for those commands.
 pub fn words(commands: &[Vec<String>], rng: &mut Rng) -> Vec<String> {
     let key_like = |command: &Vec<String>| command.get(1).cloned();

@@ -201,7 +201,12 @@ impl Naive {
     fn event(&mut self, trace: &[Executed], at: usize) -> Result<usize, String> {
         let line = &trace[at];
         let me = line.client;
-        self.now_ms = line.now_ms;
+        if line.args[0] != CLOSED {
+            if line.now_ms < self.now_ms {
+                return Err(format!("line {at}: {line} ran at an earlier time than what ran before it"));
+            }
+            self.now_ms = line.now_ms;
+        }
         let mut used = 1;
         match line.args[0].as_slice() {
             CLOSED => {
@@ -517,7 +522,7 @@ mod tests {
 
     #[test]
     fn who_waits_is_served_as_by_one_redis() {
-        for cores in [1, 2, 3] {
+        for cores in [1, 2, 3, 8] {
             let (mut served, mut timed_out) = (0, 0);
             for seed in seeds(150) {
                 let naive =

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering::*};
 use super::disk::{FakeDisk, FakeStorage};
 use crate::base::clock::Clock;
 use crate::base::rng::Rng;
+use crate::commands::errand::{Errand, Failed, Heard};
 use crate::commands::{FAMILIES, Registry};
 use crate::config::Config;
 use crate::persist::aof::Merger;
@@ -76,6 +77,8 @@ enum Event {
     /// The storage thread takes the next job of a core, or a core its next completion.
     Store(usize),
     Stored(usize),
+    /// Another server answers a core.
+    Answered(usize),
     EndTurn(usize),
     Tick(usize),
     IdleWork(usize),
@@ -87,6 +90,8 @@ enum Event {
 pub enum Fault {
     /// The first pair of an MSET is written before its lease is complete.
     TornMset,
+    /// What a script is about to do is half done before its lease is complete.
+    TornScript,
     /// Two commands of a batch change places.
     SwappedCommands,
     /// A command of a batch runs twice.
@@ -113,6 +118,8 @@ pub struct World {
     /// Jobs of each core on their way, and completions for each.
     jobs: Vec<VecDeque<Job>>,
     done: Vec<VecDeque<Done>>,
+    /// What other servers will answer each core.
+    heard: Vec<Option<Heard>>,
     sockets: Vec<Socket>,
     /// Which client sits in which slot of which core.
     seats: HashMap<(usize, u32), ClientNumber>,
@@ -130,6 +137,8 @@ pub struct World {
     /// How soon turns end.
     haste: u64,
     pub steps: u64,
+    /// A core ended the server at once.
+    pub aborted: bool,
     /// The log of all cores, as far as it is complete, if there is one (`keep_log`).
     pub log: Vec<u8>,
     merger: Merger,
@@ -143,6 +152,11 @@ impl World {
     }
 
     pub fn configured(cores: usize, seed: u64, config: Config) -> Self {
+        Self::over(cores, seed, config, FakeDisk::default())
+    }
+
+    /// A world with a disk that may have files.
+    pub fn over(cores: usize, seed: u64, config: Config, disk: FakeDisk) -> Self {
         let mut rng = Rng::seeded(seed);
         let clock_us = Arc::new(AtomicU64::new(START_US));
         let registry = Arc::new(Registry::new(FAMILIES, &[]));
@@ -171,9 +185,10 @@ impl World {
             clock_us,
             rings: (0..cores * cores).map(|_| VecDeque::new()).collect(),
             speeds,
-            storage: FakeStorage::new(FakeDisk::default()),
+            storage: FakeStorage::new(disk),
             jobs: (0..cores).map(|_| VecDeque::new()).collect(),
             done: (0..cores).map(|_| VecDeque::new()).collect(),
+            heard: vec![None; cores],
             sockets: Vec::new(),
             seats: HashMap::new(),
             in_turn: vec![false; cores],
@@ -184,6 +199,7 @@ impl World {
             pause_us_max,
             haste,
             steps: 0,
+            aborted: false,
             log: Vec::new(),
             merger: Merger::new(cores, 0),
             trace: Vec::new(),
@@ -194,6 +210,12 @@ impl World {
     /// From now on there is a log.
     pub fn keep_log(&mut self) {
         self.shared.set_logged(true);
+    }
+
+    /// Core 0 begins the server's log, with what was found of it.
+    pub fn start_log(&mut self, found: crate::server::replay::Found) {
+        self.cores[0].start_log(found);
+        self.in_turn[0] = true;
     }
 
     /// Runs the commands of a log.
@@ -344,7 +366,7 @@ impl World {
 
     /// Steps until nothing is left to happen.
     pub fn run_until_quiet(&mut self) {
-        while self.step() {}
+        while !self.aborted && self.step() {}
     }
 
     /// The next tick would bring home a shard that is kept elsewhere. False: there is none.
@@ -384,6 +406,9 @@ impl World {
             }
             if !self.done[core].is_empty() {
                 events.push((4, Event::Stored(core)));
+            }
+            if self.heard[core].is_some() {
+                events.push((1, Event::Answered(core)));
             }
             if self.cores[core].may_walk() {
                 events.push((2, Event::IdleWork(core)));
@@ -428,7 +453,12 @@ impl World {
             }
             Event::Stored(core) => {
                 let done = self.done[core].pop_front().expect("only a core with completions");
-                self.cores[core].message(Message::Done(done));
+                self.cores[core].message(Message::Done(Box::new(done)));
+                self.in_turn[core] = true;
+            }
+            Event::Answered(core) => {
+                let heard = self.heard[core].take().expect("only a core that is answered");
+                self.cores[core].answered(heard);
                 self.in_turn[core] = true;
             }
             Event::EndTurn(core) => self.end_turn(core),
@@ -457,6 +487,10 @@ impl World {
             (Fault::TornMset, Message::Batch(batch)) => {
                 let others = self.cores.iter_mut().filter(|other| other.id != core);
                 others.map(|other| other.tear_mset(batch)).fold(false, |done, torn| done | torn)
+            }
+            (Fault::TornScript, Message::Batch(batch)) => {
+                let others = self.cores.iter_mut().filter(|other| other.id != core);
+                others.map(|other| other.tear_script(batch)).fold(false, |done, torn| done | torn)
             }
             (Fault::SwappedCommands, Message::Batch(batch)) => batch.swap_commands(),
             (Fault::DoubledCommand, Message::Batch(batch)) => batch.double_command(),
@@ -515,6 +549,10 @@ impl World {
         self.in_turn[core] = false;
         self.cores[core].finish_turn();
         let actions = std::mem::take(&mut self.cores[core].actions);
+        self.aborted |= actions.abort;
+        if self.aborted {
+            return;
+        }
         for (slot, fd) in actions.adopt {
             let client = fd as ClientNumber;
             self.sockets[client].place = Some((core, slot));
@@ -540,6 +578,10 @@ impl World {
             }
         }
         self.jobs[core].extend(actions.jobs);
+        if let Some(errand) = actions.errand {
+            assert!(self.heard[core].is_none(), "seed {}: A1: one errand at a time", self.seed);
+            self.heard[core] = Some(answer(&errand));
+        }
         for (to, message) in actions.mesh {
             assert!(to != core, "seed {}: a core sends nothing to itself", self.seed);
             self.rings[core * self.cores.len() + to].push_back(message);
@@ -569,6 +611,22 @@ impl World {
         self.gather_log();
         self.cores.iter_mut().find_map(|core| core.unfinished().map(|why| format!("core {}: {why}", core.id)))
     }
+}
+
+/// The other server of these worlds: a host named after what it does.
+fn answer(errand: &Errand) -> Heard {
+    let line = |text: &str| text.as_bytes().to_vec();
+    let all = |reply| vec![line(reply); errand.replies];
+    let preface = errand.preface;
+    let (lines, failed) = match &*errand.host {
+        b"takes" => (all("+OK"), None),
+        b"full" => ([vec![line("+OK"); preface], all("-OOM no")[preface..].to_vec()].concat(), None),
+        b"strange" => ([vec![line("-NOAUTH who")], all("+OK")[1..].to_vec()].concat(), None),
+        b"dies" => (all("+OK")[..preface + 1].to_vec(), Some(Failed::Reading)),
+        b"deaf" => (Vec::new(), Some(Failed::Writing)),
+        _ => (Vec::new(), Some(Failed::Connecting)),
+    };
+    Heard { lines, failed }
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ pub trait Disk: Clone + 'static {
     async fn open(&self, path: &Path) -> io::Result<Self::Reader>;
     /// A file to be appended to, made if it is absent. `from`: what is behind is cut off.
     async fn append(&self, path: &Path, from: Option<u64>) -> io::Result<Self::Appender>;
+    /// A directory, if it is not there already.
+    async fn make_directory(&self, path: &Path) -> io::Result<()>;
     async fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     async fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes names in a directory durable.
@@ -42,6 +44,6 @@ pub trait Appender: 'static {
     async fn append(&mut self, bytes: Vec<u8>) -> io::Result<()>;
     /// All that was appended is durable.
     async fn sync(&mut self) -> io::Result<()>;
-    /// Cuts off what is behind, after a failure.
+    /// Cuts off what is behind, after a failure. If that fails, too, what is appended next overwrites it.
     async fn cut(&mut self, len: u64) -> io::Result<()>;
 }

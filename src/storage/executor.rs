@@ -82,6 +82,8 @@ fn explain(error: GlommioError<()>) -> String {
 /// Takes jobs for ever.
 async fn serve(link: impl Link, bell: Bell) {
     const FULL_RING_PAUSE: Duration = Duration::from_micros(100);
+    /// Cores that write to the log without waiting for it need not wake this thread for every turn.
+    const DOZE: Duration = Duration::from_millis(1);
     let link = Rc::new(RefCell::new(link));
     // Completions of this round that no core was woken for yet.
     let unflushed = Rc::new(Cell::new(false));
@@ -105,6 +107,10 @@ async fn serve(link: impl Link, bell: Bell) {
         if unflushed.get() {
             unflushed.set(!link.borrow_mut().flush());
             glommio::timer::sleep(FULL_RING_PAUSE).await;
+            continue;
+        }
+        if hub.may_doze() {
+            glommio::timer::sleep(DOZE).await;
             continue;
         }
         sleep(&link, &bell).await;
@@ -179,6 +185,10 @@ impl Disk for GlommioDisk {
             log.cut(from).await?;
         }
         Ok(log)
+    }
+
+    async fn make_directory(&self, path: &Path) -> io::Result<()> {
+        Directory::create(path).await.map_err(plain)?.close().await.map_err(plain)
     }
 
     async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -275,8 +285,8 @@ impl Appender for LogFile {
     }
 
     async fn cut(&mut self, len: u64) -> io::Result<()> {
-        self.file.truncate(len).await.map_err(plain)?;
+        // Even if it fails, what is written next begins there.
         self.len = len;
-        Ok(())
+        self.file.truncate(len).await.map_err(plain)
     }
 }

@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use super::disk::Disk;
 use super::mailbox::Mailbox;
-use super::{Done, Job, StreamId, load, log, save};
+use super::{Done, Job, LOG, StreamId, load, log, save};
 
 /// How to run a task beside the others.
 pub type Spawn = Rc<dyn Fn(Pin<Box<dyn Future<Output = ()>>>)>;
@@ -43,11 +43,12 @@ pub struct Hub<D: Disk> {
     streams: Rc<Streams>,
     spawn: Spawn,
     deliver: Deliver,
+    dozes: Cell<bool>,
 }
 
 impl<D: Disk> Hub<D> {
     pub fn new(disk: D, spawn: Spawn, deliver: Deliver) -> Self {
-        Self { disk, streams: Rc::default(), spawn, deliver }
+        Self { disk, streams: Rc::default(), spawn, deliver, dozes: Cell::new(false) }
     }
 
     /// Takes a job of a core.
@@ -72,31 +73,21 @@ impl<D: Disk> Hub<D> {
             }
             Job::Log(log) => {
                 let (jobs, disk, deliver) =
-                    (self.streams.mailbox(log.stream), self.disk.clone(), self.deliver.clone());
-                let (streams, stream) = (self.streams.clone(), log.stream);
-                (self.spawn)(Box::pin(async move {
-                    log::run(disk, *log, jobs, deliver).await;
-                    streams.close(stream);
-                }));
+                    (self.streams.mailbox(LOG), self.disk.clone(), self.deliver.clone());
+                (self.spawn)(Box::pin(log::run(disk, *log, jobs, deliver)));
             }
-            Job::Taken { stream, .. } | Job::Append { stream, .. } | Job::Close { stream } => {
-                self.streams.mailbox(stream).put((from, job));
+            Job::Append { sync, .. } => {
+                self.dozes.set(self.dozes.get() | !sync);
+                self.streams.mailbox(LOG).put((from, job));
             }
-            Job::Replace { stream, owner, path, bytes } => {
-                let (disk, deliver) = (self.disk.clone(), self.deliver.clone());
-                (self.spawn)(Box::pin(async move {
-                    let result = save::replace(disk, &path, &bytes).await;
-                    deliver(owner, Done::Replaced { stream, result });
-                }));
-            }
-            Job::Remove { stream, owner, path } => {
-                let (disk, deliver) = (self.disk.clone(), self.deliver.clone());
-                (self.spawn)(Box::pin(async move {
-                    let result = save::remove(disk, &path).await;
-                    deliver(owner, Done::Removed { stream, result });
-                }));
-            }
+            Job::Sync | Job::Rebase { .. } => self.streams.mailbox(LOG).put((from, job)),
+            Job::Taken { stream, .. } => self.streams.mailbox(stream).put((from, job)),
         }
+    }
+
+    /// Whether there was something since this was last asked that is better taken together with what follows it.
+    pub fn may_doze(&self) -> bool {
+        self.dozes.take()
     }
 
     fn save(&self, save: super::Save) {

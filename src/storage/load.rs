@@ -1,5 +1,5 @@
 //! Reads one file and deals it out to the cores.
-//! In: portions of the file. Out: parcels, so many of them under way to each core at most.
+//! In: portions of the file. Out: cargo, so many pieces of it under way to each core at most.
 
 use std::collections::HashMap;
 
@@ -60,6 +60,7 @@ async fn read<D: Disk>(
 ) -> Result<u64, Failure> {
     let mut file = disk.open(&load.path).await.map_err(Failure::system(Doing::Open))?;
     let stream = load.stream;
+    load.intake.begin(file.bytes());
     deliver(load.owner, Done::Loading { stream, bytes: file.bytes() });
     let (mut bytes, mut out) = (0, Vec::new());
     loop {
@@ -69,11 +70,18 @@ async fn read<D: Disk>(
             true => load.intake.end(&mut out),
             false => load.intake.feed(&portion, &mut out),
         };
-        for (core, parcel) in out.drain(..) {
+        for (core, cargo) in out.drain(..) {
+            let alone = cargo.is_alone();
+            if alone {
+                parcels.all_taken().await;
+            }
             parcels.room(core).await;
-            deliver(core, Done::Parcel { stream, parcel, read: bytes });
+            deliver(core, Done::Cargo { stream, cargo, read: bytes });
+            if alone {
+                parcels.all_taken().await;
+            }
         }
-        result.map_err(Failure::Content)?;
+        result?;
         if portion.is_empty() || parcels.refused {
             return Ok(bytes);
         }

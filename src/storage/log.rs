@@ -1,83 +1,300 @@
-//! Appends to one file.
-//! In: bytes, some of which are to be durable. Out: how long the log is, and how much of it is durable.
+//! The append-only log: one order of what all cores did, in files that a manifest names.
+//! In: chunks of units, marks among them, bases that were written. Out: files, and how far they have come (`Progress`).
 //!
-//! All that waits is written together, and synced once if anything of it asks for that: an fsync is for whoever came before it.
-//! What could not be appended whole is cut off again, so that a log holds whole appends only; the next one tries anew.
+//! All that waits is written together, and synced once if anything of it asks for that: a sync is for whoever came before it.
+//! What could not be written is cut off again, kept, and tried with the next job, so that files hold whole units only.
+//!
+//! 1. Units are written in the order of their stamps, and none before all with lower stamps.
+//! 2. A file is named by the manifest on disk before anything else depends on it, and removed only after the manifest is
+//!    without it: whenever the power fails, the manifest names a whole log.
+//! 3. While a log that began from memory has no base yet, the manifest on disk stays as it was.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::disk::{Appender, Disk};
 use super::hub::{Deliver, Jobs};
-use super::{Doing, Done, Failure, Job, Log};
+use super::{Base, Doing, Done, Failure, Job, Log, LogNews, save};
+use crate::persist::aof::manifest::manifest_name;
+use crate::persist::aof::{BaseForm, Begin, Manifest, Mark, Merger, Progress, Source};
+
+/// A buffer is kept for the next write if it is no larger.
+const SPARE_BYTES_MAX: usize = 1 << 20;
+
+struct Writer<D: Disk> {
+    disk: D,
+    deliver: Deliver,
+    owner: usize,
+    name: String,
+    manifest: Manifest,
+    merger: Merger,
+    progress: Arc<Progress>,
+    directory: PathBuf,
+    /// The increment that grows; None while there is no log.
+    file: Option<D::Appender>,
+    /// What is in order and not written yet.
+    pending: Vec<u8>,
+    /// Bytes of each core's chunks that were taken.
+    taken: Vec<u64>,
+    /// Bytes of the files before the one that grows.
+    bytes_before: u64,
+    /// The manifest on disk does not name this log yet (3).
+    unnamed: bool,
+    /// Bases that marks announced, and those that came before their mark was reached.
+    announced: usize,
+    bases: Vec<Option<Box<Base>>>,
+    fails: bool,
+}
 
 pub async fn run<D: Disk>(disk: D, log: Log, jobs: Jobs, deliver: Deliver) {
-    let (stream, owner) = (log.stream, log.owner);
-    let mut file = match disk.append(&log.path, log.from).await {
-        Ok(file) => file,
-        Err(error) => {
-            let result = Err(Failure::system(Doing::Open)(error));
-            deliver(owner, Done::Appended { stream, bytes: 0, durable: 0, result });
-            return refuse(stream, jobs, deliver).await;
-        }
+    let mut writer = Writer {
+        disk,
+        deliver,
+        owner: log.owner,
+        name: log.name,
+        manifest: log.manifest,
+        merger: Merger::new(log.cores, 0),
+        progress: log.progress,
+        directory: PathBuf::new(),
+        file: None,
+        pending: Vec::new(),
+        taken: vec![0; log.cores],
+        bytes_before: 0,
+        unnamed: false,
+        announced: 0,
+        bases: Vec::new(),
+        fails: false,
     };
-    let mut durable = file.bytes();
-    deliver(owner, Done::Appended { stream, bytes: file.bytes(), durable, result: Ok(()) });
     loop {
         let mut next = Some(jobs.next().await);
-        let (mut bytes, mut cores, mut sync, mut close) = (Vec::new(), Vec::new(), false, false);
+        let mut sync = false;
         while let Some((from, job)) = next {
-            match job {
-                Job::Append { bytes: more, sync: wanted, .. } => {
-                    if bytes.is_empty() {
-                        bytes = more
-                    } else {
-                        bytes.extend_from_slice(&more)
-                    }
-                    sync |= wanted;
-                }
-                Job::Close { .. } => (sync, close) = (true, true),
-                _ => unreachable!("the hub sends a log nothing else"),
-            }
-            if !cores.contains(&from) {
-                cores.push(from);
-            }
-            next = if close { None } else { jobs.try_next() };
+            sync |= writer.take(from, job);
+            next = jobs.try_next();
         }
-        let result = write(&mut file, bytes, sync, &mut durable).await;
-        for core in cores {
-            deliver(core, Done::Appended { stream, bytes: file.bytes(), durable, result: result.clone() });
-        }
-        if close {
-            return;
-        }
+        writer.write(sync).await;
+        writer.tell_cores();
     }
 }
 
-async fn write(
-    file: &mut impl Appender,
-    bytes: Vec<u8>,
-    sync: bool,
-    durable: &mut u64,
-) -> Result<(), Failure> {
-    let before = file.bytes();
-    if let Err(error) = file.append(bytes).await {
-        let _ = file.cut(before).await;
-        return Err(Failure::system(Doing::Write)(error));
-    }
-    if sync {
-        file.sync().await.map_err(Failure::system(Doing::Sync))?;
-        *durable = file.bytes();
-    }
-    Ok(())
-}
-
-/// The log could not be opened: whatever comes for it fails, until it is closed.
-async fn refuse(stream: u64, jobs: Jobs, deliver: Deliver) {
-    loop {
-        let (from, job) = jobs.next().await;
-        if let Job::Close { .. } = job {
-            return;
+impl<D: Disk> Writer<D> {
+    /// Takes a job; whether it asks for a sync.
+    fn take(&mut self, from: usize, job: Job) -> bool {
+        match job {
+            Job::Append { chunk, sync } => {
+                self.taken[from] += chunk.bytes_len() as u64;
+                self.merger.add(from, *chunk);
+                sync
+            }
+            Job::Sync => true,
+            Job::Rebase(base) => {
+                self.bases.push(base);
+                false
+            }
+            _ => unreachable!("the hub sends the log nothing else"),
         }
-        let result =
-            Err(Failure::System { doing: Doing::Write, code: None, text: "the log is not open".into() });
-        deliver(from, Done::Appended { stream, bytes: 0, durable: 0, result });
+    }
+
+    /// Writes all that is in order, and does what the marks in it say.
+    async fn write(&mut self, sync: bool) {
+        loop {
+            let mark = self.merger.drain(&mut self.pending);
+            let written = self.flush(sync || mark.is_some()).await;
+            self.note_failure(written.as_ref().err());
+            match mark {
+                Some(mark) => self.obey(mark, written).await,
+                None => break,
+            }
+        }
+        while self.announced > 0
+            && let Some(base) = self.bases.pop()
+        {
+            self.announced -= 1;
+            let Some(base) = base else { continue };
+            let result = self.rebase(*base).await;
+            self.tell(LogNews::Rebased(result));
+        }
+        self.publish_bytes();
+    }
+
+    fn publish_bytes(&self) {
+        let grown = self.file.as_ref().map_or(0, Appender::bytes);
+        self.progress.bytes.store(self.bytes_before + grown, Relaxed);
+        self.progress.pending_bytes.store(self.pending.len() as u64, Relaxed);
+    }
+
+    /// Writes what is pending, and syncs it if asked to.
+    async fn flush(&mut self, sync: bool) -> Result<(), Failure> {
+        let reached = self.merger.next_stamp();
+        if let Some(file) = &mut self.file
+            && !self.pending.is_empty()
+        {
+            let before = file.bytes();
+            if let Err(error) = file.append(self.pending.clone()).await {
+                let _ = file.cut(before).await;
+                return Err(Failure::system(Doing::Write)(error));
+            }
+        }
+        self.forget_pending();
+        self.progress.set_written(reached);
+        for (core, bytes) in self.taken.iter().enumerate() {
+            self.progress.set_written_bytes(core, *bytes);
+        }
+        if let Some(file) = &mut self.file {
+            if !sync || self.progress.durable() == reached {
+                return Ok(());
+            }
+            file.sync().await.map_err(Failure::system(Doing::Sync))?;
+        }
+        self.progress.set_durable(reached);
+        Ok(())
+    }
+
+    fn forget_pending(&mut self) {
+        self.pending.clear();
+        if self.pending.capacity() > SPARE_BYTES_MAX {
+            self.pending = Vec::new();
+        }
+    }
+
+    async fn obey(&mut self, mark: Mark, written: Result<(), Failure>) {
+        let news = match mark {
+            Mark::Begin(begin) => LogNews::Begun(self.begin(*begin).await),
+            Mark::Turn(directory) => {
+                self.announced += 1;
+                LogNews::Turned(match written {
+                    Ok(()) => self.turn(directory).await,
+                    failed => failed,
+                })
+            }
+            Mark::End => {
+                self.file = None;
+                self.pending.clear();
+                return;
+            }
+        };
+        self.tell(news);
+    }
+
+    async fn begin(&mut self, begin: Begin) -> Result<(), Failure> {
+        self.directory = begin.directory;
+        let directory = self.disk.make_directory(&self.directory).await;
+        directory.map_err(Failure::system(Doing::Open))?;
+        let mut manifest = self.manifest.clone();
+        self.unnamed = matches!(begin.source, Source::Memory);
+        let mut cut = Some(0);
+        self.bytes_before = 0;
+        if let Source::Files { cut: wanted, bytes_before, empty } = begin.source {
+            self.bytes_before = bytes_before;
+            if manifest.files().next().is_none() {
+                let name = manifest.new_base(&self.name, begin.form == BaseForm::Rdb);
+                save::replace(self.disk.clone(), &self.directory.join(name), &empty).await?;
+                self.bytes_before = empty.len() as u64;
+            }
+            if !manifest.incr.is_empty() {
+                cut = wanted;
+            }
+        }
+        if self.unnamed || manifest.incr.is_empty() {
+            manifest.new_incr(&self.name);
+        }
+        let last = manifest.incr.last().expect("there is one now");
+        let path = self.directory.join(&last.name);
+        let file = self.disk.append(&path, cut).await.map_err(Failure::system(Doing::Open))?;
+        if !self.unnamed {
+            self.name_files(&manifest).await?;
+            self.bury(&mut manifest).await?;
+        }
+        self.manifest = manifest;
+        self.merger.begin_file();
+        let bytes = self.bytes_before + file.bytes();
+        self.progress.bytes_rewritten.store(bytes, Relaxed);
+        self.file = Some(file);
+        Ok(())
+    }
+
+    /// What follows goes into a new increment.
+    async fn turn(&mut self, directory: PathBuf) -> Result<(), Failure> {
+        self.directory = directory;
+        let Some(file) = &self.file else {
+            let made = self.disk.make_directory(&self.directory).await;
+            return made.map_err(Failure::system(Doing::Open));
+        };
+        if self.unnamed && file.bytes() == 0 {
+            return Ok(());
+        }
+        let before = self.bytes_before + file.bytes();
+        let mut manifest = self.manifest.clone();
+        let path = self.directory.join(manifest.new_incr(&self.name));
+        let file = self.disk.append(&path, Some(0)).await.map_err(Failure::system(Doing::Open))?;
+        if !self.unnamed {
+            self.name_files(&manifest).await?;
+        }
+        self.manifest = manifest;
+        self.bytes_before = before;
+        self.file = Some(file);
+        self.merger.begin_file();
+        Ok(())
+    }
+
+    /// A base is there: it takes the place of all files but the increment that grows.
+    async fn rebase(&mut self, base: Base) -> Result<(), Failure> {
+        let mut manifest = self.manifest.clone();
+        let name = manifest.new_base(&self.name, base.form == BaseForm::Rdb);
+        let path = self.directory.join(name);
+        self.disk.rename(&base.path, &path).await.map_err(Failure::system(Doing::Rename))?;
+        let grows = self.file.is_some().then(|| manifest.incr.last().map(|file| file.seq)).flatten();
+        manifest.retire_incr(grows.map_or(i64::MAX, |seq| seq - 1));
+        // The name of the base becomes durable with the manifest's.
+        self.name_files(&manifest).await?;
+        self.unnamed = false;
+        self.manifest = manifest.clone();
+        self.bytes_before = base.bytes;
+        let grown = self.file.as_ref().map_or(0, Appender::bytes);
+        self.progress.bytes_rewritten.store(base.bytes + grown, Relaxed);
+        self.bury(&mut manifest).await?;
+        self.manifest = manifest;
+        Ok(())
+    }
+
+    /// Puts the manifest on disk.
+    async fn name_files(&self, manifest: &Manifest) -> Result<(), Failure> {
+        let path = self.directory.join(manifest_name(&self.name));
+        save::replace(self.disk.clone(), &path, &manifest.to_text()).await
+    }
+
+    /// Removes the files that are history; the manifest on disk names them as such.
+    async fn bury(&self, manifest: &mut Manifest) -> Result<(), Failure> {
+        if manifest.history.is_empty() {
+            return Ok(());
+        }
+        for file in std::mem::take(&mut manifest.history) {
+            save::remove(self.disk.clone(), &self.directory.join(&file.name)).await?;
+        }
+        self.name_files(manifest).await
+    }
+
+    /// Says when writing begins to fail, and when it does no more.
+    fn note_failure(&mut self, failure: Option<&Failure>) {
+        match failure {
+            Some(failure) if !self.fails => self.tell(LogNews::Fails(failure.clone())),
+            None if self.fails => self.tell(LogNews::Recovered),
+            _ => {}
+        }
+        self.fails = failure.is_some();
+    }
+
+    fn tell(&self, news: LogNews) {
+        self.publish_bytes();
+        (self.deliver)(self.owner, Done::Log(news));
+    }
+
+    fn tell_cores(&self) {
+        for core in 0..self.taken.len() {
+            if self.progress.take_wait(core) {
+                (self.deliver)(core, Done::Logged);
+            }
+        }
     }
 }

@@ -34,11 +34,39 @@ mod tests;
 pub use bell::Bell;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use crate::client::Requests;
 use crate::persist::Parcel;
+use crate::persist::aof::{BaseForm, Chunk, Manifest, Progress};
 
-/// Names a stream: a file that is being written, read or appended to. Numbers grow, and are never used again.
+/// Names a stream: a file that is being written or read. Numbers grow, and are never used again.
 pub type StreamId = u64;
+/// The log has a number below all others.
+const LOG: StreamId = 0;
+
+/// What a core is given of a file that is being loaded.
+#[derive(Debug)]
+pub enum Cargo {
+    Entries(Parcel),
+    Commands(Box<Commands>),
+}
+
+/// Commands of a log, in their order.
+#[derive(Debug, Default)]
+pub struct Commands {
+    pub db: u16,
+    pub buf: Vec<u8>,
+    pub requests: Requests,
+    /// They touch what other cores have: all that comes before is to be done first, and nothing else meanwhile.
+    pub alone: bool,
+}
+
+impl Cargo {
+    fn is_alone(&self) -> bool {
+        matches!(self, Cargo::Commands(commands) if commands.alone)
+    }
+}
 
 /// What ends a file that is written as one stream.
 pub trait Seal: Send {
@@ -48,12 +76,14 @@ pub trait Seal: Send {
     fn end(&mut self) -> Vec<u8>;
 }
 
-/// Makes parcels for cores of a file that is read.
+/// Makes cargo for cores of a file that is read.
 pub trait Intake: Send {
-    /// Takes the next portion; parcels that are full go to `out`, each with the core that it is for.
-    fn feed(&mut self, portion: &[u8], out: &mut Vec<(usize, Parcel)>) -> Result<(), String>;
-    /// There are no more portions. The error says what is missing, and where.
-    fn end(&mut self, out: &mut Vec<(usize, Parcel)>) -> Result<(), String>;
+    /// The file is so long.
+    fn begin(&mut self, _bytes: u64) {}
+    /// Takes the next portion; what is ready goes to `out`, each with the core that it is for.
+    fn feed(&mut self, portion: &[u8], out: &mut Vec<(usize, Cargo)>) -> Result<(), Failure>;
+    /// There are no more portions. The error says what is missing, and where; what is whole goes to `out` all the same.
+    fn end(&mut self, out: &mut Vec<(usize, Cargo)>) -> Result<(), Failure>;
 }
 
 /// A file to be written by several cores at once, each of which sends whole records.
@@ -63,6 +93,8 @@ pub struct Save {
     pub owner: usize,
     /// So many `Job::End` will come.
     pub producers: usize,
+    /// The directory of the file may have to be made first.
+    pub makes_directory: bool,
     /// It is written here, and renamed at the end.
     pub temporary: PathBuf,
     pub target: PathBuf,
@@ -78,13 +110,15 @@ pub struct Load {
     pub intake: Box<dyn Intake>,
 }
 
-/// A file to be appended to.
+/// The log of the server: there is one, from the start to the end, whether it is written or not.
 pub struct Log {
-    pub stream: StreamId,
+    /// The core that hears of its files.
     pub owner: usize,
-    pub path: PathBuf,
-    /// Where to begin: what is behind is cut off. None: at the end.
-    pub from: Option<u64>,
+    /// What its files are called.
+    pub name: String,
+    pub manifest: Manifest,
+    pub progress: Arc<Progress>,
+    pub cores: usize,
 }
 
 /// What cores ask for.
@@ -114,29 +148,22 @@ pub enum Job {
         sound: bool,
     },
     Log(Box<Log>),
-    /// Bytes for a log. `sync`: they are to survive a power failure before the answer.
+    /// The next units of a core for the log. `sync`: they are to survive a power failure soon.
     Append {
-        stream: StreamId,
-        bytes: Vec<u8>,
+        chunk: Box<Chunk>,
         sync: bool,
     },
-    /// The log takes no more: it is synced and closed.
-    Close {
-        stream: StreamId,
-    },
-    /// A small file to be put in the place of an old one.
-    Replace {
-        stream: StreamId,
-        owner: usize,
-        path: PathBuf,
-        bytes: Vec<u8>,
-    },
-    /// A file to be removed, if it is there.
-    Remove {
-        stream: StreamId,
-        owner: usize,
-        path: PathBuf,
-    },
+    /// All units so far are to survive a power failure.
+    Sync,
+    /// The base that a mark announced is in this file, or came to nothing.
+    Rebase(Option<Box<Base>>),
+}
+
+/// A new base of the log, under a temporary name in the directory of the log.
+pub struct Base {
+    pub path: PathBuf,
+    pub form: BaseForm,
+    pub bytes: u64,
 }
 
 /// What a core hears.
@@ -157,10 +184,10 @@ pub enum Done {
         stream: StreamId,
         bytes: u64,
     },
-    /// Part of it, for this core; say `Job::Taken`. So many bytes of the file were read by then.
-    Parcel {
+    /// Part of it, for this core, which says `Job::Taken`. So many bytes of the file were read by then.
+    Cargo {
         stream: StreamId,
-        parcel: Parcel,
+        cargo: Cargo,
         read: u64,
     },
     /// All of it was read, and all parcels were taken.
@@ -168,21 +195,22 @@ pub enum Done {
         stream: StreamId,
         result: Result<u64, Failure>,
     },
-    /// A log is so long now, and so much of it would survive a power failure.
-    Appended {
-        stream: StreamId,
-        bytes: u64,
-        durable: u64,
-        result: Result<(), Failure>,
-    },
-    Replaced {
-        stream: StreamId,
-        result: Result<(), Failure>,
-    },
-    Removed {
-        stream: StreamId,
-        result: Result<(), Failure>,
-    },
+    /// What the core waited for may have come about (see `Progress`).
+    Logged,
+    Log(LogNews),
+}
+
+/// What the owner of the log hears.
+#[derive(Debug)]
+pub enum LogNews {
+    Begun(Result<(), Failure>),
+    /// A new increment was begun, or could not be.
+    Turned(Result<(), Failure>),
+    /// There is a new base: its bytes and those of the increment behind it.
+    Rebased(Result<(), Failure>),
+    /// Nothing can be written; what was handed over is kept, and tried again with every job.
+    Fails(Failure),
+    Recovered,
 }
 
 /// What failed.
@@ -207,6 +235,11 @@ pub enum Failure {
     },
     /// The file is not what it should be.
     Content(String),
+    /// The log ends within a command or a transaction; up to so many bytes it is whole.
+    Cut {
+        good: u64,
+        text: String,
+    },
     Cancelled,
 }
 

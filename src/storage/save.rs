@@ -21,7 +21,7 @@ pub async fn run<D: Disk>(disk: D, mut save: Save, jobs: &Jobs, deliver: &Delive
 }
 
 async fn write<D: Disk>(disk: &D, save: &mut Save, jobs: &Jobs, deliver: &Deliver) -> Result<u64, Failure> {
-    let mut file = disk.create(&save.temporary).await.map_err(Failure::system(Doing::Open))?;
+    let mut file = create(disk, save).await.map_err(Failure::system(Doing::Open))?;
     let mut length = 0;
     let head = std::mem::take(&mut save.head);
     put(&mut file, save, &head, &mut length).await?;
@@ -37,6 +37,14 @@ async fn write<D: Disk>(disk: &D, save: &mut Save, jobs: &Jobs, deliver: &Delive
     }
     settle(disk, &save.temporary, &save.target).await?;
     Ok(length + tail.len() as u64)
+}
+
+/// A new file, in a directory that may have to be made first.
+async fn create<D: Disk>(disk: &D, save: &Save) -> std::io::Result<D::Writer> {
+    if save.makes_directory {
+        disk.make_directory(directory_of(&save.temporary)).await?;
+    }
+    disk.create(&save.temporary).await
 }
 
 /// A chunk of a core that is not written yet.

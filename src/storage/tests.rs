@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::executor::{Link, start};
 use super::*;
+use crate::persist::aof::{Begin, Mark, Source, Unit};
 
 /// A link over a queue under a lock, with the flag of the mesh's protocol.
 struct TestLink {
@@ -123,6 +124,7 @@ fn save(folder: &Folder, stream: StreamId, producers: usize) -> Job {
         stream,
         owner: 0,
         producers,
+        makes_directory: false,
         temporary: folder.0.join("temporary"),
         target: folder.0.join("target"),
         head: b"head".to_vec(),
@@ -195,57 +197,78 @@ fn a_directory_that_is_not_there_is_an_error() {
     assert_eq!((room, code), (10, Some(libc::ENOENT)));
 }
 
-#[test]
-fn a_log_says_what_is_durable() {
-    let (cores, folder) = (Cores::start(), Folder::new());
-    let path = folder.0.join("log");
-    std::fs::write(&path, b"kept, torn").unwrap();
-    cores.send(0, Job::Log(Box::new(Log { stream: 1, owner: 0, path: path.clone(), from: Some(5) })));
-    let appended = |cores: &Cores| match cores.next().1 {
-        Done::Appended { bytes, durable, result: Ok(()), .. } => (bytes, durable),
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(appended(&cores), (5, 5));
-    cores.send(0, Job::Append { stream: 1, bytes: b"more".to_vec(), sync: false });
-    assert_eq!(appended(&cores), (9, 5));
-    cores.send(0, Job::Append { stream: 1, bytes: b" and".to_vec(), sync: true });
-    assert_eq!(appended(&cores), (13, 13));
-    cores.send(0, Job::Append { stream: 1, bytes: b" all".to_vec(), sync: false });
-    assert_eq!(appended(&cores), (17, 13));
-    cores.send(0, Job::Close { stream: 1 });
-    assert_eq!(appended(&cores), (17, 17));
-    assert_eq!(std::fs::read(&path).unwrap(), b"kept,more and all");
+/// A chunk with one command of the unit with this stamp.
+fn unit(stamp: u64, words: &[&str]) -> Box<Chunk> {
+    let (mut unit, mut chunk) = (Unit::default(), Chunk::default());
+    unit.push(0, words.len(), words.iter().map(|word| word.as_bytes()));
+    chunk.push(stamp, &unit);
+    Box::new(chunk)
 }
 
+fn mark(stamp: u64, mark: Mark) -> Box<Chunk> {
+    let mut chunk = Chunk::default();
+    chunk.mark(stamp, mark);
+    Box::new(chunk)
+}
+
+const SELECT: &str = "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n";
+const PING: &str = "*1\r\n$4\r\nPING\r\n";
+
 #[test]
-fn small_files_are_replaced_and_removed() {
+fn a_log_goes_on_turns_and_gets_a_new_base() {
     let (cores, folder) = (Cores::start(), Folder::new());
-    let path = folder.0.join("manifest");
-    for bytes in [&b"first"[..], b"second"] {
-        let job = Job::Replace { stream: 1, owner: 3, path: path.clone(), bytes: bytes.to_vec() };
-        cores.send(0, job);
-        assert!(matches!(cores.next(), (3, Done::Replaced { result: Ok(()), .. })));
-        assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    let path = |name: &str| folder.0.join(name);
+    let text = |name: &str| std::fs::read_to_string(path(name)).unwrap();
+    std::fs::write(path("a.1.incr.aof"), format!("{PING}torn")).unwrap();
+    let manifest = Manifest::parse(b"file a.1.incr.aof seq 1 type i\n").unwrap();
+    let progress = Arc::new(Progress::new(2));
+    let log = Log { owner: 1, name: "a".into(), manifest, progress: progress.clone(), cores: 2 };
+    cores.send(1, Job::Log(Box::new(log)));
+    let append = |core, chunk, sync| cores.send(core, Job::Append { chunk, sync });
+    let files = Source::Files { cut: Some(PING.len() as u64), bytes_before: 0, empty: Vec::new() };
+    let begin = Begin { directory: folder.0.clone(), form: BaseForm::Rdb, source: files };
+    append(1, mark(0, Mark::Begin(Box::new(begin))), true);
+    assert!(matches!(cores.next(), (1, Done::Log(LogNews::Begun(Ok(()))))));
+    // Unit 2 waits for unit 1, and whoever waits is told when it is there.
+    progress.wait(0);
+    append(0, unit(2, &["PING"]), true);
+    append(1, unit(1, &["PING"]), true);
+    while progress.durable() < 3 {
+        assert!(matches!(cores.next(), (0, Done::Logged)));
+        progress.wait(0);
     }
-    for _ in 0..2 {
-        cores.send(0, Job::Remove { stream: 2, owner: 3, path: path.clone() });
-        assert!(matches!(cores.next(), (3, Done::Removed { result: Ok(()), .. })));
+    assert_eq!(text("a.1.incr.aof"), format!("{PING}{SELECT}{PING}{PING}"));
+    // The base of what is before unit 4 arrives.
+    append(0, mark(3, Mark::Turn(folder.0.clone())), true);
+    append(0, unit(4, &["PING"]), true);
+    std::fs::write(path("temporary"), "base").unwrap();
+    let base = Base { path: path("temporary"), form: BaseForm::Rdb, bytes: 4 };
+    cores.send(0, Job::Rebase(Some(Box::new(base))));
+    let mut news = Vec::new();
+    while news.len() < 2 {
+        if let (1, Done::Log(event)) = cores.next() {
+            news.push(event);
+        }
     }
-    assert!(folder.names().is_empty());
+    assert!(matches!(news[..], [LogNews::Turned(Ok(())), LogNews::Rebased(Ok(()))]), "{news:?}");
+    assert_eq!(folder.names(), ["a.1.base.rdb", "a.2.incr.aof", "a.manifest"]);
+    assert_eq!(text("a.manifest"), "file a.1.base.rdb seq 1 type b\nfile a.2.incr.aof seq 2 type i\n");
+    assert_eq!((text("a.1.base.rdb"), text("a.2.incr.aof")), ("base".into(), format!("{SELECT}{PING}")));
+    assert_eq!(progress.bytes.load(Relaxed), 4 + (SELECT.len() + PING.len()) as u64);
 }
 
 /// Makes a parcel of every portion, for one core after the other.
 struct Portions(usize);
 
 impl Intake for Portions {
-    fn feed(&mut self, portion: &[u8], out: &mut Vec<(usize, Parcel)>) -> Result<(), String> {
+    fn feed(&mut self, portion: &[u8], out: &mut Vec<(usize, Cargo)>) -> Result<(), Failure> {
         assert!(portion.iter().all(|&byte| byte == b'x'));
         self.0 += 1;
-        out.push((self.0 % 2, Parcel::default()));
+        out.push((self.0 % 2, Cargo::Entries(Parcel::default())));
         Ok(())
     }
 
-    fn end(&mut self, _out: &mut Vec<(usize, Parcel)>) -> Result<(), String> {
+    fn end(&mut self, _out: &mut Vec<(usize, Cargo)>) -> Result<(), Failure> {
         Ok(())
     }
 }
@@ -267,7 +290,7 @@ fn loading_waits_for_the_cores() {
             cores.send(core, Job::Taken { stream: 1, sound: true });
         }
         match cores.next() {
-            (core, Done::Parcel { .. }) => waiting.push(core),
+            (core, Done::Cargo { .. }) => waiting.push(core),
             (_, Done::Loaded { result, .. }) => break assert_eq!(result, Ok(BYTES as u64)),
             other => panic!("{other:?}"),
         }

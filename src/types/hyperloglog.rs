@@ -169,13 +169,15 @@ pub fn merge(bytes: &[u8], registers: &mut Registers) -> Result<(), Corrupted> {
         }
         return Ok(());
     }
-    let mut at = 0;
-    for run in runs(bytes) {
-        let part = registers.get_mut(at..at + run.len()).ok_or(Corrupted)?;
+    let mut rest = &mut registers[..];
+    let mut at = HEADER;
+    while at < bytes.len() {
+        let (run, next) = Run::read(bytes, at).ok_or(Corrupted)?;
+        let (part, others) = rest.split_at_mut_checked(run.len()).ok_or(Corrupted)?;
         part.iter_mut().for_each(|register| *register = (*register).max(run.value()));
-        at += run.len();
+        (rest, at) = (others, next);
     }
-    if at == REGISTERS { Ok(()) } else { Err(Corrupted) }
+    if rest.is_empty() { Ok(()) } else { Err(Corrupted) }
 }
 
 pub fn make_dense(bytes: &mut Vec<u8>) -> Result<(), Corrupted> {
@@ -363,6 +365,16 @@ mod tests {
             }
         }
         assert!(is_dense(&bytes));
+    }
+
+    /// APPEND put half of a long run of zeros behind the last register, and nobody minded.
+    #[test]
+    fn nothing_follows_the_last_register() {
+        let mut registers = [0; REGISTERS];
+        for tail in [b"\x63".as_slice(), b"\x00", b"\x80", b"\x40\x00"] {
+            let bytes = [&empty(), tail].concat();
+            assert_eq!(merge(&bytes, &mut registers), Err(Corrupted), "{tail:?}");
+        }
     }
 
     /// Lengths and hashes (FNV-1a) of what GET answered in Valkey 9.1 after PFADD of e0, e1 … one by one.

@@ -102,6 +102,11 @@ impl Store {
         self.table.len()
     }
 
+    /// So many keys are to come, if it is empty: see `Table::plan`.
+    pub fn plan(&mut self, keys: usize) {
+        self.table.plan(keys);
+    }
+
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

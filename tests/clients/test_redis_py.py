@@ -67,6 +67,18 @@ def test_expiry(r):
     assert r.get("k") is None and r.ttl("k") == -2
 
 
+def test_time_passes_within_a_pipeline(r):
+    """What stood in the same pipeline behind a slow command saw the time before it, in which the key was still there."""
+    r.rpush("{t}list", *range(100_000))
+    pipeline = r.pipeline(transaction=False)
+    pipeline.set("{t}key", "v", px=5).sort("{t}list", start=0, num=1, alpha=True, desc=True).get("{t}key")
+    assert pipeline.execute() == [True, ["99999"], None]
+    pipeline = r.pipeline(transaction=True)
+    pipeline.set("{t}key", "v", px=5).sort("{t}list", start=0, num=1, alpha=True, desc=True).get("{t}key")
+    assert pipeline.execute() == [True, ["99999"], "v"], "a transaction has one time"
+    assert r.get("{t}key") is None
+
+
 def test_databases(server, r):
     other = server.client(db=3, decode_responses=True)
     r.set("k", "zero")

@@ -180,3 +180,74 @@ def test_a_greedy_script_gets_an_error(r):
     with pytest.raises(redis.ResponseError, match="stack overflow"):
         r.eval("local function f() return 1 + f() end return f()", 0)
     assert r.ping()
+
+
+def test_a_function_that_hangs_is_killed_by_its_own_command(tmp_path):
+    server = Server(tmp_path, "--busy-reply-threshold", "50")
+    clients = [server.client() for _ in range(2)]
+    code = "#!lua name=lib\nredis.register_function('hang', function() while true do end end)"
+    assert clients[0].execute_command("FUNCTION", "LOAD", code) in ("lib", b"lib")
+    failures = []
+
+    def hang():
+        try:
+            clients[0].execute_command("FCALL", "hang", 0)
+        except redis.ResponseError as error:
+            failures.append(str(error))
+
+    thread = threading.Thread(target=hang)
+    thread.start()
+    time.sleep(0.4)
+    try:
+        for command in (["SCRIPT", "KILL"], ["GET", "k"], ["FCALL", "hang", "0"]):
+            with pytest.raises(redis.ResponseError, match="FUNCTION KILL|busy"):
+                clients[1].execute_command(*command)
+        assert b"hang" in repr(clients[1].execute_command("FUNCTION", "STATS")).encode()
+        assert clients[1].execute_command("FUNCTION", "KILL") in (True, b"OK", "OK")
+        thread.join(10)
+        assert len(failures) == 1 and "Script killed by user" in failures[0]
+        with pytest.raises(redis.ResponseError, match="No scripts in execution"):
+            clients[1].execute_command("FUNCTION", "KILL")
+    finally:
+        server.stop()
+
+
+def test_without_a_threshold_others_wait(tmp_path):
+    server = Server(tmp_path, "--busy-reply-threshold", "0")
+    script = "local n = 0 while n < 2e7 do n = n + 1 end return n"
+    first, second = server.client(), server.client()
+    thread = threading.Thread(target=lambda: first.eval(script, 1, "k"))
+    thread.start()
+    try:
+        while thread.is_alive():
+            assert second.set("k", "v")
+            with pytest.raises(redis.ResponseError, match="No scripts in execution"):
+                second.execute_command("SCRIPT", "KILL")
+        assert second.config_get("lua-time-limit") == {"lua-time-limit": "0"}
+    finally:
+        thread.join(30)
+        server.stop()
+
+
+def test_recursion_has_an_end(r):
+    """Patterns, coroutines, compilation, replies: whatever recurses ends with an answer, and the server stays."""
+    for body in (
+        "return string.find(string.rep('a', 200000), string.rep('a?', 200000))",
+        "local function f() return coroutine.wrap(f)() end return {pcall(f)}",
+        "return {loadstring('return ' .. string.rep('(', 100000))}",
+        "return {loadstring('return ' .. string.rep('{', 100000))}",
+        "local t = {} for i = 1, 1e5 do t = {t} end return #cmsgpack.pack(t)",
+        "local t = {} t[1] = t return {pcall(cjson.encode, t)}",
+        "return {pcall(cjson.decode, string.rep('[', 100000))}",
+        "local f = function() return 1 end for i = 1, 1e5 do local g = f f = function() return g() + 1 end end return {pcall(f)}",
+        "local s = string.rep('x', 100000) return string.gsub(s, '.', function() return string.rep('y', 100) end) and 1",
+    ):
+        r.eval(body, 0)
+    raw = redis.Redis(port=r.connection_pool.connection_kwargs["port"])
+    with pytest.raises(redis.ResponseError, match="stack limit"):
+        reply = raw.eval("local t = {} t[1] = t return t", 0)
+        while isinstance(reply, list):
+            reply = reply[0]
+        raise reply
+    raw.close()
+    assert r.ping()

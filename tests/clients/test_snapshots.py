@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -38,17 +39,17 @@ def foreign_servers():
 class Instance:
     """A server in a folder of its own choice; a context that kills it by its pid."""
 
-    def __init__(self, folder, *options, binary=BINARY, cores=2, logs=None):
+    def __init__(self, folder, *options, binary=BINARY, cores=2, logs=None, **how):
         self.port = free_port()
         self.log = Path(logs or folder) / f"server-{self.port}.log"
         command = [binary, "--port", str(self.port), "--dir", str(folder), "--enable-debug-command", "yes"]
         if "--save" not in options:
             command += ["--save", ""]
         command += options
-        if Path(binary).name.startswith("r") and binary == BINARY:
+        if Path(binary).name == "ringfort":
             command += ["--cores", str(cores)]
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **how)
 
     def ready(self, timeout=20):
         end = time.monotonic() + timeout
@@ -350,6 +351,40 @@ def test_a_corrupt_file_ends_the_start(tmp_path):
         with Instance(tmp_path, cores=1 + case % 2) as ours:
             assert ours.process.wait(20) == 1, ours.text()
             assert "erminating server after rdb file reading failure." in ours.text()
+
+
+def test_values_without_elements_are_passed_over(tmp_path):
+    """Redis wrote such values once."""
+    an_empty_set, a_string, no_checksum = b"\x02\x01e\x00", b"\x00\x01k\x01v", bytes(8)
+    (tmp_path / "dump.rdb").write_bytes(b"REDIS0009\xfe\x00" + an_empty_set + a_string + b"\xff" + no_checksum)
+    with Instance(tmp_path) as ours:
+        assert ours.ready().keys() == [b"k"]
+        assert "rdbLoadObject skipping empty key: e" in ours.text()
+        assert "Done loading RDB, keys loaded: 1, keys expired: 0, empty keys skipped: 1." in ours.text()
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_commands_that_take_all_shards_while_a_file_is_loaded(tmp_path, cores):
+    """What was read waits for the shard. (It was taken to be there, and the server died.)"""
+    with Instance(tmp_path, cores=cores) as ours:
+        r = ours.ready()
+        r.execute_command("DEBUG", "POPULATE", 30_000, "key", 10)
+        r.save()
+        ours.stop()
+    with Instance(tmp_path, "--key-load-delay", "10", cores=cores) as ours:
+        asked, loading = 0, True
+        while loading:
+            try:
+                with socket.create_connection(("127.0.0.1", ours.port), timeout=20) as s:
+                    s.sendall(b"DEBUG SET-ACTIVE-EXPIRE 1\r\n" * 20 + b"GET x\r\n")
+                    answers = b""
+                    while answers.count(b"\n") < 21:
+                        answers += s.recv(65536) or pytest.fail(ours.text())
+                    asked, loading = asked + 1, b"-LOADING" in answers
+            except ConnectionRefusedError:
+                assert ours.process.poll() is None, ours.text()
+        assert asked > 2, "it loaded too fast to be seen"
+        assert ours.ready().dbsize() == 30_000
 
 
 def test_loading_is_told(tmp_path):

@@ -94,9 +94,13 @@ fn only_a_change_is_seen_by_watchers() {
             "SETBIT b 9 1 => 0 | SET n 7 => OK | WATCH b n new => OK | b> {write} => * | MULTI => OK | PING => QUEUED | EXEC => {reply}"
         )
     };
-    for write in
-        ["SETBIT b 9 1", "SETBIT n 0 0", "BITFIELD b SET u1 9 1", "BITFIELD b OVERFLOW FAIL INCRBY u1 9 1"]
-    {
+    for write in [
+        "SETBIT b 9 1",
+        "SETBIT n 0 0",
+        "BITFIELD b SET u1 9 1",
+        "BITFIELD b OVERFLOW FAIL INCRBY u1 9 1",
+        "BITFIELD new OVERFLOW FAIL SET u8 16 256",
+    ] {
         check_outside_multi(&after(write, "[PONG]"));
     }
     for write in [

@@ -1,16 +1,15 @@
 //! CLIENT: names, pauses, kills, and what a connection asks for itself.
 
-use std::sync::atomic::Ordering::Release;
-
 use super::super::error::shown;
 use super::super::{Context, Error, Signal};
 use super::filter::Filter;
-use crate::base::number::parse_i64;
+use crate::base::number::{parse_i64, until_nul};
 use crate::client::{Answer, Args, Card, ReplyMode, flag};
 
-/// Names are printable ASCII without blanks, so that CLIENT LIST stays readable by machines.
+/// Names are printable ASCII without blanks, so that CLIENT LIST stays readable by machines. As in Redis, nobody looks
+/// behind a byte 0; CLIENT LIST ends there, too.
 pub fn check_text(text: &[u8]) -> Result<(), ()> {
-    if text.iter().all(|byte| (b'!'..=b'~').contains(byte)) { Ok(()) } else { Err(()) }
+    if until_nul(text).iter().all(|byte| (b'!'..=b'~').contains(byte)) { Ok(()) } else { Err(()) }
 }
 
 fn cannot_contain(what: &str) -> Error {
@@ -173,9 +172,7 @@ fn close(cx: &mut Context, card: &Card) {
     if card.id == cx.session.id {
         return cx.home().close_after_reply();
     }
-    card.killed.store(true, Release);
-    let wait = card.wait.lock().expect("nobody panics holding a wait").clone();
-    wait.inspect(|wait| wait.abandon());
+    card.leave();
     cx.shared.exchange.lock().withdraw(card.id);
     cx.shared.clients.remove(card.id);
     cx.signals.push(Signal::Kill(card.connection));

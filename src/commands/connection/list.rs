@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::super::{Context, Error};
 use super::filter::Filter;
+use crate::base::number::until_nul;
 use crate::client::{Args, Card, flag};
 
 pub fn info(cx: &mut Context, args: Args) -> Result<(), Error> {
@@ -76,7 +77,7 @@ fn describe(into: &mut Vec<u8>, card: &Card, argv_bytes: usize, cx: &Context) {
     // Writing to a string cannot fail.
     let _ = write!(text, "id={} addr={} laddr={} fd={} name=", card.id, card.addr, card.laddr, card.fd);
     into.extend_from_slice(text.as_bytes());
-    into.extend_from_slice(&names.name);
+    into.extend_from_slice(until_nul(&names.name));
     text.clear();
     let _ = write!(
         text,
@@ -110,9 +111,9 @@ fn describe(into: &mut Vec<u8>, card: &Card, argv_bytes: usize, cx: &Context) {
         card.resp.get(),
     );
     into.extend_from_slice(text.as_bytes());
-    into.extend_from_slice(&names.library_name);
+    into.extend_from_slice(until_nul(&names.library_name));
     into.extend_from_slice(b" lib-ver=");
-    into.extend_from_slice(&names.library_version);
+    into.extend_from_slice(until_nul(&names.library_version));
     text.clear();
     let _ = writeln!(
         text,

@@ -58,6 +58,10 @@ fn names() {
     check(
         "CLIENT GETNAME => nil | CLIENT SETNAME me => OK | CLIENT GETNAME => \"me\" | CLIENT SETNAME \"\" => OK | CLIENT GETNAME => nil",
     );
+    // As in Redis, where a text ends at its first byte 0.
+    check(
+        "CLIENT SETNAME \"a\\x00 b\" => OK | CLIENT GETNAME => \"a\\x00 b\" | HELLO 2 SETNAME \"\\x00 \" => *",
+    );
     check(
         "CLIENT SETNAME \"a b\" => -ERR Client names cannot contain spaces, newlines or special characters.",
     );

@@ -16,10 +16,16 @@ pub fn dump(cx: &mut Context, args: Args) -> Result<(), Error> {
     Ok(())
 }
 
-fn refusal(error: rdb::Error) -> Error {
+pub fn refusal(error: rdb::Error) -> Error {
     match error {
         rdb::Error::Footer => Error::BAD_PAYLOAD,
-        rdb::Error::Corrupt(_) | rdb::Error::Unsupported(_) => Error::BAD_FORMAT,
+        rdb::Error::Corrupt(text) => {
+            crate::log::warning(format!(
+                "Internal error in a value to restore: {text} (integrity check failed)"
+            ));
+            Error::BAD_FORMAT
+        }
+        rdb::Error::Unsupported(_) => Error::BAD_FORMAT,
     }
 }
 

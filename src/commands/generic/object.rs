@@ -1,9 +1,8 @@
 //! OBJECT: how a key is stored and how it is used.
 
 use super::super::{Context, Error};
-use super::look;
 use crate::client::Args;
-use crate::shard::{Entry, Value};
+use crate::shard::{Entry, Moment, Value, tell};
 
 const NO_FREQUENCY: Error = Error(std::borrow::Cow::Borrowed(
     "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
@@ -11,6 +10,13 @@ const NO_FREQUENCY: Error = Error(std::borrow::Cow::Borrowed(
 const NO_IDLE_TIME: Error = Error(std::borrow::Cow::Borrowed(
     "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
 ));
+
+/// A miss is counted, and nobody hears of it.
+fn look<'a>(cx: &'a mut Context, key: &[u8]) -> Option<&'a mut Entry> {
+    let moment = Moment { touch: false, tell: cx.moment.tell & !tell::MISSED, ..cx.moment };
+    let db = cx.session.db;
+    cx.shard(key).read(db, key, &moment)
+}
 
 /// Calls `reply` with the entry, or replies null.
 fn inspect(

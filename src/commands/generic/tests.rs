@@ -31,6 +31,14 @@ fn expiry_comes_and_goes() {
     check("SET k v => OK | PEXPIREAT k 1 => 1 | GET k => nil | EXPIRE k 10 => 0");
 }
 
+/// What is left of two of the longest lives is more than a 64-bit number holds, and active expiry added it up in one.
+#[test]
+fn long_lives() {
+    check(
+        "MSET a 1 b 2 => OK | PEXPIREAT a 9223372036854775807 => 1 | PEXPIREAT b 9223372036854775807 => 1 | tick | EXISTS a b => 2",
+    );
+}
+
 #[test]
 fn expiry_under_conditions() {
     check(

@@ -104,7 +104,7 @@ pub fn hgetex(cx: &mut Context, args: Args) -> Result<(), Error> {
     let now_ms = cx.now_ms();
     let key = args.at(1);
     // A key of another type is noticed before a bad time.
-    cx.view::<Hash>(key)?;
+    cx.seek::<Hash>(key)?;
     let expiry = options.expiry_ms(now_ms, "hgetex")?;
     let touched = cx.change(key, false, |hash: &mut Hash, out| {
         let mut touched = Fields::new();
@@ -167,10 +167,11 @@ pub fn hsetex(cx: &mut Context, args: Args) -> Result<(), Error> {
     let pairs = fields_from(args, end, 2)?;
     let (limits, now_ms) = (cx.limits(), cx.now_ms());
     let key = args.at(1);
-    let view = cx.view::<Hash>(key)?.0;
+    let view = cx.seek::<Hash>(key)?;
+    let was_there = view.is_some();
     let wanted = options.wanted;
     // What is wanted of the key is looked at before the time is read, what is wanted of the fields after it.
-    let key_fits = wanted.key_fits(view.is_some());
+    let key_fits = wanted.key_fits(was_there);
     let fields_fit = key_fits && wanted.fields_fit(view, pairs, now_ms);
     let expiry = if key_fits { options.expiry_ms(now_ms, "hsetex")? } else { None };
     if !fields_fit {
@@ -196,13 +197,13 @@ pub fn hsetex(cx: &mut Context, args: Args) -> Result<(), Error> {
         }
         ((), changed)
     })?;
-    note_set(cx, key, pairs, lifetime);
+    note_set(cx, key, pairs, lifetime, was_there);
     cx.out.integer(1);
     Ok(())
 }
 
 /// Says what HSETEX set, or deleted at once since its time is past.
-fn note_set(cx: &mut Context, key: &[u8], pairs: Args, lifetime: Lifetime) {
+fn note_set(cx: &mut Context, key: &[u8], pairs: Args, lifetime: Lifetime, was_there: bool) {
     let emptied = cx.effects.wanted() && cx.shard(key).emptied;
     if cx.is_logged() {
         let at = match lifetime {
@@ -220,15 +221,18 @@ fn note_set(cx: &mut Context, key: &[u8], pairs: Args, lifetime: Lifetime) {
         words.extend(pairs.iter());
         cx.log_as(&words);
     }
-    match lifetime {
-        Lifetime::Until(at_ms) if at_ms <= cx.now_ms() => cx.notify(Events::HASH, "hdel", key),
-        Lifetime::Until(_) => {
-            cx.notify(Events::HASH, "hset", key);
-            cx.notify(Events::HASH, "hexpire", key);
-        }
-        _ => cx.notify(Events::HASH, "hset", key),
+    // What is set for a time that is past is there for a moment.
+    let gone = matches!(lifetime, Lifetime::Until(at_ms) if at_ms <= cx.now_ms());
+    if gone && !was_there {
+        cx.notify(Events::NEW, "new", key);
     }
-    if emptied {
+    cx.notify(Events::HASH, "hset", key);
+    match lifetime {
+        _ if gone => cx.notify(Events::HASH, "hdel", key),
+        Lifetime::Until(_) => cx.notify(Events::HASH, "hexpire", key),
+        _ => {}
+    }
+    if emptied || gone && !was_there {
         cx.notify(Events::GENERIC, "del", key);
     }
 }

@@ -40,6 +40,12 @@ fn other_strings_are_refused() {
     ));
 }
 
+#[test]
+fn unknown_subcommands_are_shown_whole() {
+    let name = "x".repeat(1000);
+    check(&format!("PFADD h a => 1 | PFDEBUG {name} h => -ERR Unknown PFDEBUG subcommand '{name}'"));
+}
+
 /// A sparse value that ends in the middle: what was added before the end stays, though the reply is an error.
 #[test]
 fn what_is_added_before_the_damage_stays() {

@@ -1,6 +1,7 @@
 //! Conversations about channels.
 
 use crate::config::Config;
+use crate::sim::conversation::check_configured_outside_multi;
 use crate::sim::{check, check_configured, check_outside_multi, check3};
 
 #[test]
@@ -251,6 +252,55 @@ fn events_of_several_kinds() {
         &["MSET a 1 b 2 c 3", "MULTI", "SET a 2", "LPUSH l x", "EXEC"],
         &[("set", "a"), ("set", "b"), ("set", "c"), ("set", "a"), ("lpush", "l")],
     );
+}
+
+/// Bits made a key that nobody heard of; what RENAME and COPY put in a key's place is new there.
+#[test]
+fn new_keys() {
+    let lines = [
+        "SETBIT a 1 1",
+        "SETBIT a 2 1",
+        "BITFIELD b SET u8 0 1",
+        "RENAME a b",
+        "COPY b a",
+        "COPY b a REPLACE",
+        "SINTERSTORE b c d",
+        "HSETEX h EX 0 FIELDS 1 f v",
+    ];
+    check_key_events("En", &lines, &["a", "b", "b", "a", "a", "h"].map(|key| ("new", key)));
+}
+
+#[test]
+fn bits_that_were_left_as_they_were() {
+    let lines = ["BITFIELD a OVERFLOW FAIL SET u8 0 256", "BITFIELD a SET u8 0 0", "BITFIELD a SET u8 8 0"];
+    check_key_events("EA", &lines, &[("setbit", "a")]);
+}
+
+/// A command that looks a key up to change it does not miss it.
+#[test]
+fn missed_keys() {
+    let missing = |lines: &[&str], keys: &[&str]| {
+        let events: Vec<(&str, &str)> = keys.iter().map(|key| ("keymiss", *key)).collect();
+        check_key_events("Em", lines, &events);
+    };
+    missing(&["PFADD p a", "PFDEBUG ENCODING q", "XDEL x 1-1", "XSETID x 1-1", "OBJECT REFCOUNT k"], &[]);
+    missing(&["XGROUP CREATE x g $", "XGROUP CREATECONSUMER x g c", "HSETEX h FIELDS 1 f v"], &[]);
+    missing(&["PFMERGE p q", "BITOP OR d a a", "XAUTOCLAIM x g c 0 - COUNT -1"], &["p", "q", "a", "a", "x"]);
+    missing(&["RPUSH l 1", "LCS l a"], &["a"]);
+    // In the order of the command, wherever the keys are.
+    missing(&["SINTERSTORE b e d c b a f"], &["e", "d", "c", "b", "a", "f"]);
+    missing(&["MGET f e a b c d a"], &["f", "e", "a", "b", "c", "d", "a"]);
+}
+
+/// What a client that waits has missed was not told before another command ran. As in Redis, XREAD looks twice.
+#[test]
+fn events_of_who_waits() {
+    let mut config = Config::default();
+    config.notify_keyspace_events = crate::config::Events::parse(b"Em").expect("flags");
+    let missed = ["x", "y", "x", "y"]
+        .map(|key| format!(" | b> => [\"pmessage\" \"*\" \"__keyevent@0__:keymiss\" \"{key}\"]"));
+    let text = format!("b> PSUBSCRIBE * => * | c> XREAD BLOCK 0 STREAMS x y $ $ => ...{}", missed.concat());
+    check_configured_outside_multi(&config, &text);
 }
 
 #[test]

@@ -51,8 +51,8 @@ pub fn prepare(cx: &mut Context, body: &[u8]) -> Result<Rc<Local>, Error> {
 }
 
 fn run_known(cx: &mut Context, args: Args, read_only: bool) -> Result<(), Error> {
-    let (keys, argv) = split_keys(args, Error::NOT_AN_INTEGER)?;
     let sha = sha_of(args).ok_or(Error::NO_SCRIPT)?;
+    let (keys, argv) = split_keys(args, Error::NOT_AN_INTEGER)?;
     let engine = cx.scripts.as_mut().expect("a script runs inside no other");
     let registry = cx.registry;
     let find_keys = |name: &[u8]| key_ranges(registry, name);
@@ -73,9 +73,6 @@ fn run_script(
     let no_writes = script.flags & flags::NO_WRITES != 0;
     if read_only && declared && !no_writes {
         return Err(Error::SCRIPT_WRITES);
-    }
-    if declared && cx.lacks_memory && script.flags & (flags::ALLOW_OOM | flags::NO_WRITES) == 0 {
-        return Err(Error::SCRIPT_OOM);
     }
     let ongoing = Ongoing::new(cx, What::Script(local.clone()), script.flags, read_only || no_writes);
     run(cx, args, ongoing, |engine, host| Ok(engine.eval(local, keys, argv, host)))

@@ -23,9 +23,6 @@ fn call(cx: &mut Context, args: Args, read_only: bool) -> Result<(), Error> {
     if read_only && !no_writes {
         return Err(Error::SCRIPT_WRITES);
     }
-    if cx.lacks_memory && function.flags & (flags::ALLOW_OOM | flags::NO_WRITES) == 0 {
-        return Err(Error::SCRIPT_OOM);
-    }
     if let Some(engine) = &mut cx.scripts {
         engine.forget_libraries(&libraries);
     }

@@ -8,21 +8,45 @@ use crate::commands::{Context, Error, help as lines};
 use crate::persist::rdb;
 use crate::resp::Out;
 use crate::script::library::name_of;
-use crate::script::{Libraries, Library, flags};
+use crate::script::{Engine, Libraries, Library, Scripts, flags};
 
 /// The mark of a library in the value that DUMP returns, as in an RDB file.
 const LIBRARY: u8 = 245;
 
-/// Loads code into this core's engine: the library that it makes.
-fn make(cx: &mut Context, code: &[u8]) -> Result<Arc<Library>, Error> {
+/// Loads code into a core's engine: the library that it makes.
+fn make(engine: &mut Engine, code: &[u8]) -> Result<Arc<Library>, Error> {
     let wrong = |why: String| Error::new(format!("ERR {why}"));
     let name = name_of(code).map_err(wrong)?;
-    let engine = cx.scripts.as_mut().expect("a script runs inside no other");
     let functions = engine.load(code).map_err(wrong)?;
     if functions.is_empty() {
         return Err(Error::NO_FUNCTIONS);
     }
     Ok(Arc::new(Library { name, code: code.into(), functions }))
+}
+
+fn engine<'a>(cx: &'a mut Context) -> &'a mut Engine {
+    cx.scripts.as_mut().expect("a script runs inside no other")
+}
+
+/// Makes the libraries of a file. `merge`: they take the place of those that have their names. The error says why not.
+pub fn load_saved(
+    engine: &mut Engine,
+    scripts: &Scripts,
+    codes: &[Vec<u8>],
+    merge: bool,
+) -> Result<(), String> {
+    for code in codes {
+        let made = make(engine, code).and_then(|library| {
+            scripts.change_libraries(|libraries| {
+                if !merge && libraries.by_name.contains_key(&library.name) {
+                    return Err(Error::new(format!("ERR Library '{}' already exists", library.name)));
+                }
+                add(libraries, &library)
+            })
+        });
+        made.map_err(|Error(text)| text.strip_prefix("ERR ").unwrap_or(&text).to_owned())?;
+    }
+    Ok(())
 }
 
 fn add(libraries: &mut Libraries, library: &Arc<Library>) -> Result<(), Error> {
@@ -42,8 +66,9 @@ pub fn load(cx: &mut Context, args: Args) -> Result<(), Error> {
     if !replace && cx.shared.scripts.libraries().by_name.contains_key(&name) {
         return Err(Error::new(format!("ERR Library '{name}' already exists")));
     }
-    let library = make(cx, code)?;
+    let library = make(engine(cx), code)?;
     cx.shared.scripts.change_libraries(|libraries| add(libraries, &library))?;
+    cx.changed_libraries();
     cx.out.bulk(name.as_bytes());
     Ok(())
 }
@@ -51,6 +76,7 @@ pub fn load(cx: &mut Context, args: Args) -> Result<(), Error> {
 pub fn delete(cx: &mut Context, args: Args) -> Result<(), Error> {
     let name = String::from_utf8_lossy(args.at(2)).into_owned();
     cx.shared.scripts.change_libraries(|libraries| libraries.remove(&name).ok_or(Error::NO_LIBRARY))?;
+    cx.changed_libraries();
     cx.out.ok();
     Ok(())
 }
@@ -62,11 +88,8 @@ pub fn flush(cx: &mut Context, args: Args) -> Result<(), Error> {
     if args.len() == 3 && !args.is(2, "SYNC") && !args.is(2, "ASYNC") {
         return Err(Error::FUNCTION_FLUSH_OPTION);
     }
-    let emptied = cx.shared.scripts.change_libraries(|libraries| {
-        *libraries = Libraries::default();
-        Ok::<(), Error>(())
-    });
-    emptied?;
+    cx.shared.scripts.clear_libraries();
+    cx.changed_libraries();
     cx.out.ok();
     Ok(())
 }
@@ -192,7 +215,7 @@ pub fn restore(cx: &mut Context, args: Args) -> Result<(), Error> {
             return Err(Error::NOT_A_FUNCTION);
         }
         let code = reader.blob().map_err(|_| Error::BAD_FUNCTIONS)?;
-        made.push(make(cx, &code)?);
+        made.push(make(engine(cx), &code)?);
     }
     cx.shared.scripts.change_libraries(|libraries| {
         if policy == Policy::Flush {
@@ -206,6 +229,7 @@ pub fn restore(cx: &mut Context, args: Args) -> Result<(), Error> {
         }
         Ok(())
     })?;
+    cx.changed_libraries();
     cx.out.ok();
     Ok(())
 }

@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering::*;
 use crate::base::clock::{ticks, ticks_to_ns};
 use crate::client::{Args, Session, ShardSet};
 use crate::commands::context::Pending;
+use crate::commands::errand::Ask;
 use crate::commands::monitor::tell;
 use crate::commands::routing::{remember_keys, shards_of};
 use crate::commands::{Command, Context, Error, Keyspace, Route, flags};
@@ -41,8 +42,12 @@ pub struct Ongoing {
     /// It wants no records of what it does.
     unrecorded: bool,
     started_us: u64,
+    /// The command that it called asks another server.
+    ask: Option<Box<Ask>>,
     /// It takes longer than `busy-reply-threshold`.
     busy: Option<Arc<Running>>,
+    /// It is read from a log, and takes as long as it takes: the log file says so once.
+    unhurried: bool,
 }
 
 impl Ongoing {
@@ -57,7 +62,9 @@ impl Ongoing {
             wrote: false,
             unrecorded: false,
             started_us: cx.shared.clock.mono_us(),
+            ask: None,
             busy: None,
+            unhurried: false,
         }
     }
 
@@ -128,6 +135,11 @@ pub fn go_on(cx: &mut Context, mut ongoing: Ongoing) -> Result<(), Error> {
 fn conclude(cx: &mut Context, engine: &mut Engine, status: Status, ongoing: Ongoing) -> Result<(), Error> {
     match status {
         Status::Parked => cx.pending = Some(Pending::Parked(Box::new(ongoing))),
+        Status::Asks => {
+            let mut ongoing = Box::new(ongoing);
+            let ask = ongoing.ask.take().expect("its command asked");
+            cx.pending = Some(Pending::Asks(ask, Some(ongoing)));
+        }
         Status::OutOfReach => {
             assert!(!ongoing.wrote, "R1: what is to run again has written nothing");
             if let Some(script) = ongoing.script() {
@@ -186,7 +198,9 @@ impl Inside<'_, '_> {
         if command.is(flags::WRITE | flags::MAY_REPLICATE) && self.ongoing.read_only {
             return Some("ERR Write commands are not allowed from read-only scripts.".into());
         }
-        let lacks_memory = self.cx.lacks_memory && command.is(flags::DENYOOM) && !self.ongoing.allows_oom();
+        // What has changed something already may go on to its end.
+        let may_grow = self.ongoing.wrote || self.ongoing.allows_oom();
+        let lacks_memory = self.cx.lacks_memory && command.is(flags::DENYOOM) && !may_grow;
         lacks_memory.then_some(Error::OOM.0)
     }
 
@@ -207,7 +221,8 @@ impl Inside<'_, '_> {
         !stays || (writes && !proven)
     }
 
-    fn run_command(&mut self, number: u16, args: Args, shards: ShardSet, out: &mut Vec<u8>) {
+    /// False: it asks another server first, and is to be called again.
+    fn run_command(&mut self, number: u16, args: Args, shards: ShardSet, out: &mut Vec<u8>) -> bool {
         let cx = &mut *self.cx;
         let command = cx.registry.row(number);
         let resp3 = self.ongoing.session.resp3;
@@ -222,8 +237,12 @@ impl Inside<'_, '_> {
             cx.effects.begin(cx.keyspace.shards.iter().filter_map(|shard| shard.as_deref()));
         }
         let db = self.ongoing.session.db;
-        if cx.shared.gates() & gate::MONITORED != 0 && !command.is(flags::ADMIN | flags::SKIP_MONITOR) {
-            tell(cx.shared, cx.signals, db, "lua", args, false);
+        let told = cx.answer.is_some();
+        if cx.shared.gates() & gate::MONITORED != 0
+            && !told
+            && !command.is(flags::ADMIN | flags::SKIP_MONITOR)
+        {
+            tell(cx.shared, cx.signals, db, "lua", command, args);
         }
         let start = ticks();
         let mut context = Context {
@@ -246,10 +265,15 @@ impl Inside<'_, '_> {
             core: cx.core,
             scripts: None,
             pending: None,
+            answer: cx.answer.take(),
             error_counted: false,
             lacks_memory: cx.lacks_memory,
         };
         let result = (command.handler)(&mut context, args);
+        if let Some(Pending::Asks(ask, _)) = context.pending.take() {
+            self.ongoing.ask = Some(ask);
+            return false;
+        }
         let ns = ticks_to_ns(ticks().wrapping_sub(start));
         // What a script reads is read by its client.
         let session = &self.ongoing.session;
@@ -275,6 +299,7 @@ impl Inside<'_, '_> {
             counts.failed.add(1);
             cx.shared.count_error_reply(cx.core, out);
         }
+        true
     }
 }
 
@@ -303,8 +328,7 @@ impl Host for Inside<'_, '_> {
             }
         }
         self.ongoing.session.resp3 = resp3;
-        self.run_command(number, args, shards, out);
-        Called::Replied
+        if self.run_command(number, args, shards, out) { Called::Replied } else { Called::Asks }
     }
 
     fn pause(&mut self) -> Pause {
@@ -320,7 +344,7 @@ impl Host for Inside<'_, '_> {
         }
         let threshold_ms = self.cx.config.busy_reply_threshold_ms;
         let elapsed_ms = shared.clock.mono_us().saturating_sub(self.ongoing.started_us) / 1000;
-        if threshold_ms == 0 || elapsed_ms < threshold_ms {
+        if threshold_ms == 0 || elapsed_ms < threshold_ms || self.ongoing.unhurried {
             return Pause::GoOn;
         }
         if let Some(args) = self.args {
@@ -332,6 +356,11 @@ impl Host for Inside<'_, '_> {
             "Slow script detected: still in execution after {elapsed_ms} milliseconds. You can try killing the script \
              using the {kind} KILL command. Script name is: {name}."
         ));
+        if self.ongoing.session.timeless {
+            // What follows it in the log waits for it, and is not to be refused.
+            self.ongoing.unhurried = true;
+            return Pause::GoOn;
+        }
         let running = Arc::new(Running {
             function: self.ongoing.function().cloned(),
             command: std::mem::take(&mut self.ongoing.command),

@@ -304,3 +304,109 @@ fn functions() {
         check_outside_multi(&format!("FUNCTION LOAD \"{code}\" => -ERR {error}"));
     }
 }
+
+/// Texts of errors and statuses end at a NUL, and line ends around the text of an error are left out.
+#[test]
+fn texts_are_those_of_c() {
+    eval("return {err='a\\0b'}", "-a");
+    eval("return {ok='a\\0b'}", "a");
+    eval("return redis.status_reply('a\\0b')", "a");
+    eval("return redis.error_reply('a\\0b')", "-ERR a");
+    eval("return redis.error_reply('x \\r\\ny\\r\\n')", "-x y");
+    eval("return redis.error_reply('\\r\\nabc def')", "-  abc def");
+    eval("return {err='abc\\r\\n'}", "-abc");
+    fails("error('a\\0b')", "ERR user_script:1: a");
+    fails("error(redis.error_reply('\\r\\n'))", "ERR   ");
+    fails("error(redis.error_reply('a b '))", "a b ");
+}
+
+/// Of several forms of a reply in one table, the first in Redis' order counts.
+#[test]
+fn forms_of_replies_have_an_order() {
+    eval("return {map={}, set={}, big_number='1', double=1}", "\"1\"");
+    check3("EVAL \"return {map={}, set={}, big_number='1', double=1}\" 0 => ,1");
+    check3("EVAL \"return {map={}, set={}, big_number='1'}\" 0 => (1");
+    check3("EVAL \"return {map={}, set={}, verbatim_string={string='a',format='txt'}}\" 0 => =\"txt:a\"");
+    check3("EVAL \"return {map={}, set={}}\" 0 => {}");
+    eval("return {big_number='a\\r\\nb'}", "\"a  b\"");
+    eval("return {big_number='\\255'}", "\"\\xff\"");
+    fails("error(cjson.null)", "ERR userdata: (nil)");
+}
+
+#[test]
+fn formats_of_verbatim_strings_have_three_letters() {
+    check3("EVAL \"return {verbatim_string={string='a',format='x'}}\" 0 => =\"x  :a\"");
+    check3("EVAL \"return {verbatim_string={string='a',format='long'}}\" 0 => =\"lon:a\"");
+}
+
+/// What a random comparison with Valkey found in the libraries.
+#[test]
+fn libraries_in_their_corners() {
+    eval("return struct.size('q')", "0");
+    fails(
+        "return struct.pack('q', 1)",
+        "ERR user_script:1: bad argument #1 to 'pack' (invalid format option 'q')",
+    );
+    fails(
+        "return struct.unpack('q', 'a')",
+        "ERR user_script:1: bad argument #1 to 'unpack' (invalid format option 'q')",
+    );
+    fails(
+        "return struct.unpack('q', '', 2)",
+        "ERR user_script:1: bad argument #2 to 'unpack' (data string too short)",
+    );
+    fails(
+        "return struct.size('_')",
+        "ERR user_script:1: bad argument #1 to 'size' (invalid format option '_')",
+    );
+    fails(
+        "return cjson.encode({[true] = 1})",
+        "ERR user_script:1: Cannot serialise boolean: table key must be a number or string",
+    );
+    check_outside_multi("EVALSHA abc x => -NOSCRIPT No matching script. Please use EVAL.");
+}
+
+/// A script that is known not to write is not held back; nor is one that says so by the command that runs it.
+#[test]
+fn pauses_of_writes() {
+    const READ: &str = "\"#!lua flags=no-writes\\nreturn redis.call('GET', KEYS[1])\"";
+    const LIB: &str = "FUNCTION LOAD \"#!lua name=lib\\nredis.register_function{function_name='get', callback=function(keys) return redis.call('GET', keys[1]) end, flags={'no-writes'}} redis.register_function('put', function() return 'put' end)\" => \"lib\"";
+    const UNKNOWN: &str = "0000000000000000000000000000000000000000 0";
+    check_outside_multi(&format!(
+        "SET k v => OK | {LIB} | CLIENT PAUSE 1000 WRITE => OK | EVAL_RO \"return redis.call('GET', KEYS[1])\" 1 k => \"v\" | EVAL {READ} 1 k => \"v\" | FCALL get 1 k => \"v\" | FCALL_RO get 1 k => \"v\" | EVALSHA_RO {UNKNOWN} => -NOSCRIPT No matching script. Please use EVAL. | MULTI => OK | EVAL {READ} 1 k => QUEUED | EXEC => [\"v\"] | b> EVAL \"return 1\" 0 => ... | c> EVALSHA {UNKNOWN} => ... | d> EVAL \"#!lua\\nreturn 2\" 0 => ... | e> FCALL put 0 => ... | f> FCALL nosuch 0 => ... | GET k => \"v\" | CLIENT UNPAUSE => OK | b> => 1 | c> => -NOSCRIPT No matching script. Please use EVAL. | d> => 2 | e> => \"put\" | f> => -ERR Function not found"
+    ));
+}
+
+/// What a script says of itself counts first; after its first write it may go on.
+#[test]
+fn scripts_where_memory_is_short() {
+    const OOM: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+    let full = |step: &str| {
+        check_outside_multi(&format!(
+            "SET k v => OK | CONFIG SET maxmemory 1 => OK | {step} | CONFIG SET maxmemory 0 => OK"
+        ));
+    };
+    full(&format!("EVAL \"#!lua\\nreturn 1\" 0 => -{OOM}"));
+    full(&format!("EVAL \"#!lua\\nreturn 1\" -1 => -{OOM}"));
+    full(&format!("EVAL_RO \"#!lua\\nreturn 1\" 0 => -{OOM}"));
+    full("EVAL \"#!lua flags=no-writes\\nreturn redis.call('GET', KEYS[1])\" 1 k => \"v\"");
+    full("EVAL \"#!lua flags=allow-oom\\nreturn redis.call('SET', KEYS[1], 'w')\" 1 k => OK");
+    full("EVAL \"redis.call('DEL', KEYS[1]) return redis.call('SET', KEYS[1], 'w')\" 1 k => OK");
+    full(&format!("EVAL \"return redis.pcall('SET', KEYS[1], 'w')\" 1 k => -{OOM}"));
+    full("EVAL \"#!lua flags=x\\nreturn 1\" 0 => -ERR Unexpected flag in script shebang: x");
+}
+
+/// Whatever recurses or grows has an end.
+#[test]
+fn deep_and_huge() {
+    eval("return string.find(string.rep('a', 200000), string.rep('a?', 200000))", "1");
+    eval("local t = {} for i = 1, 1e5 do t = {t} end return #cmsgpack.pack(t)", "*");
+    fails(
+        "return loadstring('return ' .. string.rep('(', 100000))()",
+        "ERR user_script:1: attempt to call a nil value",
+    );
+    eval("local s = string.rep('x', 2^20) return s:rep(2^20)", "-ERR not enough memory");
+    eval("local function f() return pcall(f) end return type(f())", "*");
+    eval("local function f() return coroutine.wrap(f)() end return {pcall(f)}", "*");
+    eval("local t = {} t[1] = t return {#cjson.encode({}), pcall(cjson.encode, t)}", "*");
+}

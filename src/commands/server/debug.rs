@@ -1,6 +1,6 @@
 //! DEBUG: what test suites ask of a server. It runs with every shard at hand, as a single-threaded Redis would.
 //! In: subcommands. Out: replies, lines in the log.
-//! Absent: files (see `reload`), LOADAOF, RESTART and the crashes.
+//! Absent: files (see `reload`), RESTART and the crashes.
 
 mod digest;
 mod protocol;
@@ -57,6 +57,13 @@ const SUBCOMMANDS: &[Sub] = &[
         4,
         "key [fast]\n    Describes a value; `fast` leaves out what takes a walk over it.",
         value::object,
+    ),
+    (
+        "LOADAOF",
+        2,
+        2,
+        "\n    Writes what is on its way to the append-only file, empties all databases, and reads the file back.",
+        reload::load_aof,
     ),
     ("PAUSE-CRON", 3, 3, "0|1\n    Stops or resumes periodic work.", pause_cron),
     ("POPULATE", 3, 5, "count [prefix] [size]\n    Makes strings that do not exist yet.", populate),

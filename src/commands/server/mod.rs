@@ -98,6 +98,13 @@ pub const TABLE: &[Command] = &[
         .route(Route::All)
         .about("Begins to write a snapshot of this moment to disk, while the server goes on.")
         .complexity("O(1)"),
+    Command::new("BGREWRITEAOF", "", persistence::bgrewriteaof)
+        .arity(1)
+        .admin()
+        .flag(flags::NO_ASYNC_LOADING)
+        .route(Route::All)
+        .about("Begins to write a new base of the append-only file from the data of this moment.")
+        .complexity("O(1)"),
     Command::new("LASTSAVE", "", persistence::lastsave)
         .arity(1)
         .always()

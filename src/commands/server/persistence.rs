@@ -1,17 +1,22 @@
-//! Snapshots on request: SAVE, BGSAVE, LASTSAVE, SHUTDOWN, and what FLUSHALL and DEBUG RELOAD do to them.
+//! Snapshots on request: SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE, SHUTDOWN, and what FLUSHALL and DEBUG RELOAD do to them.
 //! In: a command that runs with every shard at hand. Out: a snapshot begun or given up, a reply, perhaps a `Hold`.
 //!
 //! A snapshot's moment is the command that begins it. BGSAVE answers then, and the cores write as they find time. SAVE,
 //! SHUTDOWN and DEBUG RELOAD keep all shards until it is on disk (`Hold`), so that nothing else runs meanwhile, as in Redis.
 //! Absent: who walks and who waits (see `server::persist`).
 
+use std::path::PathBuf;
+use std::sync::atomic::Ordering::{Acquire, Release};
+
 use crate::client::Args;
 use crate::commands::{Context, Error, Hold, Note, Signal};
 use crate::config::{Config, SavePoint, os_error_text};
+use crate::persist::Format;
+use crate::persist::aof::{self, BaseForm, Mark};
 use crate::persist::rdb::file::{Version, Writer, trailer};
 use crate::shard::snapshot::{Clocks, Plan};
 use crate::shard::{Moment, Shard};
-use crate::shared::{Saves, Shared, gate};
+use crate::shared::{Saves, Saving, Shared, gate};
 use crate::storage::{Doing, Failure, Job, Save, Seal};
 use crate::{base::crc::Crc64, commands::server::lolwut::REDIS_VERSION};
 
@@ -25,8 +30,17 @@ pub struct Begin<'a> {
     pub moment: Moment,
     /// The core that hears how it ended.
     pub owner: usize,
-    /// Nobody waits for it.
-    pub background: bool,
+    pub purpose: Purpose,
+}
+
+/// What a snapshot is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Somebody waits for it.
+    Save,
+    Background,
+    /// The base of the log.
+    Rewrite,
 }
 
 impl Begin<'_> {
@@ -36,39 +50,119 @@ impl Begin<'_> {
         assert_eq!(shards.len(), self.shared.slots.shard_count(), "all shards are at hand");
         let keys = shards.iter().flat_map(|shard| &shard.dbs).map(|db| db.store.len()).sum();
         let changes = shards.iter().map(|shard| shard.counters.changes).sum();
-        let id =
-            self.shared.persistence.saves().begin(self.background, self.moment.now_ms / 1000, keys, changes);
+        let base = (self.purpose == Purpose::Rewrite).then(|| base_form(self.config));
+        let id = self.shared.persistence.saves().begin(Saving {
+            id: 0,
+            background: self.purpose == Purpose::Background,
+            began_s: self.moment.now_ms / 1000,
+            keys,
+            changes,
+            base,
+        });
         let expiring = shards.iter().any(|shard| shard.has_expiring_fields());
-        let version = match (expiring, self.config.rdb_dialect) {
-            (false, "redis-7.0") => Version::V10,
-            (false, _) => Version::V11,
-            (true, "valkey") => Version::Valkey80,
-            (true, _) => Version::Redis12,
-        };
+        let version = Version::of(self.config.rdb_dialect, expiring);
         let writer = Writer { version, compress: self.config.rdbcompression };
         let clocks = match self.config.maxmemory_policy {
             policy if policy.is_lfu() => Clocks::Frequency,
             policy if policy.is_lru() => Clocks::Idle,
             _ => Clocks::None,
         };
-        let plan = Plan { id, writer, clocks, moment: self.moment };
+        let format = match base {
+            Some(BaseForm::Commands) => Format::Commands,
+            Some(BaseForm::Rdb) | None => Format::Rdb(writer),
+        };
+        let plan = Plan { id, format, clocks, moment: self.moment };
         shards.iter_mut().for_each(|shard| shard.begin_snapshot(plan));
-        let dir = &self.config.dir;
+        let (temporary, target) = self.paths(id);
         jobs.push(Job::Save(Box::new(Save {
             stream: id,
             owner: self.owner,
             producers: shards.len(),
-            temporary: dir.join(format!("temp-{}.{id}.rdb", std::process::id())),
-            target: dir.join(&self.config.dbfilename),
-            head: head(writer, self.moment.now_ms),
-            seal: Box::new(Trailer(self.config.rdbchecksum.then(Crc64::new))),
+            makes_directory: base.is_some(),
+            temporary,
+            target,
+            head: match format {
+                Format::Rdb(writer) => self.rdb_head(writer, &shards, base.is_some()),
+                Format::Commands => self.commands_head(),
+            },
+            seal: match format {
+                Format::Rdb(_) => Box::new(Trailer(self.config.rdbchecksum.then(Crc64::new))),
+                Format::Commands => Box::new(NoTrailer),
+            },
         })));
         id
     }
+
+    /// What an RDB file begins with: besides, the libraries of functions, which are of no shard, and how many keys there are.
+    fn rdb_head(&self, writer: Writer, shards: &[&mut Shard], is_base: bool) -> Vec<u8> {
+        let mut head = head(writer, self.moment.now_ms, is_base);
+        let libraries = self.shared.scripts.libraries();
+        libraries.by_name.values().for_each(|library| writer.function(&mut head, &library.code));
+        for db in 0..self.config.databases as usize {
+            let stores = || shards.iter().map(|shard| &shard.dbs[db].store);
+            let keys: usize = stores().map(|store| store.len()).sum();
+            if keys > 0 {
+                writer.select_db(&mut head, db as u64);
+                let expiring: usize = stores().map(|store| store.expires()).sum();
+                writer.resize_db(&mut head, keys as u64, expiring as u64);
+            }
+        }
+        head
+    }
+
+    /// What a base of commands begins with.
+    fn commands_head(&self) -> Vec<u8> {
+        let time_s = self.config.aof_timestamp_enabled.then_some(self.moment.now_ms / 1000);
+        let libraries = self.shared.scripts.libraries();
+        aof::base::head(time_s, libraries.by_name.values().map(|library| &*library.code))
+    }
+
+    /// Where it is written, and where it is put then.
+    fn paths(&self, id: u64) -> (PathBuf, PathBuf) {
+        let process = std::process::id();
+        match self.purpose {
+            Purpose::Rewrite => {
+                let directory = log_directory(self.config);
+                (directory.join(format!("temp-rewriteaof-{process}.{id}.aof")), new_base(self.config))
+            }
+            Purpose::Save | Purpose::Background => {
+                let dir = &self.config.dir;
+                (dir.join(format!("temp-{process}.{id}.rdb")), dir.join(&self.config.dbfilename))
+            }
+        }
+    }
 }
 
-/// What a file begins with: version and auxiliary fields.
-fn head(writer: Writer, now_ms: i64) -> Vec<u8> {
+/// Where the files of the log are.
+pub fn log_directory(config: &Config) -> PathBuf {
+    config.dir.join(&config.appenddirname)
+}
+
+/// A base of the log that is whole, before it gets its name.
+pub fn new_base(config: &Config) -> PathBuf {
+    log_directory(config).join(format!("temp-rewriteaof-bg-{}.aof", std::process::id()))
+}
+
+/// What a base consists of that is written now.
+pub fn base_form(config: &Config) -> BaseForm {
+    if config.aof_use_rdb_preamble { BaseForm::Rdb } else { BaseForm::Commands }
+}
+
+/// The base of a log of a server without data.
+pub fn empty_base(config: &Config, now_ms: i64) -> Vec<u8> {
+    if base_form(config) == BaseForm::Commands {
+        return Vec::new();
+    }
+    let writer = Writer { version: Version::V11, compress: false };
+    let mut file = head(writer, now_ms, true);
+    let mut seal = Trailer(config.rdbchecksum.then(Crc64::new));
+    seal.take_in(&file);
+    file.extend(seal.end());
+    file
+}
+
+/// What every file begins with: version and auxiliary fields.
+fn head(writer: Writer, now_ms: i64, is_base: bool) -> Vec<u8> {
     let mut head = Vec::new();
     writer.header(&mut head);
     let number = |number: u64| number.to_string().into_bytes();
@@ -76,7 +170,7 @@ fn head(writer: Writer, now_ms: i64) -> Vec<u8> {
     writer.aux(&mut head, "redis-bits", b"64");
     writer.aux(&mut head, "ctime", &number(now_ms as u64 / 1000));
     writer.aux(&mut head, "used-mem", &number(crate::base::usage::resident_bytes().0));
-    writer.aux(&mut head, "aof-base", b"0");
+    writer.aux(&mut head, "aof-base", if is_base { b"1" } else { b"0" });
     head
 }
 
@@ -95,18 +189,32 @@ impl Seal for Trailer {
     }
 }
 
-/// Gives up the snapshot that is on its way, if there is one: all shards are at hand.
+/// Commands end where they end.
+struct NoTrailer;
+
+impl Seal for NoTrailer {
+    fn take_in(&mut self, _bytes: &[u8]) {}
+
+    fn end(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
+/// Gives up the snapshot that is on its way, if there is one, and returns it: all shards are at hand.
 pub fn give_up<'s>(
     shared: &Shared,
     shards: impl Iterator<Item = &'s mut Shard>,
     jobs: &mut Vec<Job>,
-) -> bool {
+) -> Option<Saving> {
     let given_up = shared.persistence.saves().give_up();
-    if let Some(stream) = given_up {
+    if let Some(Saving { id: stream, base, .. }) = given_up {
         shards.for_each(Shard::cancel_snapshot);
         jobs.push(Job::Cancel { stream });
+        if base.is_some() {
+            jobs.push(Job::Rebase(None));
+        }
     }
-    given_up.is_some()
+    given_up
 }
 
 /// The save point that says that it is time.
@@ -119,50 +227,98 @@ pub fn is_due<'c>(config: &'c Config, saves: &Saves, changes: u64, now_s: i64) -
 }
 
 /// Begins a snapshot of this moment.
-pub fn begin(cx: &mut Context, background: bool) -> u64 {
-    let request =
-        Begin { shared: cx.shared, config: cx.config, moment: cx.moment, owner: cx.core, background };
+pub fn begin(cx: &mut Context, purpose: Purpose) -> u64 {
+    let request = Begin { shared: cx.shared, config: cx.config, moment: cx.moment, owner: cx.core, purpose };
     let shards = cx.keyspace.shards.iter_mut().filter_map(|shard| shard.as_deref_mut());
     request.run(shards, cx.jobs)
 }
 
-/// Gives up a snapshot in the background.
-pub fn cancel(cx: &mut Context) -> bool {
+/// Gives up the snapshot that is on its way. A base of the log is begun anew later.
+pub fn cancel(cx: &mut Context) -> Option<Saving> {
     let shards = cx.keyspace.shards.iter_mut().filter_map(|shard| shard.as_deref_mut());
-    give_up(cx.shared, shards, cx.jobs)
+    let given_up = give_up(cx.shared, shards, cx.jobs);
+    if given_up.is_some_and(|saving| saving.base.is_some()) {
+        schedule_rewrite(cx.shared);
+    }
+    given_up
+}
+
+fn schedule_rewrite(shared: &Shared) {
+    shared.persistence.log.rewrites().scheduled = true;
+    shared.persistence.wanted.store(true, Release);
 }
 
 pub fn save(cx: &mut Context, _args: Args) -> Result<(), Error> {
-    if cx.shared.persistence.saves().running.is_some() {
-        return Err(Error::SAVE_RUNNING);
+    let running = cx.shared.persistence.saves().running;
+    match running {
+        Some(saving) if saving.base.is_some() => _ = cancel(cx),
+        Some(_) => return Err(Error::SAVE_RUNNING),
+        None => {}
     }
-    let id = begin(cx, false);
+    let id = begin(cx, Purpose::Save);
     cx.notes.push(Note::Hold(Hold::Save { id }));
     Ok(())
 }
 
 pub fn bgsave(cx: &mut Context, args: Args) -> Result<(), Error> {
+    let schedule = args.is(1, "SCHEDULE");
     match args.len() {
         1 => {}
-        2 if args.is(1, "SCHEDULE") => {}
+        2 if schedule => {}
         2 if args.is(1, "CANCEL") => return bgsave_cancel(cx),
         _ => return Err(Error::SYNTAX),
     }
-    if cx.shared.persistence.saves().running.is_some() {
+    let running = cx.shared.persistence.saves().running;
+    if running.is_some_and(|saving| saving.base.is_none()) {
         return Err(Error::SAVE_RUNNING);
     }
-    begin(cx, true);
+    if running.is_some() || cx.session.atomic {
+        if !schedule && !cx.session.atomic {
+            return Err(Error::REWRITE_RUNNING);
+        }
+        cx.shared.persistence.saves().scheduled = true;
+        cx.shared.persistence.wanted.store(true, Release);
+        cx.out.simple("Background saving scheduled");
+        return Ok(());
+    }
+    begin(cx, Purpose::Background);
     crate::log::notice("Background saving started");
     cx.out.simple("Background saving started");
     Ok(())
 }
 
 fn bgsave_cancel(cx: &mut Context) -> Result<(), Error> {
-    if !cancel(cx) {
+    let running = cx.shared.persistence.saves().running;
+    if running.is_some_and(|saving| saving.base.is_none()) {
+        cancel(cx);
+        crate::log::notice("Background saving will be aborted due to user request");
+        cx.out.simple("Background saving cancelled");
+        return Ok(());
+    }
+    if !std::mem::take(&mut cx.shared.persistence.saves().scheduled) {
         return Err(Error::new("ERR Background saving is currently not in progress or scheduled"));
     }
-    crate::log::notice("Background saving will be aborted due to user request");
-    cx.out.simple("Background saving cancelled");
+    cx.out.simple("Scheduled background saving cancelled");
+    Ok(())
+}
+
+pub fn bgrewriteaof(cx: &mut Context, _args: Args) -> Result<(), Error> {
+    let running = cx.shared.persistence.saves().running;
+    let log = &cx.shared.persistence.log;
+    if running.is_some_and(|saving| saving.base.is_some()) || log.is_rebasing.load(Acquire) {
+        return Err(Error::new("ERR Background append only file rewriting already in progress"));
+    }
+    // Somebody waits for it: the pause after failures is over.
+    log.rewrites().not_before_s = 0;
+    if running.is_some() || cx.session.atomic {
+        schedule_rewrite(cx.shared);
+        cx.out.simple("Background append only file rewriting scheduled");
+        return Ok(());
+    }
+    cx.effects.mark(Mark::Turn(log_directory(cx.config)));
+    begin(cx, Purpose::Rewrite);
+    crate::log::notice("Background append only file rewriting started");
+    cx.out.simple("Background append only file rewriting started");
     Ok(())
 }
 
@@ -175,11 +331,19 @@ pub fn lastsave(cx: &mut Context, _args: Args) -> Result<(), Error> {
 /// FLUSHALL emptied all databases: no snapshot of what was is wanted any more, and the file is to be empty, too, where there
 /// are save points.
 pub fn after_flushall(cx: &mut Context) {
-    if cancel(cx) {
+    let running = cx.shared.persistence.saves().running;
+    if running.is_some_and(|saving| saving.base.is_some()) {
+        if !cx.config.save_points.is_empty() {
+            cx.shared.persistence.saves().scheduled = true;
+            cx.shared.persistence.wanted.store(true, Release);
+        }
+        return;
+    }
+    if cancel(cx).is_some() {
         crate::log::notice("Background saving terminated: all databases were emptied");
     }
     if !cx.config.save_points.is_empty() {
-        begin(cx, true);
+        begin(cx, Purpose::Background);
     }
 }
 
@@ -193,7 +357,7 @@ pub fn shutdown(cx: &mut Context, args: Args) -> Result<(), Error> {
             return Err(Error::SYNTAX);
         }
     }
-    if (how.save && how.nosave) || (abort && args.len() > 2) {
+    if (how.save && how.nosave) || (abort && how != Shutdown::default()) {
         return Err(Error::SYNTAX);
     }
     if cx.session.atomic {
@@ -207,8 +371,8 @@ pub fn shutdown(cx: &mut Context, args: Args) -> Result<(), Error> {
     }
     crate::log::warning("User requested shutdown...");
     let shards = cx.keyspace.shards.iter_mut().filter_map(|shard| shard.as_deref_mut());
-    let request =
-        Begin { shared: cx.shared, config: cx.config, moment: cx.moment, owner: cx.core, background: false };
+    let purpose = Purpose::Save;
+    let request = Begin { shared: cx.shared, config: cx.config, moment: cx.moment, owner: cx.core, purpose };
     match how.begin(&request, shards, cx.jobs) {
         Some(id) => cx.notes.push(Note::Hold(Hold::Shutdown { id, force: how.force })),
         None => cx.signals.push(Signal::Shutdown),
@@ -217,11 +381,13 @@ pub fn shutdown(cx: &mut Context, args: Args) -> Result<(), Error> {
 }
 
 /// How the server is to end.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shutdown {
     pub save: bool,
     pub nosave: bool,
     pub force: bool,
+    /// There is nobody to wait for, so that this is always so.
+    pub now: bool,
 }
 
 impl Shutdown {
@@ -239,8 +405,7 @@ impl Shutdown {
             () if is("SAVE") => self.save = true,
             () if is("NOSAVE") => self.nosave = true,
             () if is("FORCE") => self.force = true,
-            // There is nobody to wait for.
-            () if is("NOW") => {}
+            () if is("NOW") => self.now = true,
             () => return false,
         }
         true
@@ -254,8 +419,12 @@ impl Shutdown {
         jobs: &mut Vec<Job>,
     ) -> Option<u64> {
         let mut shards: Vec<&mut Shard> = shards.collect();
-        if give_up(request.shared, shards.iter_mut().map(|shard| &mut **shard), jobs) {
-            crate::log::warning("There is a child saving an .rdb. Killing it!");
+        match give_up(request.shared, shards.iter_mut().map(|shard| &mut **shard), jobs) {
+            Some(saving) if saving.base.is_some() => {
+                crate::log::warning("There is a child rewriting the AOF. Killing it!");
+            }
+            Some(_) => crate::log::warning("There is a child saving an .rdb. Killing it!"),
+            None => {}
         }
         // What is not loaded yet must not overwrite the file.
         let loading = request.shared.gates() & gate::LOADING != 0;
@@ -268,9 +437,14 @@ impl Shutdown {
     }
 }
 
+/// The system's words for what failed.
+pub fn failure_text(failure: &Failure) -> String {
+    failure.io_error().map(|error| os_error_text(&error)).unwrap_or_default()
+}
+
 /// What Redis writes to the log when a snapshot fails.
 pub fn log_failure(config: &Config, failure: &Failure) {
-    let system = failure.io_error().map(|error| os_error_text(&error)).unwrap_or_default();
+    let system = failure_text(failure);
     let (file, dir) = (&config.dbfilename, config.dir.display());
     crate::log::warning(match failure {
         Failure::System { doing: Doing::Open, .. } => {
@@ -284,7 +458,7 @@ pub fn log_failure(config: &Config, failure: &Failure) {
             )
         }
         Failure::System { .. } => format!("Write error saving DB on disk: {system}"),
-        Failure::Content(text) => text.clone(),
+        Failure::Content(text) | Failure::Cut { text, .. } => text.clone(),
         Failure::Cancelled => "Background saving cancelled".into(),
     });
 }

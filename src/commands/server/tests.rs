@@ -115,7 +115,8 @@ fn facts_about_the_process() {
     check("LOLWUT VERSION x => -ERR value is not an integer or out of range | INFO nosuch => \"\"");
     check_outside_multi(
         "SHUTDOWN ABORT => -ERR No shutdown in progress. | SHUTDOWN x => -ERR syntax error | \
-         SHUTDOWN SAVE NOSAVE => -ERR syntax error",
+         SHUTDOWN SAVE NOSAVE => -ERR syntax error | SHUTDOWN abort ABORT => -ERR No shutdown in progress. | \
+         SHUTDOWN ABORT NOW => -ERR syntax error | SHUTDOWN SAVE ABORT => -ERR syntax error",
     );
 }
 

@@ -117,7 +117,7 @@ pub fn xtrim(cx: &mut Context, args: Args) -> Result<(), Error> {
 
 pub fn xdel(cx: &mut Context, args: Args) -> Result<(), Error> {
     let key = args.at(1);
-    if cx.view::<Stream>(key)?.0.is_none() {
+    if cx.seek::<Stream>(key)?.is_none() {
         cx.out.integer(0);
         return Ok(());
     }

@@ -10,9 +10,10 @@ use crate::resp::Out;
 use crate::types::Stream;
 use crate::types::stream::{ConsumerNumber, Group, Id, Log, Pending};
 
+/// `read` comes first, before the options where Redis looks the key up before those.
 fn expect_group(cx: &mut Context, args: Args) -> Result<(), Error> {
     let (key, name) = (args.at(1), args.at(2));
-    let group = cx.view::<Stream>(key)?.0.and_then(|stream| stream.groups.get(name));
+    let group = cx.look::<Stream>(key)?.and_then(|stream| stream.groups.get(name));
     group.map(|_| ()).ok_or_else(|| no_group(key, name, ""))
 }
 
@@ -179,6 +180,7 @@ fn claim_for(
 }
 
 pub fn xclaim(cx: &mut Context, args: Args) -> Result<(), Error> {
+    cx.read(args.at(1));
     expect_group(cx, args)?;
     let mut claim = Claim::new(integer(args.at(4), "ERR Invalid min-idle-time argument for XCLAIM")?);
     let ids: Vec<Id> = args.from(5).iter().map_while(|arg| strict_id(arg).ok()).collect();
@@ -214,6 +216,7 @@ fn parse_auto_options(mut rest: Args) -> Result<(usize, bool), Error> {
 pub fn xautoclaim(cx: &mut Context, args: Args) -> Result<(), Error> {
     /// So many entries are looked at for one that is asked for.
     const ATTEMPTS: usize = 10;
+    cx.read(args.at(1));
     let mut claim = Claim::new(integer(args.at(4), "ERR Invalid min-idle-time argument for XAUTOCLAIM")?);
     let start = interval_start(args.at(5))?;
     let (mut count, just_ids) = parse_auto_options(args.from(6))?;

@@ -45,7 +45,7 @@ impl Options {
 
 /// Whether key and group are there; an error tells which is not.
 fn expect_group(cx: &mut Context, key: &[u8], group: &[u8]) -> Result<(), Error> {
-    let stream = cx.view::<Stream>(key)?.0.ok_or(NO_KEY)?;
+    let stream = cx.seek::<Stream>(key)?.ok_or(NO_KEY)?;
     stream.groups.get(group).map(|_| ()).ok_or_else(|| no_group_of_key(key, group))
 }
 
@@ -59,7 +59,7 @@ pub fn create(cx: &mut Context, args: Args) -> Result<(), Error> {
     const ARGS_MAX: usize = 8;
     let options = Options::parse(args, true)?;
     let (key, name) = (args.at(2), args.at(3));
-    let last_id = match cx.view::<Stream>(key)?.0 {
+    let last_id = match cx.seek::<Stream>(key)? {
         None if !options.make => return Err(NO_KEY),
         stream => stream.map_or(Id::MIN, |stream| stream.log.last_id()),
     };

@@ -47,8 +47,9 @@ fn bytes_of(cx: &mut Context, key: &[u8]) -> Result<Vec<u8>, Error> {
 }
 
 pub fn lcs(cx: &mut Context, args: Args) -> Result<(), Error> {
-    let a = bytes_of(cx, args.at(1))?;
-    let b = bytes_of(cx, args.at(2))?;
+    // Both are looked up before either is judged.
+    let (a, b) = (bytes_of(cx, args.at(1)), bytes_of(cx, args.at(2)));
+    let (a, b) = (a?, b?);
     let options = parse(args.from(3))?;
     let cells = (a.len() as u64 + 1) * (b.len() as u64 + 1);
     if a.len() >= u32::MAX as usize || b.len() >= u32::MAX as usize {

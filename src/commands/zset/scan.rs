@@ -5,7 +5,7 @@
 use super::super::generic::scan::{Options, parse_cursor};
 use super::super::{Context, Error};
 use super::write_element;
-use crate::base::number::write_f64;
+use crate::base::number::{write_f64, write_f64_long};
 use crate::client::Args;
 use crate::types::Zset;
 use crate::types::listpack::Element;
@@ -50,25 +50,10 @@ pub fn zscan(cx: &mut Context, args: Args) -> Result<(), Error> {
     Ok(())
 }
 
-/// A score as ZSCAN replies it: as a listpack has it, or with the 17 digits that C's `%.17g` prints.
+/// A score as ZSCAN replies it: as a listpack has it, or with 17 digits.
 fn write_score(into: &mut Vec<u8>, score: f64, view: ZsetView) {
-    if matches!(view, ZsetView::Packed(_)) || !score.is_finite() || score == 0.0 {
-        return write_f64(into, score);
+    match view {
+        ZsetView::Packed(_) => write_f64(into, score),
+        _ => write_f64_long(into, score),
     }
-    let text = format!("{score:.16e}");
-    let (mantissa, exponent) = text.split_once('e').expect("this notation has an exponent");
-    let exponent: i32 = exponent.parse().expect("it is an integer");
-    if !(-4..17).contains(&exponent) {
-        into.extend_from_slice(trimmed(mantissa).as_bytes());
-        let sign = if exponent < 0 { '-' } else { '+' };
-        into.extend_from_slice(format!("e{sign}{:02}", exponent.abs()).as_bytes());
-    } else {
-        let decimals = (16 - exponent) as usize;
-        into.extend_from_slice(trimmed(&format!("{score:.decimals$}")).as_bytes());
-    }
-}
-
-/// Without zeros at the end of a fraction.
-fn trimmed(text: &str) -> &str {
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
 }

@@ -154,7 +154,7 @@ fn ranges_by_score() {
         check3(&format!("{begin} | ZRANGEBYSCORE z 4 4 WITHSCORES => [[\"d\" ,4]]"));
     }
     check(
-        "ZRANGE z a b BYSCORE => -ERR min or max is not a float | ZRANGEBYSCORE z nan 1 => -ERR min or max is not a float | ZRANGEBYSCORE z 1 ((1 => -ERR min or max is not a float | ZCOUNT z a b => -ERR min or max is not a float | ZRANGEBYSCORE z 1 2 LIMIT a 1 => -ERR value is not an integer or out of range",
+        "ZRANGE z \"\\x00a\" \"(1\\x00b\" BYSCORE => [] | ZRANGE z a b BYSCORE => -ERR min or max is not a float | ZRANGEBYSCORE z nan 1 => -ERR min or max is not a float | ZRANGEBYSCORE z 1 ((1 => -ERR min or max is not a float | ZCOUNT z a b => -ERR min or max is not a float | ZRANGEBYSCORE z 1 2 LIMIT a 1 => -ERR value is not an integer or out of range",
     );
 }
 

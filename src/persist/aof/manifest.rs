@@ -72,6 +72,11 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// The manifest of a log that was one file of this name.
+    pub fn upgraded(name: &str) -> Manifest {
+        Manifest { base: Some(File { name: name.into(), seq: 1 }), base_seq: 1, ..Manifest::default() }
+    }
+
     fn add(&mut self, line: &[u8]) -> Result<(), &'static str> {
         let (file, kind) = file(line)?;
         match kind {

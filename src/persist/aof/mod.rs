@@ -1,6 +1,7 @@
 //! The append-only log: commands as they took effect, in files that a manifest names.
 //! In: portions of a file, or the text of a manifest. Out: commands; or which files there are, and the text for new ones.
-//! And what goes into it, in which order: `Unit` and `Merger`. Absent: files, running commands, deciding what is logged.
+//! And what goes into it, in which order: `Unit` and `Merger`; and what was there before, as commands: `base`. Absent: files,
+//! running commands, deciding what is logged.
 //!
 //! A log is a manifest, a base (an RDB file or commands) and increments (commands), in one directory. A log of Redis before
 //! 7.0 is one file, which may begin with an RDB file. `#TS:` and a Unix time on a line of its own say when what follows
@@ -25,14 +26,18 @@
 //! }
 //! ```
 
+pub mod base;
 pub mod manifest;
 pub mod merge;
+mod progress;
 mod read;
 pub mod unit;
 
+pub use manifest::Manifest;
 pub use merge::Merger;
+pub use progress::Progress;
 pub use read::{Command, Error, Event, Reader, What};
-pub use unit::{Chunk, Unit};
+pub use unit::{BaseForm, Begin, Chunk, Mark, Source, Unit};
 
 /// Whether a file of a log begins as RDB files do.
 pub fn has_preamble(begin: &[u8]) -> bool {

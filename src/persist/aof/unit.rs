@@ -5,7 +5,53 @@
 //! a *stamp*, its place in the one order of all cores: 0, 1, 2 … without gaps. It is drawn while the shards that the unit
 //! changed are at hand, so that what depends on another unit has a higher stamp; and any prefix is a state that was there.
 
+use std::path::PathBuf;
+
 use crate::resp::Out;
+
+/// What a place in the log says besides commands. It has a stamp like a unit, drawn with all shards at hand.
+#[derive(Clone, Debug)]
+pub enum Mark {
+    /// The log begins here.
+    Begin(Box<Begin>),
+    /// A new increment begins here, in this directory: a base of what is before is on its way.
+    Turn(PathBuf),
+    /// The log ends here.
+    End,
+}
+
+/// How a log begins.
+#[derive(Clone, Debug)]
+pub struct Begin {
+    /// Where its files are.
+    pub directory: PathBuf,
+    pub form: BaseForm,
+    pub source: Source,
+}
+
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// From what the manifest names. The last increment is cut to so many bytes; the files before it have so many. `empty`: the
+    /// base of a server without data, for a manifest without files.
+    Files { cut: Option<u64>, bytes_before: u64, empty: Vec<u8> },
+    /// From data that are in no file: a base of them is on its way, and until it is there the manifest stays as it is.
+    Memory,
+}
+
+/// What the base of a log consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BaseForm {
+    Rdb,
+    Commands,
+}
+
+/// The command that what follows is in that database.
+pub(super) fn write_select(db: u16, out: &mut Vec<u8>) {
+    let mut out = Out { buf: out, resp3: false };
+    out.array(2);
+    out.bulk(b"SELECT");
+    out.bulk_int(i64::from(db));
+}
 
 /// Commands as arrays of bulk strings, one behind the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +87,10 @@ pub struct Chunk {
     records: Vec<(u16, usize)>,
     /// For each unit its stamp, and where its records end.
     units: Vec<(u64, usize)>,
+    /// Units without records that say something else.
+    marks: Vec<(u64, Mark)>,
+    /// When it was made, Unix seconds, if the log is to say so.
+    pub time_s: Option<i64>,
 }
 
 impl Chunk {
@@ -60,10 +110,22 @@ impl Chunk {
         self.units.push((stamp, self.records.len()));
     }
 
+    pub fn mark(&mut self, stamp: u64, mark: Mark) {
+        self.push(stamp, &Unit::default());
+        self.marks.push((stamp, mark));
+    }
+
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.records.clear();
         self.units.clear();
+        self.marks.clear();
+    }
+
+    /// The mark of this stamp, if the unit is one.
+    pub(super) fn take_mark(&mut self, stamp: u64) -> Option<Mark> {
+        let at = self.marks.iter().position(|&(marked, _)| marked == stamp)?;
+        Some(self.marks.swap_remove(at).1)
     }
 
     /// The stamp of unit `index`, if there are so many.

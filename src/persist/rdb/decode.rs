@@ -51,6 +51,8 @@ pub struct Field<'a> {
 }
 
 pub(in crate::persist) const DUPLICATE: Error = Error::Corrupt("a member or field twice");
+/// Redis wrote such values once, and passes over them when it loads a file.
+pub const EMPTY: Error = Error::Corrupt("an empty collection");
 const LISTPACK: Error = Error::Corrupt("not a listpack");
 
 /// Elements of a list that is not in packs are packed up to about so many bytes.
@@ -80,7 +82,7 @@ pub fn decode<'a>(form: u8, dialect: Dialect, reader: &mut Reader<'a>) -> Result
         form::ZSET_ZIPLIST => zset_pack(Cow::Owned(old::from_ziplist(&reader.blob()?)?)),
         form::ZSET_LISTPACK => zset_pack(sound(reader.blob()?)?),
         form::HASH => hash(reader),
-        form::HASH_ZIPMAP => hash_pack(Cow::Owned(old::from_zipmap(&reader.blob()?)?)),
+        form::HASH_ZIPMAP => zipmap(&reader.blob()?),
         form::HASH_ZIPLIST => hash_pack(Cow::Owned(old::from_ziplist(&reader.blob()?)?)),
         form::HASH_LISTPACK => hash_pack(sound(reader.blob()?)?),
         form::STREAM | form::STREAM_2 | form::STREAM_3 => stream::read(form, reader).map(Value::Stream),
@@ -148,7 +150,7 @@ fn quicklist<'a>(form: u8, reader: &mut Reader<'a>) -> Result<Value<'a>> {
             nodes.push(Node::Pack(pack));
         }
     }
-    if nodes.is_empty() { Err(Error::Corrupt("an empty list")) } else { Ok(Value::List(nodes)) }
+    if nodes.is_empty() { Err(EMPTY) } else { Ok(Value::List(nodes)) }
 }
 
 /// Reads elements, and ends early when too many of them are the same for it to go well.
@@ -279,7 +281,7 @@ pub(super) fn sound(pack: Cow<[u8]>) -> Result<Cow<[u8]>> {
 }
 
 fn filled(pack: Cow<[u8]>) -> Result<Cow<[u8]>> {
-    if listpack::is_empty(&pack) { Err(Error::Corrupt("an empty collection")) } else { Ok(pack) }
+    if listpack::is_empty(&pack) { Err(EMPTY) } else { Ok(pack) }
 }
 
 /// Whole groups of so many elements, of which each first is a member or field, and distinct.
@@ -293,6 +295,17 @@ fn distinct_pack(pack: Cow<[u8]>, group: usize) -> Result<Cow<[u8]>> {
 
 fn hash_pack(pack: Cow<[u8]>) -> Result<Value> {
     distinct_pack(pack, 2).map(Value::HashPack)
+}
+
+/// Field by field: a zipmap may hold values that are too long for a pack today.
+fn zipmap<'a>(bytes: &[u8]) -> Result<Value<'a>> {
+    let pack = distinct_pack(Cow::Owned(old::from_zipmap(bytes)?), 2)?;
+    let mut pairs = Vec::new();
+    let mut elements = listpack::iter(&pack);
+    while let (Some(name), Some(value)) = (elements.next(), elements.next()) {
+        pairs.push((own(name), own(value)));
+    }
+    Ok(Value::Hash(pairs))
 }
 
 fn zset_pack(pack: Cow<[u8]>) -> Result<Value> {

@@ -33,7 +33,7 @@ pub(super) mod tests;
 
 mod write;
 
-pub use decode::{Field, Node, Value, decode};
+pub use decode::{EMPTY, Field, Node, Value, decode};
 pub use element::Text;
 pub use payload::{
     Checks, VERSION, VERSION_EXPIRING, VERSION_REDIS_7_0, VERSION_VALKEY, open, open_with, seal,

@@ -2,7 +2,7 @@
 //! In: bytes from anywhere. Out: a primitive, or an error at the first byte that is not as it should be.
 //! Absent: forms of values (see `decode`).
 
-use super::{Error, Result, Text, lzf, special};
+use super::{EMPTY, Error, Result, Text, lzf, special};
 use crate::base::number;
 use std::borrow::Cow;
 
@@ -71,7 +71,7 @@ impl<'a> Reader<'a> {
     pub fn count(&mut self, bytes_min: usize) -> Result<usize> {
         let count = self.length()?;
         if count == 0 {
-            return Err(Error::Corrupt("an empty collection"));
+            return Err(EMPTY);
         }
         let room = self.rest.len() / bytes_min;
         usize::try_from(count)

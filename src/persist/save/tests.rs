@@ -38,7 +38,7 @@ fn texts(count: usize) -> impl Iterator<Item = Vec<u8>> {
 }
 
 /// Values under keys: of each type one that is packed and one that is large.
-fn store() -> Store {
+pub fn store() -> Store {
     let limits = Limits::default();
     let mut store = Store::new(crate::types::hasher());
     let mut put = |key: &str, value: Removed, expiry: Option<i64>| {

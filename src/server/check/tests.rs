@@ -96,7 +96,7 @@ fn rdb_files() {
         let (said, ok) = check(&scratch.write("d.rdb", &ziplist));
         assert!(
             !ok && said.contains(
-                "[offset 50] ends too early\n[additional info] Reading key 'm'\n[info] 3 keys read"
+                "[offset 50] ends too early (integrity check failed)\n[additional info] Reading key 'm'\n[info] 3 keys read"
             ),
             "{said}"
         );

@@ -57,3 +57,11 @@ fn a_cache_stays_within_its_limit() {
     let sets: String = (0..200).map(|number| format!("SET k{number} {value} => OK | ")).collect();
     check_configured_outside_multi(&config, &format!("{sets}GET k199 => \"{value}\" | GET k0 => nil"));
 }
+
+/// What other shards hold is evicted before the command runs, too: who looked at once still saw it.
+#[test]
+fn what_must_go_is_gone_at_once() {
+    check_outside_multi(
+        "SET a 1 EX 100 => OK | SET b 1 EX 100 => OK | SET c 1 EX 100 => OK | SET d 1 EX 100 => OK | SET k v => OK | CONFIG SET maxmemory-policy volatile-ttl maxmemory 1 => OK | GET k => \"v\" | b> CONFIG SET maxmemory 0 => OK | EXISTS a b c d => 0 | GET k => \"v\"",
+    );
+}

@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::config::Config;
+use crate::persist::aof;
 use crate::persist::object::{self, Style};
 use crate::persist::rdb::Checks;
-use crate::persist::rdb::file::{Event, Reader, Version};
+use crate::persist::rdb::file::{Event, Reader, Version, Writer};
 use crate::shard::Encoding;
 use crate::types::list::Side;
 use crate::types::{Collection, Hash, Limits, List, Set};
@@ -13,6 +14,8 @@ use std::collections::BTreeMap;
 
 const KEYS: u8 = 60;
 const LARGE: usize = 4000;
+const WRITER: Writer = Writer { version: Version::V11, compress: true };
+const RDB: Format = Format::Rdb(WRITER);
 
 fn moment() -> Moment {
     Moment {
@@ -28,9 +31,8 @@ fn moment() -> Moment {
     }
 }
 
-fn plan(id: u64) -> Plan {
-    let writer = Writer { version: Version::V11, compress: true };
-    Plan { id, writer, clocks: Clocks::None, moment: moment() }
+fn plan(id: u64, format: Format) -> Plan {
+    Plan { id, format, clocks: Clocks::None, moment: moment() }
 }
 
 fn key(number: u8) -> Vec<u8> {
@@ -156,16 +158,32 @@ fn sorted(dump: Vec<u8>) -> Vec<u8> {
 
 /// Walks to the end and reads what was written.
 fn written(shard: &mut Shard) -> State {
+    read_rdb(&walked_to_the_end(shard, b"\xFE"))
+}
+
+/// Walks to the end and replays what was written as commands.
+fn written_as_commands(shard: &mut Shard) -> State {
+    replay(&walked_to_the_end(shard, b"*2\r\n$6\r\nSELECT\r\n"))
+}
+
+/// All chunks, of which each but for the rest of a record begins with that.
+fn walked_to_the_end(shard: &mut Shard, begin: &[u8]) -> Vec<u8> {
     while !shard.walk_slice(8, &mut Vec::new()) {}
     let mut file = Vec::new();
     let mut open = false;
-    plan(1).writer.header(&mut file);
     while let Some(chunk) = shard.take_chunk() {
-        assert!(open || chunk.bytes[0] == 0xFE, "3: a chunk says which database it is about");
+        assert!(open || chunk.bytes.starts_with(begin), "3: a chunk says which database it is about");
         open = chunk.open;
         file.extend(chunk.bytes);
     }
     shard.end_snapshot();
+    file
+}
+
+fn read_rdb(records: &[u8]) -> State {
+    let mut file = Vec::new();
+    WRITER.header(&mut file);
+    file.extend(records);
     file.extend(crate::persist::rdb::file::trailer(None));
     let mut reader = Reader::new(Some(file.len() as u64));
     reader.feed(&file);
@@ -178,6 +196,66 @@ fn written(shard: &mut Shard) -> State {
         assert!(old.is_none(), "a key twice: {:?}", raw.key);
     }
     state
+}
+
+/// What a shard holds that runs these commands, which are about one key after the other.
+fn replay(commands: &[u8]) -> State {
+    let mut reader = aof::Reader::new(0);
+    reader.feed(commands);
+    let (mut shard, mut db) = (Shard::new(0, 2, 9), 0);
+    let (mut seen, mut latest) = (std::collections::BTreeSet::new(), None);
+    while let Some(event) = reader.next().unwrap() {
+        let aof::Event::Command(command) = event else { panic!("an annotation") };
+        let args: Vec<&[u8]> = command.args().collect();
+        if args[0] == b"SELECT" {
+            db = std::str::from_utf8(args[1]).unwrap().parse().unwrap();
+            continue;
+        }
+        let place = (db, args[1].to_vec());
+        if latest.as_ref() != Some(&place) {
+            assert!(seen.insert(place.clone()), "a key twice: {place:?}");
+            latest = Some(place);
+        }
+        run(&mut shard, db, &args);
+    }
+    reader.end().unwrap();
+    state_of(&shard)
+}
+
+fn run(shard: &mut Shard, db: u16, args: &[&[u8]]) {
+    let (now, limits, key) = (moment(), Limits::default(), args[1]);
+    match args[0] {
+        b"SET" => {
+            shard.set_string(db, key, args[2], Encoding::of_string(args[2].len()), None, &now);
+        }
+        b"RPUSH" => {
+            let push = |list: &mut List| {
+                args[2..].iter().for_each(|element| list.push(Side::Right, element, &limits));
+                ((), true)
+            };
+            _ = shard.change(db, key, &now, true, push);
+        }
+        b"SADD" => {
+            let add = |set: &mut Set| {
+                args[2..].iter().for_each(|member| assert!(set.add(member, &limits)));
+                ((), true)
+            };
+            _ = shard.change(db, key, &now, true, add);
+        }
+        b"HMSET" => {
+            let forever = crate::types::hash::Lifetime::Forever;
+            let set = |hash: &mut Hash| {
+                args[2..].chunks(2).for_each(|pair| assert!(hash.set(pair[0], pair[1], forever, 0, &limits)));
+                ((), true)
+            };
+            _ = shard.change(db, key, &now, true, set);
+        }
+        b"PEXPIREAT" => {
+            let at_ms = std::str::from_utf8(args[2]).unwrap().parse().unwrap();
+            _ = shard.set_expiry(db, key, Some(at_ms));
+        }
+        other => panic!("{}", other.escape_ascii()),
+    }
 }
 
 fn assert_unmarked(shard: &Shard) {
@@ -196,20 +274,22 @@ proptest! {
         during in prop::collection::vec(step(), 0..120),
         again in prop::collection::vec(step(), 0..40),
         cancel in any::<bool>(),
+        commands in any::<bool>(),
     ) {
         let mut shard = Shard::new(0, 2, 7);
         before.iter().filter(|step| !matches!(step, Step::Slices(_))).for_each(|step| apply(&mut shard, step));
         if cancel {
             // One that nobody wants any more leaves no trace.
-            shard.begin_snapshot(plan(1));
+            shard.begin_snapshot(plan(1, Format::Commands));
             again.iter().for_each(|step| apply(&mut shard, step));
             shard.cancel_snapshot();
             again.iter().for_each(|step| apply(&mut shard, step));
         }
         let then = state_of(&shard);
-        shard.begin_snapshot(plan(2));
+        shard.begin_snapshot(plan(2, if commands { Format::Commands } else { RDB }));
         during.iter().for_each(|step| apply(&mut shard, step));
-        prop_assert!(written(&mut shard) == then);
+        let read = if commands { written_as_commands(&mut shard) } else { written(&mut shard) };
+        prop_assert!(read == then);
         assert_unmarked(&shard);
         while !shard.free_slice(1000) {}
     }
@@ -218,6 +298,11 @@ proptest! {
 /// A large collection is written over many slices, and what is changed meanwhile waits for its end.
 #[test]
 fn a_large_collection_is_written_in_steps() {
+    write_a_large_collection(RDB, written);
+    write_a_large_collection(Format::Commands, written_as_commands);
+}
+
+fn write_a_large_collection(format: Format, written: fn(&mut Shard) -> State) {
     let mut shard = Shard::new(0, 2, 3);
     let mut hash = Hash::new(Vec::new());
     for n in 0..50_000 {
@@ -229,7 +314,7 @@ fn a_large_collection_is_written_in_steps() {
         apply(&mut shard, &Step::SetString(0, number, number));
     }
     let then = state_of(&shard);
-    shard.begin_snapshot(plan(1));
+    shard.begin_snapshot(plan(1, format));
     let mut slices = 0;
     let mut number = 0;
     while !shard.walk_slice(8, &mut Vec::new()) {

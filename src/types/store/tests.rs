@@ -273,6 +273,34 @@ fn grows_and_shrinks_to_nothing() {
 }
 
 #[test]
+fn a_plan_makes_room_and_binds_to_nothing() {
+    for (planned, came) in
+        [(0, 50), (1, 3000), (9, 9), (700, 700), (1000, 3), (60_000, 60_000), (60_000, 500)]
+    {
+        let mut store = store();
+        store.plan(planned);
+        assert!(store.is_empty() && store.find(b"key").is_none());
+        store.verify();
+        (0..came).for_each(|number| drop(set(&mut store, &key(number), b"value", None)));
+        store.verify();
+        // What was planned is no more than was planned for.
+        store.plan(planned);
+        assert_eq!((store.len(), store.find(&key(came - 1)).is_some()), (came, true));
+        let (mut cursor, mut seen) = (0, 0);
+        loop {
+            cursor = store.scan(cursor, &mut |_| seen += 1);
+            if cursor == 0 {
+                break;
+            }
+        }
+        assert_eq!(seen, came);
+        (0..came).for_each(|number| drop(store.remove(&key(number))));
+        store.verify();
+        assert!(store.is_empty());
+    }
+}
+
+#[test]
 fn random_keys_are_about_equally_likely() {
     for size in [1, 5, 50, 3000] {
         let mut store = store();

@@ -19,12 +19,13 @@ struct Bound {
 }
 
 impl Bound {
-    /// `1.5`, or `(1.5` for an exclusive one. As C's `strtod` reads it: no text is 0, and what is too large is infinite.
+    /// `1.5`, or `(1.5` for an exclusive one. As C's `strtod` reads it: the text ends at a byte 0, no text is 0, and what is too large is infinite.
     fn parse(text: &[u8]) -> Option<Bound> {
         let (exclusive, text) = match text {
             [b'(', rest @ ..] => (true, rest),
             _ => (false, text),
         };
+        let text = number::until_nul(text);
         let score = if text.is_empty() { Some(0.0) } else { number::parse_f64(text).or_else(|| loose(text)) };
         Some(Bound { score: score?, exclusive })
     }

@@ -28,8 +28,19 @@ pub fn reload(cx: &mut Context, args: Args) -> Result<(), Error> {
     if cx.session.atomic {
         return reload_in_place(cx);
     }
-    let id = save.then(|| persistence::begin(cx, false));
+    let id = save.then(|| persistence::begin(cx, persistence::Purpose::Save));
     cx.notes.push(Note::Hold(Hold::Reload { id, flush, merge }));
+    Ok(())
+}
+
+/// DEBUG LOADAOF: reads back what was logged. Nothing else runs until it is done.
+pub fn load_aof(cx: &mut Context, _args: Args) -> Result<(), Error> {
+    if cx.session.atomic {
+        return Err(Error::NOT_IN_TRANSACTION);
+    }
+    persistence::cancel(cx);
+    cx.shards().for_each(|shard| shard.tracking.flushed());
+    cx.notes.push(Note::Hold(Hold::LoadLog));
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use crate::client::flag;
 use crate::commands::Context;
 use crate::commands::server::lolwut::{REDIS_VERSION, RINGFORT_VERSION};
 use crate::commands::server::memory::Memory;
+use crate::shared::Saving;
 
 /// The replication id of no predecessor.
 const NO_REPLID: &str = "0000000000000000000000000000000000000000";
@@ -171,12 +172,7 @@ pub fn persistence(cx: &mut Context, text: &mut Text) {
     text.field("rdb_last_cow_size", saves.last_bytes);
     text.field("rdb_last_load_keys_expired", load.expired.load(Relaxed));
     text.field("rdb_last_load_keys_loaded", load.keys.load(Relaxed));
-    text.same(&["aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled"], 0);
-    text.same(&["aof_last_rewrite_time_sec", "aof_current_rewrite_time_sec"], -1);
-    text.field("aof_last_bgrewrite_status", "ok");
-    text.same(&["aof_rewrites", "aof_rewrites_consecutive_failures"], 0);
-    text.field("aof_last_write_status", "ok");
-    text.same(&["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"], 0);
+    append_only(cx, text, saves.running.filter(|saving| saving.base.is_some()), now_s);
     if loading {
         let (total, read) = (load.bytes_total.load(Relaxed), load.bytes.load(Relaxed));
         let elapsed_s = now_s - load.began_ms.load(Relaxed) / 1000;
@@ -192,6 +188,37 @@ pub fn persistence(cx: &mut Context, text: &mut Text) {
         text.field("loading_loaded_bytes", read);
         text.field("loading_loaded_perc", format_args!("{:.2}", part * 100.0));
         text.field("loading_eta_seconds", eta_s);
+    }
+}
+
+/// What INFO says of the append-only file. `rewrite`: the snapshot that is to be its base.
+fn append_only(cx: &mut Context, text: &mut Text, rewrite: Option<Saving>, now_s: i64) {
+    let log = &cx.shared.persistence.log;
+    let (rewrites, logged) = (*log.rewrites(), cx.shared.is_logged());
+    // Between the command that switches the log on and the moment at which it is, a rewrite is already on its way.
+    let begins = log.changes.load(Acquire) && cx.config.appendonly;
+    let runs = rewrite.is_some() || log.is_rebasing.load(Acquire) || begins;
+    let began_s = rewrite.map_or(log.began_s.load(Acquire), |saving| saving.began_s);
+    let state = |ok: bool| if ok { "ok" } else { "err" };
+    text.field("aof_enabled", (logged || begins) as u8);
+    text.field("aof_rewrite_in_progress", runs as u8);
+    text.field("aof_rewrite_scheduled", rewrites.scheduled as u8);
+    text.field("aof_last_rewrite_time_sec", rewrites.last_duration_s);
+    text.field("aof_current_rewrite_time_sec", if runs && !begins { now_s - began_s } else { -1 });
+    text.field("aof_last_bgrewrite_status", state(rewrites.last_ok));
+    text.field("aof_rewrites", rewrites.count);
+    text.field("aof_rewrites_consecutive_failures", rewrites.consecutive_failures);
+    text.field("aof_last_write_status", state(log.errno.load(Acquire) == 0));
+    text.field("aof_last_cow_size", rewrites.last_bytes);
+    text.same(&["module_fork_in_progress", "module_fork_last_cow_size"], 0);
+    if logged {
+        let synced = log.progress.durable() >= cx.shared.log_next.load(Acquire);
+        text.field("aof_current_size", log.progress.bytes.load(Relaxed));
+        text.field("aof_base_size", log.progress.bytes_rewritten.load(Relaxed));
+        text.field("aof_pending_rewrite", (log.waits_for_base.load(Relaxed) && !runs) as u8);
+        text.field("aof_buffer_length", log.progress.pending_bytes.load(Relaxed));
+        text.field("aof_pending_bio_fsync", !synced as u8);
+        text.field("aof_delayed_fsync", 0);
     }
 }
 

@@ -146,7 +146,7 @@ impl fmt::Display for What {
             What::Checksum { found, expected } => {
                 write!(f, "wrong checksum: the file says {expected:016x}, its bytes have {found:016x}")
             }
-            What::Value(rdb::Error::Corrupt(text)) => f.write_str(text),
+            What::Value(rdb::Error::Corrupt(text)) => write!(f, "{text} (integrity check failed)"),
             What::Value(rdb::Error::Unsupported(form)) => {
                 write!(f, "a value of type {form}, which is not supported")
             }

@@ -87,6 +87,11 @@ impl Reader {
         self.offset + self.begin as u64
     }
 
+    /// The database that entries are in.
+    pub fn db(&self) -> u64 {
+        self.db
+    }
+
     /// What was fed and not read: at the end, what is behind the file.
     pub fn rest(&self) -> &[u8] {
         &self.buffer[self.begin..]

@@ -2,7 +2,7 @@
 //! In: what a piece says. Out: bytes at the end of a buffer. Absent: bodies of values (see `rdb::Writer`), the checksum of
 //! pieces, which whoever puts them in order counts.
 
-use super::super::{Dialect, Writer as Body};
+use super::super::{self as rdb, Dialect, Writer as Body};
 use super::{Usage, opcode};
 use crate::base::crc::Crc64;
 
@@ -20,6 +20,25 @@ pub enum Version {
 }
 
 impl Version {
+    /// What the option rdb-dialect asks for. `expiring`: for what has a hash with fields that expire.
+    pub fn of(dialect: &str, expiring: bool) -> Version {
+        match (expiring, dialect) {
+            (false, "redis-7.0") => Version::V10,
+            (false, _) => Version::V11,
+            (true, "valkey") => Version::Valkey80,
+            (true, _) => Version::Redis12,
+        }
+    }
+
+    pub fn number(self) -> u16 {
+        match self {
+            Version::V10 => rdb::VERSION_REDIS_7_0,
+            Version::V11 => rdb::VERSION,
+            Version::Redis12 => rdb::VERSION_EXPIRING,
+            Version::Valkey80 => rdb::VERSION_VALKEY,
+        }
+    }
+
     /// How hashes with fields that expire are written; none where they cannot be.
     pub fn expiring(self) -> Option<Dialect> {
         match self {

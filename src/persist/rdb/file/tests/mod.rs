@@ -160,8 +160,13 @@ fn errors_say_where() {
     let cases: [(&[u8], u64, Option<&str>, &str); 12] = [
         (b"\x08\x01k\x01v", 9, None, "unknown record or value type 8"),
         (b"\0\x01k\x01v\x63\x01a", 14, None, "unknown record or value type 99"),
-        (b"\0\x01k\xC4v", 12, Some("k"), "not a length"),
-        (b"\0\x01k\x81\xff\xff\xff\xff\xff\xff\xff\xff", 12, Some("k"), "a length beyond all files"),
+        (b"\0\x01k\xC4v", 12, Some("k"), "not a length (integrity check failed)"),
+        (
+            b"\0\x01k\x81\xff\xff\xff\xff\xff\xff\xff\xff",
+            12,
+            Some("k"),
+            "a length beyond all files (integrity check failed)",
+        ),
         (b"\0\xC1\x39\x30\xC0", 14, Some("12345"), "unexpected end of file"),
         (b"\0\x05ke", 13, None, "unexpected end of file"),
         (b"\x02\x01k\x03\x01a\x01b", 17, Some("k"), "unexpected end of file"),
@@ -183,7 +188,7 @@ fn errors_say_where() {
         assert_eq!((error.offset, error.key.as_deref()), (offset, key.map(str::as_bytes)), "{error}");
     }
     let with_key = records(b"\0\x02k\"\xC4v").1.unwrap_err();
-    assert_eq!(with_key.to_string(), "offset 13, key \"k\\\"\": not a length");
+    assert_eq!(with_key.to_string(), "offset 13, key \"k\\\"\": not a length (integrity check failed)");
 }
 
 #[test]

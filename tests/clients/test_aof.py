@@ -1,0 +1,818 @@
+"""The append-only file: read by Redis and Valkey and theirs by us, rewritten, switched, cut, spoilt, and where disks fail.
+
+Every test holds for the others, too:
+    RINGFORT=/usr/bin/redis-server target/venv/bin/pytest tests/clients/test_aof.py
+What a cut at each single byte does is looked into with AOF_ALL_CUTS=1.
+"""
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import redis
+
+from conftest import BINARY
+from crash import commands_of
+from test_rdb_files import contents as raw_contents
+from test_rdb_files import fill, program
+from test_snapshots import Instance, foreign_servers
+
+RINGFORT = Path(BINARY).name == "ringfort"
+FOREIGN = pytest.mark.parametrize("name,path", foreign_servers())
+ALL_CUTS = bool(os.environ.get("AOF_ALL_CUTS"))
+
+
+def logged(folder, *options, binary=BINARY, dialect="redis-7.0", **how):
+    """A server with an append-only file."""
+    if Path(binary).name == "ringfort":
+        options += ("--rdb-dialect", dialect)
+    return Instance(folder, "--appendonly", "yes", *options, binary=binary, **how)
+
+
+def no_patience(server, seconds=20):
+    """A client that shows errors instead of trying again."""
+    return redis.Redis(port=server.port, socket_timeout=seconds, retry=None)
+
+
+def contents(r):
+    """Everything, without the streams' facts that depend on the server or the time."""
+    found = raw_contents(r)
+    for (db, key), (kind, value, times) in found.items():
+        if kind == b"stream":
+            r.execute_command("SELECT", db)
+            entries, facts = value
+            plain = [facts[name] for name in ("length", "last-generated-id", "max-deleted-entry-id", "entries-added")]
+            groups = [group_contents(r, key, group, dict(entries)) for group in facts["groups"]]
+            found[db, key] = (kind, [entries, plain, groups], times)
+    r.execute_command("SELECT", 0)
+    return found
+
+
+def group_contents(r, key, group, entries):
+    """A log of commands does not tell how many entries a group has read, nor which of its pending ones are deleted."""
+    pending = r.xpending_range(key, group["name"], "-", "+", 1000)
+    told = [(one["message_id"], one["consumer"], one["times_delivered"]) for one in pending if one["message_id"] in entries]
+    consumers = sorted(consumer[b"name"] for consumer in group["consumers"])
+    return [group["name"], group["last-delivered-id"], told, consumers]
+
+
+def effects(r, alike=False):
+    """Commands whose effect must be written down rather than repeated. If `alike`: only those that Redis tells as we do."""
+    r.execute_command("SELECT", 5)
+    r.sadd("pool", *range(100))
+    r.spop("pool")
+    r.set("between", 1)
+    r.spop("pool", 10)
+    r.sadd("emptied", 1, 2)
+    r.spop("emptied", 5)
+    r.incrbyfloat("float", 3.14)
+    r.hincrbyfloat("hash", "float", "0.1")
+    for name, command in [("ex", ("EX", 1000)), ("px", ("PX", 10**6)), ("at", ("EXAT", 4 * 10**9))]:
+        r.execute_command("SET", name, "v", *command)
+    r.execute_command("SETEX", "setex", 1000, "v")
+    r.set("getex", "v")
+    r.execute_command("GETEX", "getex", "EX", 5000)
+    r.set("kept", "v", ex=5000)
+    r.execute_command("SET", "kept", "w", "KEEPTTL")
+    r.set("persisted", "v", ex=5000)
+    r.persist("persisted")
+    r.set("expired", "v", px=1)
+    time.sleep(0.01)
+    r.get("expired")
+    pipe = r.pipeline(transaction=True)
+    pipe.set("a", 1).incr("a").expire("a", 1000).lpush("l", 1, 2, 3).execute()
+    r.eval("redis.call('SET', KEYS[1], redis.call('TIME')[2]); redis.call('SPOP', KEYS[2]); return 1", 2, "random", "pool")
+    r.execute_command("LMOVE", "l", "m", "LEFT", "RIGHT")
+    r.execute_command("COPY", "a", "copy")
+    r.rename("copy", "renamed")
+    for number in range(20):
+        r.execute_command("XADD", "events", "MAXLEN", "=", 10, "*", "n", number)
+    if not alike:
+        r.execute_command("SORT", "m", "STORE", "sorted")
+        r.xgroup_create("events", "g", 0)
+        r.xreadgroup("g", "c", {"events": ">"}, count=3)
+        r.xautoclaim("events", "g", "d", 0, count=2)
+    r.bitfield("bits").incrby("u8", 0, 7).execute()
+    r.pfadd("log", *range(50))
+    r.geoadd("places", (13.361389, 38.115556, "x", 15.087269, 37.502669, "y"))
+    r.execute_command("GEOSEARCHSTORE", "near", "places", "FROMLONLAT", 15, 37, "BYRADIUS", 100, "km")
+    r.zadd("z", {"a": 1.5, "b": 2})
+    r.zpopmin("z")
+    r.execute_command("RESTORE", "restored", 100_000, r.dump("a"))
+    r.execute_command("SELECT", 6)
+    r.set("gone", 1)
+    r.flushdb()
+    r.set("moved", 1)
+    r.move("moved", 7)
+    r.execute_command("SELECT", 0)
+    r.execute_command("SWAPDB", 7, 8)
+    blocked_pop(r)
+
+
+def blocked_pop(r):
+    """A pop that waited is logged as the pop that it became."""
+    waiting = redis.Redis(connection_pool=redis.ConnectionPool(**r.connection_pool.connection_kwargs))
+    thread = threading.Thread(target=lambda: waiting.blmove("nothing", "arrived", 5))
+    thread.start()
+    end = time.monotonic() + 5
+    while not r.info("clients")["blocked_clients"] and time.monotonic() < end:
+        time.sleep(0.002)
+    r.rpush("nothing", "x", "y")
+    thread.join()
+
+
+def rewrite(r):
+    assert r.bgrewriteaof()
+    wait_for(lambda: not any(r.info("persistence")[f"aof_rewrite_{state}"] for state in ("in_progress", "scheduled")))
+    assert r.info("persistence")["aof_last_bgrewrite_status"] == "ok"
+
+
+def wait_for(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.01)
+
+
+def folder_of(tmp_path):
+    return tmp_path / "appendonlydir"
+
+
+def manifest(tmp_path):
+    """The files of a manifest: names by kind."""
+    files = {}
+    for line in (folder_of(tmp_path) / "appendonly.aof.manifest").read_text().splitlines():
+        words = line.split()
+        files.setdefault(words[5], []).append(words[1])
+    return files
+
+
+def kill(server):
+    server.stop(signal.SIGKILL)
+
+
+def assert_refused(server, *sentences):
+    assert server.process.wait(20) == 1, server.text()
+    for sentence in sentences:
+        assert sentence in server.text(), server.text()
+
+
+# ---- both ways ----
+
+
+def skip_unless_known(name):
+    """Redis and Valkey know only their own files."""
+    if not RINGFORT and name not in Path(BINARY).name:
+        pytest.skip("another RDB version")
+
+
+@FOREIGN
+@pytest.mark.parametrize("preamble", ["yes", "no"])
+def test_ours_is_read_by_others(tmp_path, name, path, preamble):
+    skip_unless_known(name)
+    options = ["--aof-use-rdb-preamble", preamble, "--aof-timestamp-enabled", "yes"]
+    with logged(tmp_path, *options, dialect="redis-7.0" if name == "redis" else "valkey", cores=3) as ours:
+        r = ours.ready()
+        fill(r)
+        rewrite(r)
+        effects(r)
+        expected = contents(r)
+        assert ours.stop() == 0
+    check = tmp_path / f"{name}-check-aof"
+    check.symlink_to(path)
+    done = subprocess.run([check, folder_of(tmp_path) / "appendonly.aof.manifest"], capture_output=True, text=True)
+    # Valkey's checker does not know how Valkey's own files begin.
+    strange = name == "valkey" and preamble == "yes"
+    assert strange or done.returncode == 0 and "All AOF files and manifest are valid" in done.stdout, done.stdout
+    assert manifest(tmp_path)["b"][0].endswith(".base.rdb" if preamble == "yes" else ".base.aof")
+    with logged(tmp_path, binary=path) as other:
+        r = other.ready()
+        assert contents(r) == expected
+
+
+@FOREIGN
+@pytest.mark.parametrize("preamble", ["yes", "no"])
+def test_theirs_is_read_by_us(tmp_path, name, path, preamble):
+    skip_unless_known(name)
+    with logged(tmp_path, "--aof-use-rdb-preamble", preamble, "--aof-timestamp-enabled", "yes", binary=path) as other:
+        r = other.ready()
+        fill(r)
+        rewrite(r)
+        effects(r)
+        expected = contents(r)
+        other.stop()
+    for cores in (1, 3):
+        with logged(tmp_path, cores=cores) as ours:
+            r = ours.ready()
+            assert contents(r) == expected
+            assert "DB loaded from append only file: " in ours.text()
+            r.set("ours", cores)
+            expected[0, b"ours"] = (b"string", b"%d" % cores, [-1])
+            assert ours.stop() == 0
+    with logged(tmp_path, binary=path) as other:
+        assert contents(other.ready()) == expected
+
+
+@pytest.mark.xfail(RINGFORT, reason="snapshots have no functions yet", strict=True)
+def test_a_rewrite_keeps_functions(tmp_path):
+    with logged(tmp_path) as ours:
+        r = ours.ready()
+        r.function_load("#!lua name=lib\nredis.register_function('f', function() return 1 end)")
+        rewrite(r)
+        ours.stop()
+    with logged(tmp_path) as ours:
+        assert ours.ready().fcall("f", 0) == 1
+
+
+def test_the_log_reads_as_redis_writes_it(tmp_path):
+    """The same commands lead to the same records, whatever is random in them."""
+    skip_unless_known("redis")
+    logs = []
+    for binary in (BINARY, program("redis-server")):
+        folder = tmp_path / Path(binary).name / str(len(logs))
+        folder.mkdir(parents=True)
+        with logged(folder, binary=binary, cores=3) as server:
+            r = server.ready()
+            effects(r, alike=True)
+            # No command of its own is known to expire a key, so it may come later.
+            wait_for(lambda: r.execute_command("SELECT", 5) and not r.exists("expired"))
+            server.stop()
+        records = []
+        for path in sorted(folder_of(folder).glob("*.incr.aof")):
+            for _, _, words in commands_of(path.read_bytes()):
+                records.append(masked(words))
+        logs.append(without_needless_units(records))
+    ours, theirs = logs
+    for number, (record, expected) in enumerate(zip(ours, theirs)):
+        assert record == expected, f"record {number}, after {ours[max(0, number - 3) : number]}"
+    assert len(ours) == len(theirs)
+
+
+def without_needless_units(records):
+    """Redis 7.0 removes members one by one, and makes a transaction of one record in places."""
+    kept = []
+    for record in records:
+        if record[0] == b"SREM" and kept and kept[-1][:2] == record[:2]:
+            kept[-1][2] += record[2]
+        elif record == [b"EXEC"] and kept[-2:-1] == [[b"MULTI"]]:
+            del kept[-2]
+        else:
+            kept.append(record)
+    return kept
+
+
+def masked(words):
+    """A record without times and chance."""
+    name = words[0].upper()
+    if name == b"SREM":
+        return [name, words[1], len(words) - 2]
+    if name == b"SET" and words[1] == b"random":
+        return [name, words[1]]
+    if name == b"SET" and words[3:4] in ([b"KEEPTTL"], [b"PXAT"]):
+        return [name, *words[1:3], "<an expiry, kept or told again>"]
+    if name in (b"ZADD", b"GEOADD"):
+        return [b"ZADD", words[1]]
+    if name == b"LMOVE":
+        return [name, *(word.lower() for word in words[1:])]
+    if name == b"RESTORE":
+        return [name, words[1]]
+    if name == b"XADD":  # how many entries there are afterwards is told in different ways
+        return [name, words[1], *words[-2:]]
+    long = lambda word: word.partition(b"-")[0].isdigit() and len(word.partition(b"-")[0]) >= 13
+    return [name, *(b"<time>" if long(word) else word for word in words[1:])]
+
+
+def test_an_old_log_of_one_file_is_taken_over(tmp_path):
+    other = program("redis-server")
+    made = tmp_path / "made"
+    made.mkdir()
+    with logged(made, binary=other) as server:
+        r = server.ready()
+        fill(r)
+        rewrite(r)
+        effects(r)
+        expected = contents(r)
+        server.stop()
+    parts = [folder_of(made) / name for kind in "bi" for name in manifest(made)[kind]]
+    # With an RDB preamble; without one, the commands of the increment alone.
+    for case, files in [("preamble", parts), ("commands", parts[1:])]:
+        folder = tmp_path / case
+        folder.mkdir()
+        (folder / "appendonly.aof").write_bytes(b"".join(path.read_bytes() for path in files))
+        with logged(folder) as ours:
+            r = ours.ready()
+            assert case == "commands" or contents(r) == expected
+            assert r.execute_command("SELECT", 5) and r.get("kept") == b"w"
+            r.set("new", 1)
+            assert "Successfully migrated an old-style AOF" in ours.text()
+            ours.stop()
+        assert not (folder / "appendonly.aof").exists()
+        assert manifest(folder)["b"] == ["appendonly.aof"]
+        with logged(folder, binary=other) as server:
+            r = server.ready()
+            assert r.execute_command("SELECT", 5) and r.get("new") == b"1"
+
+
+def test_taking_over_an_old_log_goes_on_where_it_was_cut_short(tmp_path):
+    """The manifest names the old file, which is not in the folder yet."""
+    (tmp_path / "appendonly.aof").write_bytes(b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n")
+    folder_of(tmp_path).mkdir()
+    write_manifest(tmp_path, "file appendonly.aof seq 1 type b\n")
+    with logged(tmp_path) as ours:
+        assert ours.ready().get("a") == b"1"
+        assert manifest(tmp_path) == {"b": ["appendonly.aof"], "i": ["appendonly.aof.1.incr.aof"]}
+
+
+# ---- life with a log ----
+
+
+def test_restarts_on_other_numbers_of_cores(tmp_path):
+    with logged(tmp_path, cores=1) as ours:
+        r = ours.ready()
+        fill(r)
+        effects(r)
+        expected = contents(r)
+        ours.stop()
+    for number, cores in enumerate([3, 1, 2]):
+        with logged(tmp_path, "--aof-use-rdb-preamble", "yes" if number % 2 else "no", cores=cores) as ours:
+            r = ours.ready()
+            assert contents(r) == expected
+            r.mset({f"restart:{number}:{n}": cores for n in range(5)})
+            expected.update({(0, b"restart:%d:%d" % (number, n)): (b"string", b"%d" % cores, [-1]) for n in range(5)})
+            rewrite(r)
+            kill(ours) if number else ours.stop()
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_a_rewrite_under_writes(tmp_path, cores):
+    with logged(tmp_path, cores=cores) as ours:
+        r = ours.ready()
+        r.execute_command("DEBUG", "POPULATE", 20_000, "filler", 20)
+        stop, last = threading.Event(), [0] * 3
+
+        def count(writer):
+            own = ours.ready()
+            while not stop.is_set():
+                pipe = own.pipeline(transaction=bool(writer))
+                pipe.set(f"s:{writer}", last[writer] + 1).rpush(f"l:{writer}", last[writer] + 1).execute()
+                last[writer] += 1
+
+        threads = [threading.Thread(target=count, args=(writer,)) for writer in range(3)]
+        [thread.start() for thread in threads]
+        try:
+            for _ in range(3):
+                rewrite(r)
+        finally:
+            stop.set()
+            [thread.join() for thread in threads]
+        assert r.info("persistence")["aof_rewrites"] == 3
+        assert {path.name for path in folder_of(tmp_path).iterdir()} == {
+            "appendonly.aof.manifest", "appendonly.aof.4.base.rdb", "appendonly.aof.4.incr.aof",
+        }
+        ours.stop()
+    with logged(tmp_path, cores=cores) as ours:
+        r = ours.ready()
+        assert r.dbsize() == 20_006
+        for writer in range(3):
+            assert int(r.get(f"s:{writer}")) == r.llen(f"l:{writer}") == last[writer] > 0
+            assert r.lrange(f"l:{writer}", 0, -1) == [b"%d" % n for n in range(1, last[writer] + 1)]
+
+
+def test_appendonly_is_switched_while_it_runs(tmp_path):
+    with Instance(tmp_path) as ours:
+        r = ours.ready()
+        assert "aof_current_size" not in r.info("persistence")
+        r.set("before", 1)
+        r.config_set("appendonly", "yes")
+        r.set("while", 1)
+        info = r.info("persistence")
+        assert info["aof_enabled"] == 1
+        wait_for(lambda: not r.info("persistence")["aof_rewrite_in_progress"])
+        wait_for(lambda: (folder_of(tmp_path) / "appendonly.aof.manifest").exists())
+        r.config_set("appendfsync", "always")
+        r.set("after", 1)
+        kill(ours)
+    with logged(tmp_path) as ours:
+        r = ours.ready()
+        assert sorted(r.keys()) == [b"after", b"before", b"while"]
+        r.config_set("appendonly", "no")
+        r.set("unlogged", 1)
+        assert r.info("persistence")["aof_enabled"] == 0
+        kill(ours)
+    with logged(tmp_path) as ours:
+        r = ours.ready()
+        assert sorted(r.keys()) == [b"after", b"before", b"while"]
+        r.config_set("appendonly", "no")
+        r.set("later", 1)
+        r.config_set("appendonly", "yes")
+        wait_for(lambda: r.info("persistence")["aof_rewrites"] and not r.info("persistence")["aof_rewrite_in_progress"])
+        ours.stop()
+    with logged(tmp_path) as ours:
+        assert sorted(ours.ready().keys()) == [b"after", b"before", b"later", b"while"]
+
+
+def test_a_rewrite_waits_for_a_snapshot(tmp_path):
+    with logged(tmp_path) as ours:
+        r = ours.ready()
+        r.execute_command("DEBUG", "POPULATE", 300)
+        r.config_set("rdb-key-save-delay", 1000)
+        r.execute_command("BGSAVE")
+        assert r.execute_command("BGREWRITEAOF") is not None
+        assert r.info("persistence")["aof_rewrite_scheduled"] == 1
+        r.config_set("rdb-key-save-delay", 0)
+        wait_for(lambda: r.info("persistence")["aof_rewrites"] == 1)
+        wait_for(lambda: not r.info("persistence")["aof_rewrite_in_progress"])
+        r.config_set("rdb-key-save-delay", 1000)
+        r.bgrewriteaof()
+        assert r.info("persistence")["aof_rewrite_in_progress"] == 1
+        with pytest.raises(redis.ResponseError, match="Background append only file rewriting already in progress"):
+            r.bgrewriteaof()
+        with pytest.raises(redis.ResponseError, match=r"Another child process is active \(AOF\?\): can't BGSAVE right now"):
+            r.execute_command("BGSAVE")
+        kill(ours)
+
+
+def test_it_rewrites_by_itself(tmp_path):
+    with logged(tmp_path, "--auto-aof-rewrite-min-size", "64kb", "--auto-aof-rewrite-percentage", "100") as ours:
+        r = ours.ready()
+        r.set("k", "x" * 30_000)
+        time.sleep(0.15)
+        assert r.info("persistence")["aof_rewrites"] == 0
+        [r.set("k", "x" * 30_000) for _ in range(4)]
+        wait_for(lambda: r.info("persistence")["aof_rewrites"] == 1)
+        wait_for(lambda: not r.info("persistence")["aof_rewrite_in_progress"])
+        info = r.info("persistence")
+        assert 0 < info["aof_base_size"] <= info["aof_current_size"] < 64_000
+        assert "Starting automatic rewriting of AOF on " in ours.text()
+
+
+def test_info_tells_of_the_log(tmp_path):
+    with logged(tmp_path) as ours:
+        r = ours.ready()
+        r.set("k", "v" * 1000)
+        rewrite(r)
+        for n in range(10):
+            r.set(f"k{n}", "v" * 1000)
+        expected = {
+            "aof_enabled": 1, "aof_rewrite_in_progress": 0, "aof_rewrite_scheduled": 0, "aof_last_bgrewrite_status": "ok",
+            "aof_last_write_status": "ok", "aof_current_rewrite_time_sec": -1, "aof_rewrites": 1,
+            "aof_rewrites_consecutive_failures": 0, "aof_pending_rewrite": 0, "aof_buffer_length": 0, "aof_delayed_fsync": 0,
+        }
+        wait_for(lambda: expected.items() <= r.info("persistence").items())
+        size = lambda names: sum((folder_of(tmp_path) / name).stat().st_size for name in names)
+        files = manifest(tmp_path)
+        wait_for(lambda: r.info("persistence")["aof_current_size"] == size(files["b"] + files["i"]) > 10_000)
+        info = r.info("persistence")
+        assert info["aof_base_size"] == size(files["b"])
+        assert info["aof_current_size"] > info["aof_base_size"] + 10_000
+        assert info["aof_last_rewrite_time_sec"] >= 0
+        assert info["aof_last_cow_size"] >= 0
+        assert info["aof_pending_bio_fsync"] >= 0
+
+
+def test_debug_loadaof_gives_the_same_data(tmp_path):
+    with logged(tmp_path, cores=3) as ours:
+        r = ours.ready()
+        fill(r)
+        effects(r)
+        expected = contents(r)
+        for _ in range(2):
+            assert r.execute_command("DEBUG", "LOADAOF")
+            assert contents(r) == expected
+        rewrite(r)
+        r.set("more", 1)
+        assert r.execute_command("DEBUG", "LOADAOF")
+        assert r.get("more") == b"1" and r.delete("more")
+        assert contents(r) == expected
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_a_slow_script_in_a_log(tmp_path, cores):
+    """Old logs have scripts as they were sent. One that takes long is waited for, and nothing behind it is refused."""
+    slow = "redis.call('SET', KEYS[1], 'y') for i = 1, 200000 do redis.call('PING') end"
+    commands = [("EVAL", slow, "1", "x"), *(("SET", f"k{n}", "v") for n in range(50))]
+    log = "".join(f"*{len(words)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in words) for words in commands)
+    (tmp_path / "appendonly.aof").write_text(log)
+    with logged(tmp_path, "--lua-time-limit", "1", cores=cores) as ours:
+        r = ours.ready()
+        assert r.dbsize() == 51
+        assert "Slow script detected" in ours.text()
+        assert r.execute_command("DEBUG", "LOADAOF")
+        assert r.dbsize() == 51
+
+
+@pytest.mark.parametrize("policy", ["no", "everysec"])
+def test_a_shutdown_leaves_nothing_out(tmp_path, policy):
+    with logged(tmp_path, "--appendfsync", policy, cores=3) as ours:
+        r = ours.ready()
+        pipe = r.pipeline(transaction=False)
+        for n in range(5000):
+            pipe.set(f"k{n}", n)
+        pipe.execute()
+        assert ours.stop() == 0
+    with logged(tmp_path, cores=1) as ours:
+        assert ours.ready().dbsize() == 5000
+
+
+def test_waitaof(tmp_path):
+    with logged(tmp_path, cores=3) as ours:
+        r = ours.ready()
+        try:
+            r.execute_command("WAITAOF", 0, 0, 0)
+        except redis.ResponseError as error:
+            if "unknown command" in str(error) and not RINGFORT:
+                pytest.skip("WAITAOF came with Redis 7.2")
+            raise
+        r.set("k", 1)
+        began = time.monotonic()
+        assert r.execute_command("WAITAOF", 1, 0, 0) == [1, 0]
+        assert time.monotonic() - began < 3
+        assert r.execute_command("WAITAOF", 1, 1, 30) == [1, 0]
+        pipe = r.pipeline(transaction=True)
+        assert pipe.set("k", 2).execute_command("WAITAOF", 0, 1, 0).execute()[1][1] == 0
+        for words, message in [
+            ((2, 0, 0), "value is out of range, (value )?must between 0 and 1"),
+            ((1, 0, -1), "timeout is negative"),
+            (("x", 0, 0), "value is not an integer or out of range|value is out of range"),
+        ]:
+            with pytest.raises(redis.ResponseError, match=message):
+                r.execute_command("WAITAOF", *words)
+        r.config_set("appendonly", "no")
+        with pytest.raises(redis.ResponseError, match="WAITAOF cannot be used when numlocal is set but appendonly is disabled"):
+            r.execute_command("WAITAOF", 1, 0, 0)
+        kill(ours)
+    with logged(tmp_path) as ours:
+        assert ours.ready().get("k") == b"2"
+
+
+# ---- what is broken ----
+
+
+def small_log(tmp_path):
+    """A few commands, the last ones a transaction and a set; the log's path, its bytes, its commands."""
+    with logged(tmp_path) as ours:
+        r = ours.ready()
+        r.set("a", 1)
+        r.rpush("l", 1, 2, 3)
+        r.pipeline(transaction=True).set("b", 2).incr("a").execute()
+        r.set("c", "last")
+        ours.stop()
+    path = folder_of(tmp_path) / manifest(tmp_path)["i"][-1]
+    log = path.read_bytes()
+    return path, log, list(commands_of(log))
+
+
+def state_after(commands):
+    """The data after whole commands, where a transaction counts when it is complete."""
+    names = [words[0].upper() for _, _, words in commands]
+    if b"MULTI" in names and b"EXEC" not in names:
+        names = names[: names.index(b"MULTI")]
+    data = {}
+    if b"SET" in names:
+        data[b"a"] = b"1"
+    if b"EXEC" in names:
+        data |= {b"a": b"2", b"b": b"2"}
+    if names[-1:] == [b"SET"] and b"EXEC" in names:
+        data[b"c"] = b"last"
+    return data, b"RPUSH" in names
+
+
+def test_a_tail_that_was_cut(tmp_path):
+    path, log, commands = small_log(tmp_path)
+    boundaries = {end for _, end, _ in commands}
+    begin = next(begin for begin, _, words in commands if words[0].upper() == b"MULTI")
+    lengths = range(len(log)) if ALL_CUTS else [*range(begin, len(log), 17), *boundaries]
+    for number, length in enumerate(sorted(lengths)):
+        path.write_bytes(log[:length])
+        whole = [command for command in commands if command[1] <= length]
+        data, has_list = state_after(whole)
+        complete = length in boundaries | {0} and sum(words[0] in (b"MULTI", b"EXEC") for _, _, words in whole) % 2 == 0
+        if number % 4 == 0 and not complete:
+            with logged(tmp_path, "--aof-load-truncated", "no") as ours:
+                assert_refused(ours, "Unexpected end of file reading the append only file appendonly.aof.1.incr.aof. You can: ")
+            assert path.read_bytes() == log[:length]
+        with logged(tmp_path, cores=1 + number % 3) as ours:
+            r = ours.ready()
+            assert {key: r.get(key) for key in (b"a", b"b", b"c") if r.exists(key)} == data, length
+            assert r.exists("l") == has_list
+            assert complete or "!!! Warning: short read while loading the AOF file" in ours.text(), length
+            assert complete or "loaded anyway because aof-load-truncated is enabled" in ours.text(), length
+            r.config_set("appendfsync", "always")
+            r.set("d", length)
+            kill(ours)
+        # What was torn is gone, and the log goes on from there. (Redis keeps a MULTI that was followed by half a command,
+        # and what comes behind it is lost in the next start.)
+        if not RINGFORT and not complete and length not in boundaries and len(data) == 1:
+            continue
+        with logged(tmp_path) as ours:
+            r = ours.ready()
+            assert {key: r.get(key) for key in (b"a", b"b", b"c", b"d") if r.exists(key)} == data | {b"d": b"%d" % length}
+            ours.stop()
+
+
+def test_a_torn_transaction_says_so(tmp_path):
+    path, log, commands = small_log(tmp_path)
+    begin = next(begin for begin, _, words in commands if words[0].upper() == b"EXEC")
+    path.write_bytes(log[:begin])
+    with logged(tmp_path) as ours:
+        ours.ready()
+        assert "Revert incomplete MULTI/EXEC transaction in AOF file appendonly.aof.1.incr.aof" in ours.text()
+
+
+def test_bytes_that_changed(tmp_path):
+    path, log, commands = small_log(tmp_path)
+    start = commands[2][0]
+    for at, byte in [(start, b"+"), (start + 1, b"x"), (start + 4, b"*"), (log.index(b"INCR"), b"Q")]:
+        path.write_bytes(log[:at] + byte + log[at + 1 :])
+        with logged(tmp_path) as ours:
+            file = "reading the append only file appendonly.aof.1.incr.aof"
+            advice = "make a backup of your AOF file, then use ./"
+            assert_refused(ours, *(["nknown command 'QNCRBY'", file] if byte == b"Q" else [f"Bad file format {file}: {advice}"]))
+
+
+def test_a_file_that_is_cut_before_the_last_is_refused(tmp_path):
+    small_log(tmp_path)
+    with logged(tmp_path) as ours:
+        r = ours.ready()
+        r.set("more", 1)
+        rewrite(r)
+        r.set("last", 1)
+        ours.stop()
+    base = folder_of(tmp_path) / manifest(tmp_path)["b"][0]
+    base.write_bytes(base.read_bytes()[:-9])
+    with logged(tmp_path) as ours:
+        assert_refused(ours)
+    assert "last" not in [path.name for path in tmp_path.iterdir()]
+
+
+def write_manifest(tmp_path, text):
+    (folder_of(tmp_path) / "appendonly.aof.manifest").write_text(text)
+
+
+@pytest.mark.parametrize(
+    "text, sentence",
+    [
+        ("", "Found an empty AOF manifest"),
+        ("file appendonly.aof.1.base.rdb seq 1 type b\nfile missing.incr.aof seq 1 type i\n", "Unable to obtain the AOF file missing.incr.aof length. stat: No such file or directory"),
+        ("file missing.base.rdb seq 1 type b\nfile appendonly.aof.1.incr.aof seq 1 type i\n", "Unable to obtain the AOF file missing.base.rdb length. stat: No such file or directory"),
+        ("file appendonly.aof.1.base.rdb seq 1 type x\n", "Unknown AOF file type"),
+        ("file appendonly.aof.1.base.rdb sequence\n", "Invalid AOF manifest file format"),
+        ("\n", "Invalid AOF manifest file format"),
+        ("file ../appendonly.aof.1.base.rdb seq 1 type b\n", "File can't be a path, just a filename"),
+        ("file appendonly.aof.1.base.rdb seq 1 type b\nfile appendonly.aof.1.base.rdb seq 1 type b\n", "Found duplicate base file information"),
+        ("file a.2.incr.aof seq 2 type i\nfile a.1.incr.aof seq 1 type i\n", "Found a non-monotonic sequence number"),
+    ],
+)
+def test_a_manifest_that_is_wrong(tmp_path, text, sentence):
+    small_log(tmp_path)
+    write_manifest(tmp_path, text)
+    before = sorted(path.name for path in folder_of(tmp_path).iterdir())
+    with logged(tmp_path) as ours:
+        assert_refused(ours, sentence)
+    assert sorted(path.name for path in folder_of(tmp_path).iterdir()) == before
+
+
+def test_folders_that_cannot_be(tmp_path):
+    (tmp_path / "appendonlydir").write_text("a file")
+    with logged(tmp_path) as ours:
+        assert_refused(ours, "Can't open or create append-only dir appendonlydir: Not a directory")
+    with logged(tmp_path / "missing", logs=tmp_path) as ours:
+        assert_refused(ours, "No such file or directory")
+
+
+def test_a_folder_that_vanishes(tmp_path):
+    """A rewrite that cannot be says so; the data stays, and the next one that can be repairs all."""
+    with logged(tmp_path) as ours:
+        r = ours.ready()
+        r.set("a", 1)
+        shutil.rmtree(folder_of(tmp_path))
+        folder_of(tmp_path).write_text("a file")
+        try:
+            r.bgrewriteaof()
+        except redis.ResponseError as error:
+            assert "Can't execute an AOF background rewriting. Please check the server logs" in str(error)
+        wait_for(lambda: r.info("persistence")["aof_last_bgrewrite_status"] == "err")
+        assert "Not a directory" in ours.text()
+        assert r.get("a") == b"1"
+        folder_of(tmp_path).unlink()
+        rewrite(r)
+        r.set("b", 1)
+        assert ours.stop() == 0
+    with logged(tmp_path) as ours:
+        assert sorted(ours.ready().keys()) == [b"a", b"b"]
+
+
+# ---- a disk that is full ----
+
+
+class Limit:
+    """Files end at a size: what the kernel says is `File too large`."""
+
+    def __init__(self, tmp_path, size):
+        self.folder, self.size = tmp_path, size
+        # Python ignores the signal that comes with it; so will the server.
+        self.how = {"restore_signals": False}
+
+    def fill(self, server):
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (self.size, resource.RLIM_INFINITY))
+
+    def free(self, server):
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+    def end(self):
+        pass
+
+
+class Mount:
+    """A small file system of its own: `No space left on device`."""
+
+    def __init__(self, tmp_path, size):
+        self.folder, self.how = tmp_path / "small", {"logs": tmp_path}
+        self.folder.mkdir()
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", self.folder], capture_output=True)
+        if done.returncode:
+            pytest.skip("this process may not mount")
+        self.ballast = self.folder / "ballast"
+        self.size = size
+
+    def fill(self, server):
+        self.ballast.write_bytes(bytes(2**21 - self.size - 2**16))
+
+    def free(self, server):
+        self.ballast.unlink()
+
+    def end(self):
+        subprocess.run(["umount", "--lazy", self.folder], check=True)
+
+
+@pytest.fixture(params=[Limit, Mount])
+def disk(request, tmp_path):
+    disk = request.param(tmp_path, 200_000)
+    yield disk
+    disk.end()
+
+
+def write_until_it_fails(r):
+    """The keys that were acknowledged, and the error."""
+    for n in range(3000):
+        try:
+            r.set(f"k{n}", "v" * 1000)
+        except redis.RedisError as error:
+            return n, error
+    raise AssertionError("the disk never filled")
+
+
+def test_a_full_disk_stops_writes_until_there_is_room(disk):
+    with logged(disk.folder, "--auto-aof-rewrite-percentage", "0", **disk.how) as ours:
+        r = ours.ready()
+        client = no_patience(ours)
+        disk.fill(ours)
+        # The write that meets the error may be acknowledged: it is kept in memory until it can be written.
+        count, error = write_until_it_fails(client)
+        assert str(error).startswith("MISCONF Errors writing to the AOF file: "), error
+        assert "AOF file" in ours.text()
+        assert r.info("persistence")["aof_last_write_status"] == "err"
+        assert r.get("k0") == b"v" * 1000
+        with pytest.raises(redis.ResponseError, match="MISCONF"):
+            client.set("refused", 1)
+        with pytest.raises(redis.ResponseError, match="MISCONF"):
+            client.ping()
+        disk.free(ours)
+        wait_for(lambda: r.info("persistence")["aof_last_write_status"] == "ok")
+        assert client.set("after", 1)
+        ours.stop()
+    with logged(disk.folder, **disk.how) as ours:
+        r = ours.ready()
+        assert r.dbsize() == count + 1 and r.get("after") == b"1" and not r.exists("refused")
+
+
+def test_a_full_disk_under_always_loses_nothing_acknowledged(disk):
+    """Redis ends here. Waiting for the disk is as good: what waits is answered when there is room."""
+    options = ["--appendfsync", "always", "--auto-aof-rewrite-percentage", "0"]
+    resumed = set()
+    with logged(disk.folder, *options, **disk.how) as ours:
+        ours.ready()
+        disk.fill(ours)
+        count, error = write_until_it_fails(no_patience(ours, 1))
+        # Redis cuts off what it wrote of the last command; what it then leaves is full all the same.
+        disk.free(ours) if ours.process.poll() is None or isinstance(disk, Mount) else None
+        if isinstance(error, redis.TimeoutError):
+            client = no_patience(ours)
+            wait_for(lambda: client.info("persistence")["aof_last_write_status"] == "ok")
+            assert client.set("resumed", 1)
+            resumed = {b"resumed"}
+        else:
+            assert ours.process.wait(5) == 1 and "Exiting" in ours.text(), error
+        kill(ours)
+    with logged(disk.folder, **disk.how) as ours:
+        r = ours.ready()
+        keys = set(r.keys())
+        # The one that failed may or may not be there.
+        assert keys - {b"k%d" % count} == {b"k%d" % n for n in range(count)} | resumed
+        assert r.set("after", 1)
