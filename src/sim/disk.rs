@@ -198,6 +198,14 @@ impl Appender for FakeFile {
         self.put(&bytes)
     }
 
+    fn append_now(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.put(bytes)
+    }
+
+    fn sync_now(&mut self) -> io::Result<()> {
+        self.make_durable()
+    }
+
     async fn sync(&mut self) -> io::Result<()> {
         self.make_durable()
     }

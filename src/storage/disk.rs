@@ -42,6 +42,10 @@ pub trait Reader: 'static {
 pub trait Appender: 'static {
     fn bytes(&self) -> u64;
     async fn append(&mut self, bytes: Vec<u8>) -> io::Result<()>;
+    /// Appends, and returns when the bytes are written: the shortest way to a `sync_now` behind it.
+    fn append_now(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// All that was appended is durable; nothing else is done meanwhile.
+    fn sync_now(&mut self) -> io::Result<()>;
     /// All that was appended is durable.
     async fn sync(&mut self) -> io::Result<()>;
     /// Cuts off what is behind, after a failure. If that fails, too, what is appended next overwrites it.

@@ -22,6 +22,14 @@ use crate::persist::aof::{BaseForm, Begin, Manifest, Mark, Merger, Progress, Sou
 /// A buffer is kept for the next write if it is no larger.
 const SPARE_BYTES_MAX: usize = 1 << 20;
 
+/// Whether what is written is to survive a power failure: `Now`, clients wait for it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Sync {
+    No,
+    Yes,
+    Now,
+}
+
 struct Writer<D: Disk> {
     disk: D,
     deliver: Deliver,
@@ -68,9 +76,9 @@ pub async fn run<D: Disk>(disk: D, log: Log, jobs: Jobs, deliver: Deliver) {
     };
     loop {
         let mut next = Some(jobs.next().await);
-        let mut sync = false;
+        let mut sync = Sync::No;
         while let Some((from, job)) = next {
-            sync |= writer.take(from, job);
+            sync = sync.max(writer.take(from, job));
             next = jobs.try_next();
         }
         writer.write(sync).await;
@@ -79,28 +87,28 @@ pub async fn run<D: Disk>(disk: D, log: Log, jobs: Jobs, deliver: Deliver) {
 }
 
 impl<D: Disk> Writer<D> {
-    /// Takes a job; whether it asks for a sync.
-    fn take(&mut self, from: usize, job: Job) -> bool {
+    /// Takes a job; which sync it asks for.
+    fn take(&mut self, from: usize, job: Job) -> Sync {
         match job {
             Job::Append { chunk, sync } => {
                 self.taken[from] += chunk.bytes_len() as u64;
                 self.merger.add(from, *chunk);
-                sync
+                if sync { Sync::Now } else { Sync::No }
             }
-            Job::Sync => true,
+            Job::Sync => Sync::Yes,
             Job::Rebase(base) => {
                 self.bases.push(base);
-                false
+                Sync::No
             }
             _ => unreachable!("the hub sends the log nothing else"),
         }
     }
 
     /// Writes all that is in order, and does what the marks in it say.
-    async fn write(&mut self, sync: bool) {
+    async fn write(&mut self, sync: Sync) {
         loop {
             let mark = self.merger.drain(&mut self.pending);
-            let written = self.flush(sync || mark.is_some()).await;
+            let written = self.flush(if mark.is_some() { sync.max(Sync::Yes) } else { sync }).await;
             self.note_failure(written.as_ref().err());
             match mark {
                 Some(mark) => self.obey(mark, written).await,
@@ -125,13 +133,17 @@ impl<D: Disk> Writer<D> {
     }
 
     /// Writes what is pending, and syncs it if asked to.
-    async fn flush(&mut self, sync: bool) -> Result<(), Failure> {
+    async fn flush(&mut self, sync: Sync) -> Result<(), Failure> {
         let reached = self.merger.next_stamp();
         if let Some(file) = &mut self.file
             && !self.pending.is_empty()
         {
             let before = file.bytes();
-            if let Err(error) = file.append(self.pending.clone()).await {
+            let appended = match sync {
+                Sync::Now => file.append_now(&self.pending),
+                Sync::Yes | Sync::No => file.append(self.pending.clone()).await,
+            };
+            if let Err(error) = appended {
                 let _ = file.cut(before).await;
                 return Err(Failure::system(Doing::Write)(error));
             }
@@ -142,10 +154,13 @@ impl<D: Disk> Writer<D> {
             self.progress.set_written_bytes(core, *bytes);
         }
         if let Some(file) = &mut self.file {
-            if !sync || self.progress.durable() == reached {
-                return Ok(());
-            }
-            file.sync().await.map_err(Failure::system(Doing::Sync))?;
+            let synced = match sync {
+                Sync::No => return Ok(()),
+                _ if self.progress.durable() == reached => return Ok(()),
+                Sync::Now => file.sync_now(),
+                Sync::Yes => file.sync().await,
+            };
+            synced.map_err(Failure::system(Doing::Sync))?;
         }
         self.progress.set_durable(reached);
         Ok(())

@@ -219,7 +219,6 @@ def test_theirs_is_read_by_us(tmp_path, name, path, preamble):
         assert contents(other.ready()) == expected
 
 
-@pytest.mark.xfail(RINGFORT, reason="snapshots have no functions yet", strict=True)
 def test_a_rewrite_keeps_functions(tmp_path):
     with logged(tmp_path) as ours:
         r = ours.ready()
