@@ -156,11 +156,11 @@ impl Parts<'_> {
 }
 
 impl Core {
-    /// Tells the others what the home shard holds, where anybody wants to know.
+    /// Tells the others what the home shard holds, and what is kept here, where anybody wants to know.
     pub(super) fn publish_home(&mut self) {
         if self.config.maxmemory > 0 {
-            let home = ShardSet::one(self.id);
-            self.parts(None).publish(home);
+            let at_hand = self.at_hand();
+            self.parts(None).publish(at_hand);
         }
     }
 
