@@ -44,6 +44,8 @@ pub enum Signal {
     Evict { core: usize },
     /// This core: too many keys are tracked, forget some of its shard's.
     Forget { core: usize },
+    /// Core `keeper` may keep this shard: its owner wants it back.
+    Recall { keeper: usize, shard: usize },
     /// Every core: a script takes long, see `gate::BUSY`.
     Busy,
     /// Every core: stop.

@@ -3,8 +3,8 @@
 //!
 //! 1. Under `appendfsync always` output leaves when all that had been logged when it was written is durable: whatever a
 //!    client is told is on disk, what it read of others' writes, too.
-//! 2. Bytes that a core handed over and that are not written are bounded: beyond, its shard is kept aside, and what needs it
-//!    waits, as if it were lent. Where writing fails, commands that write are refused instead.
+//! 2. Bytes that a core handed over and that are not written are bounded: beyond, its shard is set aside, and what needs it
+//!    waits, as if it were lent; others' shards that it keeps go home. Where writing fails, commands that write are refused instead.
 //! 3. The log is switched on and off with all shards at hand, so that it begins and ends between two units.
 //!
 //! Absent: the order of units (`persist::aof`), files (`storage::log`), reading a log (`server::replay`).
@@ -22,7 +22,7 @@ use crate::shard::Shard;
 use crate::shared::{Saving, gate};
 use crate::storage::{Base, Doing, Failure, Job, LogNews};
 
-/// Bytes handed over and not written: beyond, the shard is kept aside, until there are so many left.
+/// Bytes handed over and not written: beyond, the shard is set aside, until there are so many left.
 const UNWRITTEN_BYTES_MAX: u64 = if cfg!(test) { 2000 } else { 64 << 20 };
 const UNWRITTEN_BYTES_LOW: u64 = UNWRITTEN_BYTES_MAX / 4;
 /// How often the log is synced under `appendfsync everysec`.
@@ -34,7 +34,7 @@ pub struct Appending {
     /// Bytes of chunks that went to the storage thread.
     handed_bytes: u64,
     /// The home shard, while too much is unwritten (2).
-    kept: Option<Box<Shard>>,
+    set_aside: Option<Box<Shard>>,
     /// Output waits for the disk (1).
     pub(super) strict: bool,
     /// Slots with output that waits.
@@ -85,7 +85,7 @@ impl Core {
         self.appending.handed_bytes += chunk.bytes_len() as u64;
         self.actions.jobs.push(Job::Append { chunk: Box::new(chunk), sync: self.appending.strict });
         if self.unwritten_bytes() > UNWRITTEN_BYTES_MAX {
-            self.keep_shard();
+            self.set_shard_aside();
         }
     }
 
@@ -104,25 +104,29 @@ impl Core {
         self.appending.handed_bytes - self.shared.persistence.log.progress.written_bytes(self.id)
     }
 
-    /// Keeps the home shard aside until more is written (2).
-    fn keep_shard(&mut self) {
+    /// Sets the home shard aside until more is written (2).
+    fn set_shard_aside(&mut self) {
         let log = &self.shared.persistence.log;
         log.progress.wait(self.id);
         let full = self.unwritten_bytes() > UNWRITTEN_BYTES_MAX && log.errno.load(Acquire) == 0;
-        if full && self.appending.kept.is_none() {
-            self.appending.kept = self.shards[self.id].take();
+        if !full {
+            return;
+        }
+        self.let_go_all();
+        if self.appending.set_aside.is_none() {
+            self.appending.set_aside = self.shards[self.id].take();
         }
     }
 
     /// Gives the shard back once there is room.
     fn release_shard(&mut self) {
-        if self.appending.kept.is_none() {
+        if self.appending.set_aside.is_none() {
             return;
         }
         let log = &self.shared.persistence.log;
         log.progress.wait(self.id);
         if self.unwritten_bytes() <= UNWRITTEN_BYTES_LOW || log.errno.load(Acquire) != 0 {
-            let shard = self.appending.kept.take().expect("it was just there");
+            let shard = self.appending.set_aside.take().expect("it was just there");
             self.shard_returned(shard);
         }
     }

@@ -55,6 +55,7 @@ impl Core {
         for batch in std::mem::take(&mut self.waiting) {
             if let Some(batch) = self.step(batch) {
                 self.waiting.push_back(batch);
+                self.need_home_shard();
             }
         }
         self.serve_waiting();

@@ -36,8 +36,8 @@ pub enum Kind {
     },
     /// The rest of a transaction, from `next` on: one of its scripts was parked.
     Rest { shards: ShardSet, at_home: bool },
-    /// No commands of its own: it fetches all shards to core `home`, whose convoy waits for them.
-    Errand { home: usize, shards: ShardSet },
+    /// No commands of its own: it fetches all shards to core `home`, whose convoy waits for them. Those in `keep` may stay there.
+    Errand { home: usize, shards: ShardSet, keep: ShardSet },
     /// No commands: something that needs all shards on core `home`.
     Task { home: usize, shards: ShardSet, task: Task },
     /// One command that needs a report of every shard first; the next shard to visit.

@@ -90,6 +90,7 @@ pub struct Core {
     /// Batches that wait here until all shards are at hand, and whether an errand is out to fetch them.
     pub(super) convoy: Vec<Box<Batch>>,
     pub(super) errand_out: bool,
+    pub(super) keeping: super::keep::Keeping,
     /// Keys to unwatch once the home shard is back.
     unwatch: Vec<(u16, Box<[u8]>)>,
     slots: Vec<Slot>,
@@ -178,6 +179,7 @@ impl Core {
             waiting: VecDeque::new(),
             convoy: Vec::new(),
             errand_out: false,
+            keeping: super::keep::Keeping::default(),
             unwatch: Vec::new(),
             slots: Vec::new(),
             free: Vec::new(),
@@ -273,6 +275,7 @@ impl Core {
     /// Bytes arrived on a connection.
     pub fn received(&mut self, slot: u32, bytes: &[u8]) {
         self.begin_event();
+        self.note_client();
         let metrics = &self.shared.metrics[self.id];
         metrics.net_input_bytes.add(bytes.len() as u64);
         metrics.reads_processed.add(1);
@@ -559,6 +562,7 @@ impl Core {
                 break;
             }
         }
+        self.make_up_for_tick();
         if self.parked.is_some() {
             self.begin_event();
             self.go_on_with_parked();
@@ -570,6 +574,7 @@ impl Core {
     /// Periodic work: expiry, freeing, time-outs, the end of a pause. Call every `tick_ms` while `wants_tick`.
     pub fn tick(&mut self) {
         self.begin_event();
+        self.tick_recalls();
         let now_ms = self.now_ms;
         if !self.shared.cron_paused.load(Relaxed) {
             if self.shards[self.id].is_some() {
@@ -590,6 +595,7 @@ impl Core {
     /// Whether there is periodic work at all: an idle server sleeps.
     pub fn wants_tick(&self) -> bool {
         !self.held_back.is_empty()
+            || self.is_kept_elsewhere()
             || (self.config.timeout_s > 0 && self.slots.len() > self.free.len())
             || self.shards[self.id].as_ref().is_some_and(|shard| shard.has_expires())
             || self.watches_save_points()
@@ -620,7 +626,7 @@ impl Core {
                 break;
             }
             self.spent_buffers.free_portion();
-            if let Some(shard) = self.shards[self.id].as_mut().filter(|shard| shard.has_trash()) {
+            if let Some(shard) = self.shards.iter_mut().flatten().find(|shard| shard.has_trash()) {
                 shard.free_slice(FREE_PORTION_ENTRIES);
             }
         }
@@ -628,7 +634,7 @@ impl Core {
     }
 
     fn has_garbage(&self) -> bool {
-        !self.spent_buffers.is_empty() || self.shards[self.id].as_ref().is_some_and(|shard| shard.has_trash())
+        !self.spent_buffers.is_empty() || self.shards.iter().flatten().any(|shard| shard.has_trash())
     }
 
     /// How long to wait for the next tick.
@@ -754,6 +760,7 @@ impl Core {
                 Signal::Unwatch { shard, .. } | Signal::Unwait { shard, .. } => {
                     self.signal_core(*shard, signal);
                 }
+                Signal::Recall { keeper, .. } => self.signal_core(*keeper, signal),
                 Signal::Served { wait, .. } => self.signal_core(wait.to.core as usize, signal),
                 Signal::Mail { core } | Signal::Evict { core } | Signal::Forget { core } => {
                     self.signal_core(*core, signal)
@@ -785,6 +792,7 @@ impl Core {
             Signal::Resume => self.resume(),
             Signal::Evict { .. } => self.asked_to_evict(),
             Signal::Forget { .. } => self.forget_keys(),
+            Signal::Recall { shard, .. } => self.let_go(shard),
             Signal::Unwatch { db, key, .. } => {
                 self.unwatch.push((db, key));
                 self.unwatch_waiting();

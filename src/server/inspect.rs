@@ -93,6 +93,18 @@ impl Core {
         (connection.session.timeless, connection.authenticated) = (true, true);
     }
 
+    /// After how many errands the home shard may be kept elsewhere.
+    pub fn lends_after(&mut self, errands: u32) {
+        self.keeping.quiet_errands_min = errands;
+    }
+
+    /// Sends for the home shard if it is kept elsewhere, as a tick does.
+    pub fn sends_for_shard(&mut self) -> bool {
+        let away = self.is_kept_elsewhere();
+        self.recall();
+        away
+    }
+
     /// Its shard, unless that is lent or held.
     pub fn shard_at_home(&mut self) -> Option<&mut Shard> {
         self.shards[self.id].as_deref_mut()

@@ -15,6 +15,7 @@ mod effects;
 #[cfg(test)]
 pub mod inspect;
 pub mod intake;
+mod keep;
 mod link;
 mod log_intake;
 mod mail;

@@ -40,7 +40,8 @@ impl Core {
         None
     }
 
-    fn put_aside(&mut self, batch: Box<Batch>, pending: Pending) {
+    fn put_aside(&mut self, mut batch: Box<Batch>, pending: Pending) {
+        self.take_kept(&mut batch, self.keeping.kept);
         let home = self.shards[self.id].take();
         let unit = std::mem::take(&mut self.effects.unit);
         let events = std::mem::take(&mut self.effects.events);
@@ -109,7 +110,8 @@ impl Core {
         let running = self.shared.scripts.running().filter(|_| self.shared.gates() & gate::BUSY != 0);
         let refusable = matches!(batch.kind, Kind::Plain | Kind::Transaction { .. } | Kind::Report { .. });
         let Some(running) = running.filter(|_| refusable) else {
-            return self.waiting.push_back(batch);
+            self.waiting.push_back(batch);
+            return self.need_home_shard();
         };
         let error = Error::busy(&running);
         self.give_back(&mut batch, ShardSet::EMPTY);

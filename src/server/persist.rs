@@ -516,6 +516,9 @@ impl Core {
             let sound = self.take_in(&parcel);
             self.actions.jobs.push(Job::Taken { stream, sound });
         }
+        if !self.storage.parcels.is_empty() {
+            self.need_home_shard();
+        }
     }
 
     /// Puts what a parcel holds into the keyspace. False: some of it cannot be.

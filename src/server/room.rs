@@ -156,11 +156,11 @@ impl Parts<'_> {
 }
 
 impl Core {
-    /// Tells the others what the home shard holds, where anybody wants to know.
+    /// Tells the others what the home shard holds, and what is kept here, where anybody wants to know.
     pub(super) fn publish_home(&mut self) {
         if self.config.maxmemory > 0 {
-            let home = ShardSet::one(self.id);
-            self.parts(None).publish(home);
+            let at_hand = self.at_hand();
+            self.parts(None).publish(at_hand);
         }
     }
 
@@ -168,6 +168,7 @@ impl Core {
     pub(super) fn asked_to_evict(&mut self) {
         self.shared.memory.heard(self.id);
         self.evicting = true;
+        self.need_home_shard();
     }
 
     /// Evicts for a while. True: there is more to do.

@@ -50,7 +50,8 @@ impl Core {
         }
         self.errand_out = true;
         let mut errand = self.spare_batches.pop().unwrap_or_default();
-        errand.kind = Kind::Errand { home: self.id, shards: ShardSet::first(self.shards.len()) };
+        let shards = ShardSet::first(self.shards.len());
+        errand.kind = Kind::Errand { home: self.id, shards, keep: ShardSet::EMPTY };
         self.advance(errand);
         true
     }
@@ -114,11 +115,13 @@ impl Core {
     /// The home shard is back: what waited for it goes on, in order, until it is lent again.
     pub(super) fn shard_returned(&mut self, shard: Box<Shard>) {
         assert_eq!(shard.id, self.id, "K3: a shard comes home to its own core");
+        self.end_keeping();
         let Some(shard) = self.keep_for_asking(shard) else { return };
         assert!(self.shards[self.id].replace(shard).is_none(), "K3: there is only one of it");
         self.take_in_parcels();
         self.unwatch_waiting();
         self.revisit = true;
+        self.make_up_for_tick();
         self.serve_waiting();
     }
 
@@ -154,6 +157,7 @@ impl Core {
                 Gather::Ready if matches!(batch.kind, Kind::Errand { .. }) => {
                     self.run_convoy(&mut batch);
                     self.errand_out = false;
+                    self.keep_from(&mut batch);
                     batch.kind = Kind::Plain;
                     self.give_back(&mut batch, ShardSet::EMPTY);
                     self.recycle(batch);
@@ -191,7 +195,8 @@ impl Core {
             let needs = batch.needs();
             let holds = batch.holds();
             let at_home = batch.runs_at_home();
-            let usable = if at_home { holds } else { holds.union(ShardSet::one(self.id)) };
+            let here = self.at_hand_for(needs);
+            let usable = if at_home { holds } else { holds.union(here).union(ShardSet::one(self.id)) };
             if needs.is_subset(usable) {
                 let beyond = self.beyond_batch(batch);
                 if !beyond.is_empty() {
@@ -201,7 +206,7 @@ impl Core {
                 return match () {
                     () if at_home && self.id != home => Gather::GoTo(home),
                     () if self.batch_rests(batch) => Gather::Wait,
-                    () if needs.minus(holds).is_empty() || self.shards[self.id].is_some() => Gather::Ready,
+                    () if needs.is_subset(holds.union(here)) => Gather::Ready,
                     () => Gather::Wait,
                 };
             }
@@ -213,6 +218,10 @@ impl Core {
                 self.give_back(batch, keep);
                 continue;
             }
+            if self.keeping.kept.contains(next) {
+                self.take_kept(batch, ShardSet::one(next));
+                continue;
+            }
             if next != self.id {
                 return Gather::GoTo(next);
             }
@@ -220,6 +229,7 @@ impl Core {
                 Some(shard) => {
                     self.shared.metrics[self.id].leases_taken.add(1);
                     batch.held.push(shard);
+                    self.lend_to(batch);
                 }
                 None => return Gather::Wait,
             }
@@ -246,6 +256,7 @@ impl Core {
 
     /// A shard lent to a batch that ran here at home: what waited for it goes on after this step.
     fn come_home(&mut self, shard: Box<Shard>) {
+        self.end_keeping();
         let Some(shard) = self.keep_for_asking(shard) else { return };
         self.shards[self.id] = Some(shard);
         self.take_in_parcels();
@@ -258,22 +269,20 @@ impl Core {
         let borrowed = self.put_at_hand(batch);
         match batch.kind {
             Kind::Transaction { .. } => self.run_transaction(batch),
-            _ => self.run_plain(batch, borrowed.union(ShardSet::one(self.id))),
+            _ => self.run_plain(batch, borrowed),
         }
         self.take_in_hand(batch, borrowed);
         self.send_signals();
     }
 
-    pub(super) fn run_plain(&mut self, batch: &mut Batch, at_hand: ShardSet) {
+    pub(super) fn run_plain(&mut self, batch: &mut Batch, borrowed: ShardSet) {
         let db = batch.session.map_or(0, |session| session.db);
         self.prefetch(&batch.requests, batch.next, &batch.buf, db);
         while batch.next < batch.requests.list.len() && batch.replies.len() <= BATCH_REPLIES_MAX {
             self.look_at_clock();
             let request = batch.requests.list[batch.next];
-            if self.rests(&request)
-                || !request.shards.is_subset(at_hand)
-                || (request.shards.contains(self.id) && self.shards[self.id].is_none())
-            {
+            let at_hand = borrowed.union(self.at_hand_for(request.shards));
+            if self.rests(&request) || !request.shards.is_subset(at_hand) {
                 break;
             }
             if !self.beyond(self.registry.row(request.command), request.shards, at_hand).is_empty() {

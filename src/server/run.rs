@@ -557,10 +557,7 @@ impl Core {
             return 0;
         }
         let argv = Args::new(bytes, &chunk.spans[request.first_span as usize..][..request.argc as usize]);
-        let here = match self.shards[self.id] {
-            Some(_) => ShardSet::one(self.id),
-            None => ShardSet::EMPTY,
-        };
+        let here = self.at_hand_for(request.shards);
         let reports = command.route == Route::Report;
         if !request.shards.is_subset(here) || (reports && here.is_empty()) {
             return 0;

@@ -12,6 +12,8 @@ use crate::server::replay::Found;
 const ACCOUNTS: usize = 8;
 const TOTAL: i64 = 100 * ACCOUNTS as i64;
 const WRITERS: usize = 4;
+/// Keys that one client writes one after the other, without waiting.
+const SERIES: usize = 6;
 
 fn command(words: &[&str]) -> Vec<u8> {
     let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
@@ -65,11 +67,12 @@ fn integer(world: &mut World, key: &str) -> i64 {
     value.parse().unwrap_or_else(|_| panic!("GET {key}: {reply}"))
 }
 
-/// One writer counts up a key of its own; its reader says what it saw.
+/// One writer counts up a key of its own; its reader says what it saw. Another writes the same to many keys, in their order.
 struct Traffic {
     writers: Vec<usize>,
     readers: Vec<usize>,
     movers: Vec<usize>,
+    serial: usize,
     written: Vec<i64>,
 }
 
@@ -77,7 +80,7 @@ impl Traffic {
     fn new(world: &mut World) -> Traffic {
         let mut clients = |count| (0..count).map(|_| world.connect()).collect::<Vec<_>>();
         let (writers, readers, movers) = (clients(WRITERS), clients(WRITERS), clients(2));
-        Traffic { writers, readers, movers, written: vec![0; WRITERS] }
+        Traffic { writers, readers, movers, serial: clients(1)[0], written: vec![0; WRITERS] }
     }
 
     fn go_on(&mut self, world: &mut World) {
@@ -86,6 +89,9 @@ impl Traffic {
             let (key, value) = (format!("w{number}"), self.written[number].to_string());
             world.write(client, &command(&["SET", &key, &value]));
         }
+        let value = format!("{:0100}", self.written[0]);
+        let series = (0..SERIES).flat_map(|number| command(&["SET", &format!("s{number}"), &value]));
+        world.write(self.serial, &series.collect::<Vec<_>>());
         for &client in &self.readers {
             let number = world.rng.below(WRITERS as u64) as usize;
             world.write(client, &command(&["GET", &format!("w{number}")]));
@@ -106,9 +112,7 @@ impl Traffic {
 
     /// What each key must be at least, by what clients were told.
     fn told(&self, world: &mut World) -> Vec<i64> {
-        let mut least: Vec<i64> = (self.writers.iter())
-            .map(|&client| world.inbox(client).windows(5).filter(|reply| reply == b"+OK\r\n").count() as i64)
-            .collect();
+        let mut least: Vec<i64> = (self.writers.iter()).map(|&client| acknowledged(world, client)).collect();
         for &client in &self.readers {
             let text = String::from_utf8(world.inbox(client).clone()).unwrap();
             // The last line may not be whole.
@@ -122,6 +126,19 @@ impl Traffic {
         }
         least
     }
+}
+
+/// How many writes of a client were.
+fn acknowledged(world: &mut World, client: usize) -> i64 {
+    world.inbox(client).windows(5).filter(|reply| reply == b"+OK\r\n").count() as i64
+}
+
+/// What was written one after the other is there as far as it came, which is the sum of the values. Returns that.
+fn check_series(world: &mut World, seed: u64) -> i64 {
+    let values: Vec<i64> = (0..SERIES).map(|number| integer(world, &format!("s{number}"))).collect();
+    let ordered = values.is_sorted_by(|a, b| a >= b) && values[SERIES - 1] >= values[0] - 1;
+    assert!(ordered, "seed {seed}: no prefix of what was written: {values:?}");
+    values.iter().sum()
 }
 
 fn bank(world: &mut World) {
@@ -163,6 +180,7 @@ fn what_was_told_survives_a_power_failure() {
             (0..steps).for_each(|_| _ = world.step());
         }
         let least = traffic.told(&mut world);
+        let series_least = acknowledged(&mut world, traffic.serial);
         let mut rng = crate::base::rng::Rng::seeded(seed);
         disk.lose_power_torn(|lost| rng.below(lost as u64 + 1) as usize);
         let mut world = start(1 + (seed as usize + 1) % 3, seed, config(), disk);
@@ -177,6 +195,11 @@ fn what_was_told_survives_a_power_failure() {
                 "seed {seed}: w{number} is {value}, {least} was acknowledged"
             );
         }
+        let series = check_series(&mut world, seed);
+        assert!(
+            !always || series >= series_least,
+            "seed {seed}: {series} of the series, {series_least} told"
+        );
         assert_eq!(ask(&mut world, &["SET", "again", "1"]), "+OK\r\n", "seed {seed}: it goes on");
         assert_eq!(world.unfinished(), None, "seed {seed}");
     }

@@ -261,8 +261,14 @@ mod tests {
 
     /// How many of 100 runs show the fault.
     fn caught(scenario: &Scenario, fault: Fault) -> usize {
-        let broken =
-            |seed: &u64| scenario.play(3, *seed, |history| history.world.fault = Some(fault)).is_err();
+        let broken = |seed: &u64| {
+            let tune = |history: &mut History| {
+                history.world.fault = Some(fault);
+                // Faults befall what travels.
+                history.world.cores.iter_mut().for_each(|core| core.lends_after(u32::MAX));
+            };
+            scenario.play(3, *seed, tune).is_err()
+        };
         (0..100).filter(broken).count()
     }
 

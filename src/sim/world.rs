@@ -167,7 +167,10 @@ impl World {
         let hash_seed = rng.next_u64();
         let make_core = |id| {
             let shard = Box::new(Shard::new(id, databases, hash_seed));
-            Core::new(id, shared.clone(), registry.clone(), shard, Rng::seeded(seed ^ id as u64))
+            let mut core =
+                Core::new(id, shared.clone(), registry.clone(), shard, Rng::seeded(seed ^ id as u64));
+            core.lends_after([0, 0, 1, 8][seed as usize % 4]);
+            core
         };
         let cores_made: Vec<Core> = (0..cores).map(make_core).collect();
         let speeds = (0..cores * cores).map(|_| 1 << (2 * rng.below(4))).collect();
@@ -344,7 +347,7 @@ impl World {
         }
         let total: u64 = events.iter().map(|(weight, _)| weight).sum();
         if total == 0 {
-            return false;
+            return self.bring_home();
         }
         let mut drawn = self.rng.below(total);
         let (_, event) = *events
@@ -364,6 +367,13 @@ impl World {
     /// Steps until nothing is left to happen.
     pub fn run_until_quiet(&mut self) {
         while !self.aborted && self.step() {}
+    }
+
+    /// The next tick would bring home a shard that is kept elsewhere. False: there is none.
+    fn bring_home(&mut self) -> bool {
+        let Some(core) = self.cores.iter_mut().position(Core::sends_for_shard) else { return false };
+        self.in_turn[core] = true;
+        true
     }
 
     /// Everything that could happen next, with its weight.
