@@ -15,7 +15,7 @@ PAST = "Valkey tells of a time that is past as of one that came"
 EXPLAINED_EVENTS = [
     (r"^p?expire(at)? ", r"(\d+) expired KEY", r"\1 del KEY", PAST),
     (r"^(hp?expire(at)?|hgetex) ", r"(\d+) hexpired KEY", r"\1 hdel KEY", PAST),
-    (r"^hsetex ", r"(\d+) hexpire KEY\n\d+ hexpired KEY", r"\1 hdel KEY", PAST),
+    (r"^hsetex ", r"(\d+) hexpire KEY\n\d+ (?:hexpired|hdel) KEY", r"\1 hdel KEY", PAST),
 ]
 RULES = [(re.compile(command, re.IGNORECASE), *rest) for command, *rest in EXPLAINED_EVENTS]
 
