@@ -173,6 +173,8 @@ pub struct Connection {
     pub dirty: bool,
     /// Output that waits for the log: so many bytes until all units below this stamp are durable, then so many more.
     pub bound: VecDeque<(usize, u64)>,
+    /// Bytes of all of that.
+    pub bound_bytes: usize,
     /// Bytes handed to the driver and not yet sent.
     pub unsent: usize,
     /// It reads its replies so slowly that its commands wait.
@@ -218,6 +220,7 @@ impl Connection {
             receive_paused: false,
             dirty: false,
             bound: VecDeque::new(),
+            bound_bytes: 0,
             unsent: 0,
             clogged: false,
             awaited: false,

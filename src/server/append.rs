@@ -143,8 +143,8 @@ impl Core {
     pub(super) fn bind_output(&mut self, slot: u32) {
         let stamp = self.shared.log_next.load(Acquire);
         let connection = self.connection_mut(slot);
-        let bound: usize = connection.bound.iter().map(|(bytes, _)| bytes).sum();
-        let new = connection.output.len() - bound;
+        let new = connection.output.len() - connection.bound_bytes;
+        connection.bound_bytes += new;
         match connection.bound.back_mut() {
             _ if new == 0 => {}
             Some((bytes, last)) if *last == stamp => *bytes += new,
@@ -169,6 +169,7 @@ impl Core {
             && !waits(durable, stamp)
         {
             ready += bytes;
+            connection.bound_bytes -= bytes;
             connection.bound.pop_front();
         }
         if connection.bound.is_empty() {
@@ -198,6 +199,14 @@ impl Core {
             }
             LogNews::Rebased(result) => self.log_rebased(result),
             LogNews::Fails(failure) => self.log_fails(&failure),
+            LogNews::Lost(failure) => {
+                // Nobody was told that it is safe, and nobody will be.
+                let text = failure_text(&failure);
+                crate::log::warning(format!(
+                    "Can't persist AOF for fsync error when the AOF fsync policy is 'always': {text}. Exiting..."
+                ));
+                self.actions.abort = true;
+            }
             LogNews::Recovered => {
                 crate::log::warning("AOF write error looks solved. The server can write again.");
                 self.shared.persistence.log.errno.store(0, Release);
@@ -247,14 +256,6 @@ impl Core {
         let error = failure.io_error().unwrap_or_else(|| std::io::Error::other("unknown"));
         let text = os_error_text(&error);
         let syncs = matches!(failure, Failure::System { doing: Doing::Sync, .. });
-        if syncs && self.appending.strict {
-            // The system may have dropped what it could not sync: nobody was told that it is safe, and nobody will be.
-            crate::log::warning(format!(
-                "Can't persist AOF for fsync error when the AOF fsync policy is 'always': {text}. Exiting..."
-            ));
-            self.actions.abort = true;
-            return;
-        }
         let doing = if syncs { "syncing" } else { "writing to" };
         crate::log::warning(format!("Error {doing} the AOF file: {text}"));
         self.shared.persistence.log.errno.store(error.raw_os_error().unwrap_or(libc::EIO), Release);
@@ -450,7 +451,7 @@ impl Core {
     }
 
     fn load_log_again(&mut self) {
-        match super::replay::find(&self.config) {
+        match super::replay::find(&self.config, true) {
             Ok(found) => {
                 self.clear_held();
                 self.read_log_files(found.files, true);

@@ -53,6 +53,10 @@ struct Writer<D: Disk> {
     announced: usize,
     bases: Vec<Option<Box<Base>>>,
     fails: bool,
+    /// Clients wait for syncs, as the last chunk said.
+    awaited: bool,
+    /// A sync failed that they wait for: nothing becomes durable any more.
+    lost: bool,
 }
 
 pub async fn run<D: Disk>(disk: D, log: Log, jobs: Jobs, deliver: Deliver) {
@@ -73,6 +77,8 @@ pub async fn run<D: Disk>(disk: D, log: Log, jobs: Jobs, deliver: Deliver) {
         announced: 0,
         bases: Vec::new(),
         fails: false,
+        awaited: false,
+        lost: false,
     };
     loop {
         let mut next = Some(jobs.next().await);
@@ -93,6 +99,7 @@ impl<D: Disk> Writer<D> {
             Job::Append { chunk, sync } => {
                 self.taken[from] += chunk.bytes_len() as u64;
                 self.merger.add(from, *chunk);
+                self.awaited = sync;
                 if sync { Sync::Now } else { Sync::No }
             }
             Job::Sync => Sync::Yes,
@@ -160,9 +167,14 @@ impl<D: Disk> Writer<D> {
                 Sync::Now => file.sync_now(),
                 Sync::Yes => file.sync().await,
             };
-            synced.map_err(Failure::system(Doing::Sync))?;
+            if let Err(error) = synced {
+                self.lost |= self.awaited;
+                return Err(Failure::system(Doing::Sync)(error));
+            }
         }
-        self.progress.set_durable(reached);
+        if !self.lost {
+            self.progress.set_durable(reached);
+        }
         Ok(())
     }
 
@@ -293,6 +305,7 @@ impl<D: Disk> Writer<D> {
     /// Says when writing begins to fail, and when it does no more.
     fn note_failure(&mut self, failure: Option<&Failure>) {
         match failure {
+            Some(failure) if self.lost => self.tell(LogNews::Lost(failure.clone())),
             Some(failure) if !self.fails => self.tell(LogNews::Fails(failure.clone())),
             None if self.fails => self.tell(LogNews::Recovered),
             _ => {}

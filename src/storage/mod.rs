@@ -211,6 +211,8 @@ pub enum LogNews {
     /// Nothing can be written; what was handed over is kept, and tried again with every job.
     Fails(Failure),
     Recovered,
+    /// A sync failed that clients wait for: the system may have dropped what was to be synced, and no later sync tells.
+    Lost(Failure),
 }
 
 /// What failed.
