@@ -70,7 +70,7 @@ impl Server {
     ) -> Result<(), String> {
         let config = self.shared.config();
         replay::upgrade(&config)?;
-        let mut log = Some(replay::find(&config)?);
+        let mut log = Some(replay::find(&config, config.appendonly)?);
         let count = self.cpus.len();
         let rings: RingFds = (0..count).map(|_| AtomicI32::new(-1)).collect();
         let all_up = Arc::new(Barrier::new(count + 1));

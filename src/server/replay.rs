@@ -26,7 +26,7 @@ const CLIENT_ID: u64 = u64::MAX;
 /// The log as it was found at the start.
 pub struct Found {
     pub manifest: Manifest,
-    /// Its files, with their lengths, in the order in which they are read; none where the log is off.
+    /// Its files, with their lengths, in the order in which they are read; none if they are not to be.
     pub files: Vec<(String, u64)>,
 }
 
@@ -43,8 +43,8 @@ pub struct Opening {
     again: bool,
 }
 
-/// Looks for the log that the configuration names. The error is for the operator.
-pub fn find(config: &Config) -> Result<Found, String> {
+/// Looks for the log that the configuration names, and for its files if they are to be read. The error is for the operator.
+pub fn find(config: &Config, reads: bool) -> Result<Found, String> {
     let directory = log_directory(config);
     if config.appendonly && directory.exists() && !directory.is_dir() {
         let name = &config.appenddirname;
@@ -69,7 +69,8 @@ pub fn find(config: &Config) -> Result<Found, String> {
             format!("Unable to obtain the AOF file {name} length. stat: {}", os_error_text(&error))
         })
     };
-    let files = manifest.files().map(|file| length(&file.name)).collect::<Result<_, _>>()?;
+    let files =
+        manifest.files().filter(|_| reads).map(|file| length(&file.name)).collect::<Result<_, _>>()?;
     Ok(Found { manifest, files })
 }
 

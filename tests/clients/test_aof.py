@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from conftest import BINARY
+from conftest import BINARY, Server
 from crash import commands_of
 from test_rdb_files import contents as raw_contents
 from test_rdb_files import fill, program
@@ -815,3 +815,15 @@ def test_a_full_disk_under_always_loses_nothing_acknowledged(disk):
         # The one that failed may or may not be there.
         assert keys - {b"k%d" % count} == {b"k%d" % n for n in range(count)} | resumed
         assert r.set("after", 1)
+
+
+def test_files_of_a_log_that_is_off_are_nobodys_business(tmp_path):
+    """As in Redis: a manifest may name files that are gone, as long as nobody wants to read them."""
+    directory = tmp_path / "appendonlydir"
+    directory.mkdir()
+    (directory / "appendonly.aof.manifest").write_text("file appendonly.aof.1.incr.aof seq 1 type i\n")
+    server = Server(tmp_path)
+    try:
+        assert redis.Redis(port=server.port).ping()
+    finally:
+        server.stop()
