@@ -68,10 +68,15 @@ pub fn deadline_ms(cx: &Context, ms: i64) -> Result<Option<i64>, Error> {
     }
 }
 
-/// The reply of WAITAOF: whether all units below `stamp` are durable here, and on how many replicas.
-pub fn write_durable(out: &mut Out, shared: &Shared, stamp: u64) {
+/// Whether there is a log, and all units below `stamp` are durable.
+pub fn is_durable(shared: &Shared, stamp: u64) -> bool {
+    shared.is_logged() && shared.persistence.log.progress.durable() >= stamp
+}
+
+/// The reply of WAITAOF: whether what was waited for is durable here, and on how many replicas.
+pub fn write_durable(out: &mut Out, durable: bool) {
     out.array(2);
-    out.integer((shared.is_logged() && shared.persistence.log.progress.durable() >= stamp) as i64);
+    out.integer(durable as i64);
     out.integer(0);
 }
 
@@ -102,7 +107,9 @@ impl Context<'_> {
                 Nothing::Null => self.out.null(),
                 Nothing::NullArray => self.out.null_array(),
                 Nothing::Integer(value) => self.out.integer(value),
-                Nothing::Durable { stamp, .. } => write_durable(&mut self.out, self.shared, stamp),
+                Nothing::Durable { stamp, .. } => {
+                    write_durable(&mut self.out, is_durable(self.shared, stamp))
+                }
             };
         }
         let mut known: Vec<(usize, Box<[u8]>)> = Vec::new();

@@ -11,7 +11,7 @@ mod tests;
 
 use std::sync::atomic::Ordering::Acquire;
 
-use super::blocking::{For, deadline_ms, write_durable};
+use super::blocking::{For, deadline_ms, is_durable, write_durable};
 use super::help::{self, container};
 use super::{Command, Context, Error, KeySpec, Route, flags};
 use crate::base::number::parse_i64;
@@ -188,9 +188,9 @@ fn wait_aof(cx: &mut Context, args: Args) -> Result<(), Error> {
     }
     // All that this client wrote has a lower stamp.
     let stamp = cx.shared.log_next.load(Acquire);
-    let durable = logged && cx.shared.persistence.log.progress.durable() >= stamp;
+    let durable = is_durable(cx.shared, stamp);
     if replicas == 0 && (local == 0 || durable) {
-        write_durable(&mut cx.out, cx.shared, stamp);
+        write_durable(&mut cx.out, durable);
         return Ok(());
     }
     let nothing = Nothing::Durable { stamp, here: replicas == 0 };

@@ -90,7 +90,6 @@ impl Batch {
         self.connection.expect("a batch belongs to a connection")
     }
 
-    /// Everything ran. A transaction does, too, that is empty: its watched keys decide about the answer.
     /// Fetches what its next command is read from and answered into: it was written on another core.
     pub fn prefetch(&self) {
         let Some(next) = self.requests.list.get(self.next) else { return };
@@ -111,6 +110,7 @@ impl Batch {
         }
     }
 
+    /// Everything ran. A transaction that is empty does, too: its watched keys decide about the answer.
     pub fn is_done(&self) -> bool {
         !matches!(self.kind, Kind::Errand { .. } | Kind::Task { .. })
             && self.next >= self.requests.list.len()

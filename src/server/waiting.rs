@@ -18,11 +18,10 @@ use super::core::Core;
 use super::inspect::Neglect;
 use super::run::Call;
 use crate::client::{Answer, Connection, ConnectionId, Nothing, Session, ShardSet, State, Wait, flag};
-use crate::commands::blocking::write_durable;
+use crate::commands::blocking::{is_durable, write_durable};
 use crate::commands::{Command, Signal, flags};
 use crate::resp::Out;
 use crate::shard::Shard;
-use crate::shared::Shared;
 
 impl Core {
     // ---- where keys change ----
@@ -224,10 +223,11 @@ impl Core {
             self.shared.metrics[self.id].commands[wait.request.command as usize].record(0, false);
         }
         self.write_pending(slot, wait.place());
-        let shared = self.shared.clone();
+        let durable =
+            matches!(wait.nothing, Nothing::Durable { stamp, .. } if is_durable(&self.shared, stamp));
         self.reply(slot, |out| match answer {
             Answer::Reply(bytes) => out.raw(&bytes),
-            Answer::TimeOut => reply_time_out(out, &shared, wait.nothing),
+            Answer::TimeOut => reply_time_out(out, wait.nothing, durable),
             Answer::Unblocked => out.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
         });
         self.write_pending(slot, u64::MAX);
@@ -325,11 +325,12 @@ impl Core {
 }
 
 /// The end of a wait for keys is a null array in RESP2, also of a command that has no other arrays.
-fn reply_time_out(out: &mut Out, shared: &Shared, nothing: Nothing) {
+/// `durable`: what the client waited for is.
+fn reply_time_out(out: &mut Out, nothing: Nothing, durable: bool) {
     match nothing {
         Nothing::Null | Nothing::NullArray => out.null_array(),
         Nothing::Integer(value) => out.integer(value),
-        Nothing::Durable { stamp, .. } => write_durable(out, shared, stamp),
+        Nothing::Durable { .. } => write_durable(out, durable),
     }
 }
 

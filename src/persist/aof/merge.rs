@@ -7,10 +7,6 @@ use std::collections::VecDeque;
 use super::unit::write_select;
 use super::{Chunk, Mark};
 
-/// Chunks kept to be filled again, and the largest that is worth keeping.
-const SPARES_MAX: usize = 16;
-const SPARE_BYTES_MAX: usize = 1 << 20;
-
 pub struct Merger {
     /// The stamp of the next unit to write.
     next: u64,
@@ -20,19 +16,12 @@ pub struct Merger {
     db: Option<u16>,
     /// When what was written last was said to be made, Unix seconds.
     time_s: i64,
-    spares: Vec<Chunk>,
 }
 
 impl Merger {
     /// For a log that begins with the unit of stamp `next`.
     pub fn new(cores: usize, next: u64) -> Self {
-        Self {
-            next,
-            cores: (0..cores).map(|_| (VecDeque::new(), 0)).collect(),
-            db: None,
-            time_s: 0,
-            spares: Vec::new(),
-        }
+        Self { next, cores: (0..cores).map(|_| (VecDeque::new(), 0)).collect(), db: None, time_s: 0 }
     }
 
     /// The stamp of the first unit that is not written yet.
@@ -44,11 +33,6 @@ impl Merger {
     pub fn begin_file(&mut self) {
         self.db = None;
         self.time_s = 0;
-    }
-
-    /// An empty chunk, used before if there is one.
-    pub fn spare(&mut self) -> Chunk {
-        self.spares.pop().unwrap_or_default()
     }
 
     /// Takes a chunk of core `core`.
@@ -77,7 +61,7 @@ impl Merger {
 
     /// Writes the units of one core that are next, up to a mark.
     fn drain_core(&mut self, core: usize, out: &mut Vec<u8>) -> Option<Mark> {
-        let Merger { next, cores, db, time_s, spares } = self;
+        let Merger { next, cores, db, time_s } = self;
         let (chunks, unit) = &mut cores[core];
         while let Some(chunk) = chunks.front_mut()
             && chunk.stamp(*unit) == Some(*next)
@@ -91,11 +75,7 @@ impl Merger {
             *unit += 1;
             if chunk.stamp(*unit).is_none() {
                 *unit = 0;
-                let mut chunk = chunks.pop_front().expect("it was just there");
-                if spares.len() < SPARES_MAX && chunk.bytes_len() <= SPARE_BYTES_MAX {
-                    chunk.clear();
-                    spares.push(chunk);
-                }
+                chunks.pop_front();
             }
             if mark.is_some() {
                 return mark;

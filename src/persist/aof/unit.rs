@@ -115,13 +115,6 @@ impl Chunk {
         self.marks.push((stamp, mark));
     }
 
-    pub fn clear(&mut self) {
-        self.bytes.clear();
-        self.records.clear();
-        self.units.clear();
-        self.marks.clear();
-    }
-
     /// The mark of this stamp, if the unit is one.
     pub(super) fn take_mark(&mut self, stamp: u64) -> Option<Mark> {
         let at = self.marks.iter().position(|&(marked, _)| marked == stamp)?;
