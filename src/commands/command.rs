@@ -70,6 +70,8 @@ pub enum Route {
     All,
     /// With every shard at hand, unless it saves nothing (SHUTDOWN).
     Save,
+    /// Anywhere, but with every shard at hand if it may switch the append-only log (CONFIG SET).
+    Settings,
     /// Anywhere, after a fold that gathered a `Report` of every shard.
     Report,
     /// With the shards of its keys, or with every shard if BY or GET make names of keys (SORT).

@@ -52,6 +52,8 @@ pub enum Signal {
     Shutdown,
     /// Every core: the snapshot of this number came to nothing.
     SaveOver { id: u64 },
+    /// Every core: the log's files are open, or cannot be opened.
+    LogBegun { ok: bool },
 }
 
 /// Something a command did that the client's home core has to note on its connection.
@@ -74,6 +76,8 @@ pub enum Hold {
     Reload { id: Option<u64>, flush: bool, merge: bool },
     /// DEBUG LOADAOF: what was logged is in files, then these are read.
     LoadLog,
+    /// CONFIG SET appendonly: the log ends, or its files are open.
+    SwitchLog,
 }
 
 /// Collections of several keys; None where there is no such key.

@@ -15,6 +15,8 @@ pub fn shards_of(command: &Command, args: Args, slots: &SlotTable) -> ShardSet {
         Route::All | Route::Script | Route::Function => ShardSet::first(count),
         Route::Save if gives_up_data(args) => ShardSet::EMPTY,
         Route::Save => ShardSet::first(count),
+        Route::Settings if names_log(args) => ShardSet::first(count),
+        Route::Settings => ShardSet::EMPTY,
         Route::Patterns if super::sort::has_patterns(args) => ShardSet::first(count),
         Route::Home | Route::Report => ShardSet::EMPTY,
         Route::Cursor => ShardSet::one(super::cursor_shard(args).min(count - 1)),
@@ -25,6 +27,11 @@ pub fn shards_of(command: &Command, args: Args, slots: &SlotTable) -> ShardSet {
 /// SHUTDOWN NOSAVE: it ends a server whose shards are with a script that does not end.
 pub fn gives_up_data(args: Args) -> bool {
     args.iter().any(|word| word.eq_ignore_ascii_case(b"NOSAVE"))
+}
+
+/// CONFIG SET appendonly, among whatever else.
+fn names_log(args: Args) -> bool {
+    args.iter().skip(2).step_by(2).any(|name| name.eq_ignore_ascii_case(b"appendonly"))
 }
 
 /// The shards of the arguments that are keys.

@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering::*;
 use super::batch::Task;
 use super::core::Core;
 use crate::client::{Answer, Nothing, Wait};
+use crate::commands::Signal;
 use crate::commands::server::persistence::{Purpose, base_form, failure_text, log_directory, new_base};
 use crate::config::{AppendFsync, os_error_text};
 use crate::persist::aof::{self, Mark, Source};
@@ -231,6 +232,8 @@ impl Core {
             });
             off.expect("a configuration without a log is sound");
         }
+        self.signals.push(Signal::LogBegun { ok: result.is_ok() });
+        self.send_signals();
     }
 
     fn log_rebased(&mut self, result: Result<(), Failure>) {

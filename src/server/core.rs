@@ -765,7 +765,11 @@ impl Core {
                 Signal::Mail { core } | Signal::Evict { core } | Signal::Forget { core } => {
                     self.signal_core(*core, signal)
                 }
-                Signal::Resume | Signal::Busy | Signal::Shutdown | Signal::SaveOver { .. } => {
+                Signal::Resume
+                | Signal::Busy
+                | Signal::Shutdown
+                | Signal::SaveOver { .. }
+                | Signal::LogBegun { .. } => {
                     for core in 0..self.shared.slots.shard_count() {
                         self.signal_core(core, signal.clone());
                     }
@@ -804,6 +808,7 @@ impl Core {
             Signal::Busy => self.refuse_waiting(),
             Signal::Shutdown => self.shared.set_gate(gate::SHUTDOWN, true),
             Signal::SaveOver { id } => self.save_over(id),
+            Signal::LogBegun { ok } => self.log_switched(ok),
         }
     }
 

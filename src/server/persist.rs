@@ -19,6 +19,7 @@ use crate::commands::context::limits;
 use crate::commands::script::library;
 use crate::commands::server::persistence::{self, Begin, Purpose, Shutdown};
 use crate::commands::{Hold, Note, Signal};
+use crate::config::set_failed;
 use crate::persist::Parcel;
 use crate::persist::rdb::EMPTY;
 use crate::persist::rdb::file::{Raw, What};
@@ -383,8 +384,10 @@ impl Core {
         if ready {
             self.hold_saved(true);
         }
-        if let Hold::LoadLog = hold {
-            self.await_log();
+        match hold {
+            Hold::LoadLog => self.await_log(),
+            Hold::SwitchLog => self.switch_held_log(),
+            _ => {}
         }
     }
 
@@ -414,10 +417,37 @@ impl Core {
                 }
                 self.release(Err("ERR Errors trying to SHUTDOWN. Check logs."));
             }
-            Hold::LoadLog => unreachable!("it waits for the log"),
+            Hold::LoadLog | Hold::SwitchLog => unreachable!("it waits for the log"),
             Hold::Reload { .. } if !ok => self.release(Err("ERR")),
             Hold::Reload { flush, .. } => self.reload(flush),
         }
+    }
+
+    /// CONFIG SET appendonly holds the shards: it is over when the log ended, or when its files are open.
+    fn switch_held_log(&mut self) {
+        self.switch_shards_log();
+        if !self.shared.is_logged() {
+            self.release(Ok(()));
+        }
+    }
+
+    /// The log's files are open, or cannot be: whoever switched it on gets the reply.
+    pub(super) fn log_switched(&mut self, ok: bool) {
+        if !matches!(&self.storage.held, Some(Held { hold: Hold::SwitchLog, .. })) {
+            return;
+        }
+        if ok {
+            return self.release(Ok(()));
+        }
+        self.switch_shards_log();
+        self.release(Err(&set_failed("appendonly", "Unable to turn on AOF. Check server logs.")));
+    }
+
+    fn switch_shards_log(&mut self) {
+        let mut held = self.storage.held.take().expect("2: the command holds the shards");
+        self.config = self.shared.config();
+        self.switch_log(&mut held.batch.held);
+        self.storage.held = Some(held);
     }
 
     /// The command is over: its reply, and the shards go home.
@@ -662,7 +692,7 @@ impl Hold {
         match self {
             Hold::Save { id } | Hold::Shutdown { id, .. } => *id == save,
             Hold::Reload { id, .. } => *id == Some(save),
-            Hold::LoadLog => false,
+            Hold::LoadLog | Hold::SwitchLog => false,
         }
     }
 }

@@ -55,7 +55,9 @@ pub fn find(config: &Config, reads: bool) -> Result<Found, String> {
         Ok(text) => {
             Manifest::parse(&text).map_err(|error| format!("{error}\nFatal error: {}", path.display()))?
         }
-        Err(error) if error.kind() == ErrorKind::NotFound => Manifest::default(),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Manifest::default()
+        }
         Err(error) => {
             let text = os_error_text(&error);
             return Err(format!(

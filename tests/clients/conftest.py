@@ -6,6 +6,7 @@ The binary is target/release/ringfort, or what RINGFORT names.
 import os
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -78,6 +79,13 @@ def server(tmp_path_factory):
     yield s
     assert s.alive(), f"the server died: {s.log.read_text(errors='replace')[-2000:]}"
     assert s.stop() == 0, "SIGTERM ends the server cleanly"
+
+
+@pytest.fixture
+def on_disk():
+    """A folder beside the build, which is on a disk; scripts/test keeps all others in memory where it can."""
+    with tempfile.TemporaryDirectory(dir=REPO / "target", prefix="on-disk-") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

@@ -331,15 +331,15 @@ def test_taking_over_an_old_log_goes_on_where_it_was_cut_short(tmp_path):
 # ---- life with a log ----
 
 
-def test_restarts_on_other_numbers_of_cores(tmp_path):
-    with logged(tmp_path, cores=1) as ours:
+def test_restarts_on_other_numbers_of_cores(on_disk):
+    with logged(on_disk, cores=1) as ours:
         r = ours.ready()
         fill(r)
         effects(r)
         expected = contents(r)
         ours.stop()
     for number, cores in enumerate([3, 1, 2]):
-        with logged(tmp_path, "--aof-use-rdb-preamble", "yes" if number % 2 else "no", cores=cores) as ours:
+        with logged(on_disk, "--aof-use-rdb-preamble", "yes" if number % 2 else "no", cores=cores) as ours:
             r = ours.ready()
             assert contents(r) == expected
             r.mset({f"restart:{number}:{n}": cores for n in range(5)})
@@ -414,6 +414,21 @@ def test_appendonly_is_switched_while_it_runs(tmp_path):
         ours.stop()
     with logged(tmp_path) as ours:
         assert sorted(ours.ready().keys()) == [b"after", b"before", b"later", b"while"]
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_a_log_that_cannot_be_opened_is_not_switched_on(tmp_path, cores):
+    folder_of(tmp_path).write_text("no folder")
+    with Instance(tmp_path, cores=cores) as ours:
+        for client in (ours.ready(), ours.ready(), ours.ready()):
+            with pytest.raises(redis.ResponseError, match="'appendonly'\\) - Unable to turn on AOF. Check server logs."):
+                client.config_set("appendonly", "yes")
+            assert client.config_get("appendonly") == {"appendonly": "no"}
+            assert client.info("persistence")["aof_enabled"] == 0
+            assert client.set("k", 1)
+        folder_of(tmp_path).unlink()
+        assert client.config_set("appendonly", "yes")
+        assert client.info("persistence")["aof_enabled"] == 1
 
 
 def test_a_rewrite_waits_for_a_snapshot(tmp_path):

