@@ -70,6 +70,8 @@ pub enum Note {
 pub enum Hold {
     /// SAVE: the snapshot of this number.
     Save { id: u64 },
+    /// FLUSHALL: the snapshot of what is left. It is over, too, if that comes to nothing.
+    Flush { id: u64 },
     /// The last snapshot; then the server ends. `force`: also if it fails.
     Shutdown { id: u64, force: bool },
     /// DEBUG RELOAD: the snapshot, if there is one to wait for, then the file is loaded.

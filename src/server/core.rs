@@ -608,9 +608,11 @@ impl Core {
         let more = self.may_walk() && self.walk();
         self.had_events = false;
         let more = self.free_some() || more;
-        // What was evicted.
+        // What was evicted is told, and logged; what follows from it is the next turn's.
+        let tells = !self.signals.is_empty();
+        self.send_signals();
         self.hand_over_log();
-        more
+        more || tells
     }
 
     /// Frees portions of what was thrown away, and evicts keys, for a while; true while there is more.
@@ -753,26 +755,33 @@ impl Core {
 
     /// Sends what commands left for others.
     pub(super) fn send_signals(&mut self) {
-        for signal in std::mem::take(&mut self.signals) {
-            match &signal {
-                Signal::Kill(id) => self.signal_core(id.core as usize, signal),
-                Signal::MonitorLine { to, .. } => self.signal_core(to.core as usize, signal),
-                Signal::Unwatch { shard, .. } | Signal::Unwait { shard, .. } => {
-                    self.signal_core(*shard, signal);
-                }
-                Signal::Recall { keeper, .. } => self.signal_core(*keeper, signal),
-                Signal::Served { wait, .. } => self.signal_core(wait.to.core as usize, signal),
-                Signal::Mail { core } | Signal::Evict { core } | Signal::Forget { core } => {
-                    self.signal_core(*core, signal)
-                }
-                Signal::Resume
-                | Signal::Busy
-                | Signal::Shutdown
-                | Signal::SaveOver { .. }
-                | Signal::LogBegun { .. } => {
-                    for core in 0..self.shared.slots.shard_count() {
-                        self.signal_core(core, signal.clone());
-                    }
+        // One to this very core may lead to others.
+        while !self.signals.is_empty() {
+            for signal in std::mem::take(&mut self.signals) {
+                self.send_signal(signal);
+            }
+        }
+    }
+
+    fn send_signal(&mut self, signal: Signal) {
+        match &signal {
+            Signal::Kill(id) => self.signal_core(id.core as usize, signal),
+            Signal::MonitorLine { to, .. } => self.signal_core(to.core as usize, signal),
+            Signal::Unwatch { shard, .. } | Signal::Unwait { shard, .. } => {
+                self.signal_core(*shard, signal);
+            }
+            Signal::Recall { keeper, .. } => self.signal_core(*keeper, signal),
+            Signal::Served { wait, .. } => self.signal_core(wait.to.core as usize, signal),
+            Signal::Mail { core } | Signal::Evict { core } | Signal::Forget { core } => {
+                self.signal_core(*core, signal)
+            }
+            Signal::Resume
+            | Signal::Busy
+            | Signal::Shutdown
+            | Signal::SaveOver { .. }
+            | Signal::LogBegun { .. } => {
+                for core in 0..self.shared.slots.shard_count() {
+                    self.signal_core(core, signal.clone());
                 }
             }
         }

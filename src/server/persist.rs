@@ -403,6 +403,7 @@ impl Core {
         let held = self.storage.held.as_ref().expect("the caller looked");
         match held.hold {
             Hold::Save { .. } => self.release(if ok { Ok(()) } else { Err("ERR") }),
+            Hold::Flush { .. } => self.release(Ok(())),
             Hold::Shutdown { force, .. } if ok || force => {
                 self.signals.push(Signal::Shutdown);
                 self.send_signals();
@@ -690,7 +691,7 @@ fn pass_over(counters: &LoadCounters, key: &[u8]) {
 impl Hold {
     fn waits_for(&self, save: u64) -> bool {
         match self {
-            Hold::Save { id } | Hold::Shutdown { id, .. } => *id == save,
+            Hold::Save { id } | Hold::Flush { id } | Hold::Shutdown { id, .. } => *id == save,
             Hold::Reload { id, .. } => *id == Some(save),
             Hold::LoadLog | Hold::SwitchLog => false,
         }

@@ -171,9 +171,14 @@ impl Core {
         self.need_home_shard();
     }
 
+    /// Whether there is something to evict, and it is at hand.
+    pub fn may_evict(&self) -> bool {
+        self.evicting && self.shards[self.id].is_some()
+    }
+
     /// Evicts for a while. True: there is more to do.
     pub(super) fn evict_slice(&mut self) -> bool {
-        if !self.evicting || self.shards[self.id].is_none() {
+        if !self.may_evict() {
             return false;
         }
         self.follow_changes();

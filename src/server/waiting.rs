@@ -23,6 +23,8 @@ use crate::commands::{Command, Signal, flags};
 use crate::resp::Out;
 use crate::shard::Shard;
 
+const UNBLOCKED: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
+
 impl Core {
     // ---- where keys change ----
 
@@ -218,9 +220,17 @@ impl Core {
     }
 
     fn answer_wait(&mut self, slot: u32, wait: &Wait, answer: Answer) {
-        let unserved = !matches!(answer, Answer::Reply(_));
-        if unserved {
-            self.shared.metrics[self.id].commands[wait.request.command as usize].record(0, false);
+        let metrics = &self.shared.metrics[self.id];
+        let statistics = &metrics.commands[wait.request.command as usize];
+        match answer {
+            Answer::Reply(_) => {}
+            Answer::TimeOut => statistics.record(0, false),
+            Answer::Unblocked => {
+                statistics.record(0, false);
+                statistics.failed.add(1);
+                metrics.error_replies.add(1);
+                self.shared.count_error(UNBLOCKED);
+            }
         }
         self.write_pending(slot, wait.place());
         let durable =
@@ -228,7 +238,7 @@ impl Core {
         self.reply(slot, |out| match answer {
             Answer::Reply(bytes) => out.raw(&bytes),
             Answer::TimeOut => reply_time_out(out, wait.nothing, durable),
-            Answer::Unblocked => out.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
+            Answer::Unblocked => out.error(UNBLOCKED),
         });
         self.write_pending(slot, u64::MAX);
     }

@@ -410,7 +410,7 @@ impl World {
             if self.heard[core].is_some() {
                 events.push((1, Event::Answered(core)));
             }
-            if self.cores[core].may_walk() {
+            if self.cores[core].may_walk() || self.cores[core].may_evict() {
                 events.push((2, Event::IdleWork(core)));
             }
         }

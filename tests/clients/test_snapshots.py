@@ -315,6 +315,23 @@ def test_save_points(tmp_path):
         assert "5 changes in 1 seconds. Saving..." in ours.text()
 
 
+@pytest.mark.parametrize("cores", [1, 3])
+def test_flushall_empties_the_file(tmp_path, cores):
+    """Where there are save points it is done before the reply, and no snapshot is under way behind it."""
+    with Instance(tmp_path, "--save", "3600 1", cores=cores) as ours:
+        r = ours.ready()
+        for _ in range(3):
+            r.set("k", 1)
+            assert r.save() and r.flushall()
+            assert r.bgsave()
+            r.set("again", 1)
+            while r.info("persistence")["rdb_bgsave_in_progress"]:
+                time.sleep(0.01)
+        assert r.save() and r.flushall()
+    with Instance(tmp_path) as ours:
+        assert ours.ready().dbsize() == 0
+
+
 def test_shutdown_saves_as_told(tmp_path):
     for words, points, value in [
         ("SHUTDOWN NOSAVE", "100 1", None),

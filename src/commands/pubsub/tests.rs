@@ -311,6 +311,14 @@ fn keys_that_expire_are_heard_of() {
     check_configured(&config, text);
 }
 
+/// What a core evicts when nobody asks anything of it is told at once, too.
+#[test]
+fn keys_that_are_evicted_are_heard_of() {
+    check_outside_multi(
+        "CONFIG SET notify-keyspace-events Ee => OK | CONFIG SET maxmemory-policy allkeys-random => OK | b> SUBSCRIBE __keyevent@0__:evicted => * | SET k v => OK | CONFIG SET maxmemory 1 => OK | b> => [\"message\" \"__keyevent@0__:evicted\" \"k\"]",
+    );
+}
+
 /// One's own events come behind the reply of the command, as one's own messages do.
 #[test]
 fn ones_own_events() {

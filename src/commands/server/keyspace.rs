@@ -32,7 +32,6 @@ pub fn flushall(cx: &mut Context, args: Args) -> Result<(), Error> {
     }
     cx.effects.record_always();
     super::persistence::after_flushall(cx);
-    cx.out.ok();
     Ok(())
 }
 

@@ -328,23 +328,30 @@ pub fn lastsave(cx: &mut Context, _args: Args) -> Result<(), Error> {
     Ok(())
 }
 
-/// FLUSHALL emptied all databases: no snapshot of what was is wanted any more, and the file is to be empty, too, where there
-/// are save points.
+/// FLUSHALL emptied all databases, and replies: no snapshot of what was is wanted any more, and where there are save points
+/// the file is to be empty, too, before the reply. A transaction cannot wait for that.
 pub fn after_flushall(cx: &mut Context) {
+    let saving = begin_after_flushall(cx);
+    match saving {
+        Some(id) if !cx.session.atomic => cx.notes.push(Note::Hold(Hold::Flush { id })),
+        _ => cx.out.ok(),
+    }
+}
+
+fn begin_after_flushall(cx: &mut Context) -> Option<u64> {
     let running = cx.shared.persistence.saves().running;
     if running.is_some_and(|saving| saving.base.is_some()) {
         if !cx.config.save_points.is_empty() {
             cx.shared.persistence.saves().scheduled = true;
             cx.shared.persistence.wanted.store(true, Release);
         }
-        return;
+        return None;
     }
     if cancel(cx).is_some() {
         crate::log::notice("Background saving terminated: all databases were emptied");
     }
-    if !cx.config.save_points.is_empty() {
-        begin(cx, Purpose::Background);
-    }
+    let purpose = if cx.session.atomic { Purpose::Background } else { Purpose::Save };
+    (!cx.config.save_points.is_empty()).then(|| begin(cx, purpose))
 }
 
 pub fn shutdown(cx: &mut Context, args: Args) -> Result<(), Error> {
