@@ -23,6 +23,8 @@ pub struct Opt {
     pub immutable: bool,
     /// CONFIG SET needs `enable-protected-configs`.
     pub protected: bool,
+    /// Not while the data is loaded.
+    pub settled: bool,
     /// Not listed by CONFIG GET patterns.
     pub hidden: bool,
     /// Its value is a secret: never logged.
@@ -44,6 +46,7 @@ impl Opt {
             default,
             immutable: false,
             protected: false,
+            settled: false,
             hidden: false,
             sensitive: false,
             apply: None,
@@ -64,6 +67,10 @@ impl Opt {
         Opt { protected: true, ..self }
     }
 
+    const fn settled(self) -> Opt {
+        Opt { settled: true, ..self }
+    }
+
     const fn hidden(self) -> Opt {
         Opt { hidden: true, ..self }
     }
@@ -82,6 +89,11 @@ impl Opt {
 
     const fn ignored(self, why: &'static str) -> Opt {
         Opt { ignored: Some(why), ..self }
+    }
+
+    /// Whether an option of this name keeps its value while the data is loaded.
+    pub fn is_settled(name: &[u8]) -> bool {
+        Opt::find(name).is_some_and(|at| TABLE[at].settled)
     }
 
     /// The index of the row with this name or alias, in any case.
@@ -218,7 +230,7 @@ pub static TABLE: &[Opt] = &[
         Kind::Text(checks::title_template),
     )
     .apply(|c, v| c.proc_title_template = v.string()),
-    special("dir", Special::Dir).protected(),
+    special("dir", Special::Dir).protected().settled(),
     int("databases", "16", 1, I32).immutable().apply(|c, v| c.databases = v.int()),
     Opt::new("hz", "10", Kind::Clamped(1, 500)).apply(|c, v| c.hz = v.int()),
     bool("dynamic-hz", "yes"),
@@ -345,7 +357,7 @@ pub static TABLE: &[Opt] = &[
     // Values are checked through and through, whoever sends them.
     word("sanitize-dump-payload", "no", &["no", "yes", "clients"]),
     bool("stop-writes-on-bgsave-error", "yes").apply(|c, v| c.stop_writes_on_bgsave_error = v.bool()),
-    bool("appendonly", "no").apply(|c, v| c.appendonly = v.bool()),
+    bool("appendonly", "no").settled().apply(|c, v| c.appendonly = v.bool()),
     Opt::new("appendfilename", "appendonly.aof", Kind::Text(checks::appendfilename))
         .immutable()
         .apply(|c, v| c.appendfilename = v.string()),
@@ -408,7 +420,7 @@ pub static TABLE: &[Opt] = &[
     bool("repl-diskless-sync", "yes"),
     int("repl-diskless-sync-delay", "5", 0, I32).apply(|c, v| c.repl_diskless_sync_delay_s = v.int()),
     int("repl-diskless-sync-max-replicas", "0", 0, I32),
-    word("repl-diskless-load", "disabled", &["disabled", "on-empty-db", "swapdb", "flush-before-load"]),
+    word("repl-diskless-load", "disabled", &["disabled", "on-empty-db", "swapdb", "flush-before-load"]).settled(),
     bool("repl-rdb-channel", "no"),
     bool("repl-mptcp", "no").immutable(),
     bool("dual-channel-replication-enabled", "no"),

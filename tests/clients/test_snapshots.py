@@ -417,6 +417,9 @@ def test_loading_is_told(tmp_path):
             try:
                 # The client would try again by itself.
                 r = redis.Redis(port=ours.port, socket_timeout=20, retry=Retry(NoBackoff(), 0))
+                for option in ["appendonly", "dir", "repl-diskless-load"]:
+                    with pytest.raises(redis.exceptions.BusyLoadingError):
+                        r.execute_command("CONFIG", "SET", "maxmemory", 0, option, "")
                 r.get("key:1")
                 pytest.skip("it loaded too fast to be seen")
             except redis.exceptions.BusyLoadingError as error:

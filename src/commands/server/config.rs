@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering::Acquire;
 
 use crate::client::{Args, flag};
 use crate::commands::{Context, Error, Hold, Note, Signal};
-use crate::config::{Config, set_failed};
+use crate::config::{Config, Opt, set_failed};
+use crate::shared::gate;
 
 /// CONFIG GET pattern [pattern ...]: what is in force now, also behind a CONFIG SET of the same pipeline.
 pub fn get(cx: &mut Context, args: Args) -> Result<(), Error> {
@@ -22,6 +23,10 @@ pub fn get(cx: &mut Context, args: Args) -> Result<(), Error> {
 pub fn set(cx: &mut Context, args: Args) -> Result<(), Error> {
     let pairs: Vec<&[u8]> = args.from(2).iter().collect();
     let local = is_local(cx);
+    let loading = cx.shared.gates() & gate::LOADING != 0;
+    if loading && pairs.iter().step_by(2).any(|name| Opt::is_settled(name)) {
+        return Err(Error::LOADING);
+    }
     let old = cx.shared.config();
     cx.shared
         .update_config(|config| {
