@@ -567,6 +567,7 @@ impl Core {
             self.begin_event();
             self.go_on_with_parked();
         }
+        debug_assert!(self.signals.is_empty(), "each event sends what it signals: nobody else would");
         self.publish_home();
         self.hand_over_log();
     }
