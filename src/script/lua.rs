@@ -14,6 +14,9 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 
 use mlua_sys as ffi;
 
+/// Marks of repetition in a pattern. The library matches each by recursion: more than a million would need 64 MiB of stack.
+const REPETITIONS_MAX: usize = 200_000;
+
 /// A Lua thread of some engine (L1), and the values on its stack.
 #[derive(Clone, Copy)]
 pub struct Lua(*mut ffi::lua_State);
@@ -132,6 +135,30 @@ unsafe extern "C-unwind" fn trampoline(state: *mut ffi::lua_State) -> c_int {
             Ok(count) => count,
             Err(Raise) => ffi::lua_error(state),
         }
+    }
+}
+
+/// Runs the function of the string library that upvalue 1 is, unless the pattern, its second argument, would take more stack
+/// than there is. Upvalue 2: a fourth argument may say that it is no pattern.
+unsafe extern "C-unwind" fn match_pattern(state: *mut ffi::lua_State) -> c_int {
+    // SAFETY: upvalue 1 was made from a function by `guard_pattern`; it finds its arguments where it would without this
+    // frame, which holds nothing that must be dropped (L2).
+    unsafe {
+        let plain = ffi::lua_toboolean(state, ffi::lua_upvalueindex(2)) & ffi::lua_toboolean(state, 4) != 0;
+        if !plain && ffi::lua_type(state, 2) == ffi::LUA_TSTRING {
+            let mut len = 0;
+            let pattern = ffi::lua_tolstring(state, 2, &mut len);
+            let pattern = std::slice::from_raw_parts(pattern.cast::<u8>(), len);
+            let repeats = |byte: &&u8| b"?*+-".contains(*byte);
+            if len > REPETITIONS_MAX && pattern.iter().filter(repeats).count() > REPETITIONS_MAX {
+                ffi::luaL_where(state, 1);
+                ffi::lua_pushstring(state, c"pattern too complex".as_ptr());
+                ffi::lua_concat(state, 2);
+                ffi::lua_error(state);
+            }
+        }
+        let library = ffi::lua_touserdata(state, ffi::lua_upvalueindex(1));
+        std::mem::transmute::<*mut c_void, ffi::lua_CFunction>(library)(state)
     }
 }
 
@@ -364,6 +391,21 @@ impl Lua {
 
     pub fn push_function(self, function: Function) {
         self.push_closure(function, 0);
+    }
+
+    /// Puts a guard before a field of a table, which is a function of the string library that takes a pattern.
+    pub fn guard_pattern(self, table: i32, name: &str) {
+        let table = self.absolute(table);
+        self.get_field(table, name);
+        // SAFETY: L1; the guard takes its upvalues for what they are.
+        unsafe {
+            let library = ffi::lua_tocfunction(self.0, -1).expect("the library is of C");
+            ffi::lua_pop(self.0, 1);
+            ffi::lua_pushlightuserdata(self.0, library as *mut c_void);
+            ffi::lua_pushboolean(self.0, (name == "find") as c_int);
+            ffi::lua_pushcclosure(self.0, match_pattern, 2);
+        }
+        self.set_field(table, name);
     }
 
     /// Where upvalue `number` of the running function lies; 1 is its own.

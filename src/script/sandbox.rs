@@ -133,6 +133,9 @@ fn adapt(lua: Lua, name: &str) {
                 lua.set_field(table, name);
             }
         }
+        "string" => {
+            ["find", "match", "gmatch", "gsub"].into_iter().for_each(|name| lua.guard_pattern(table, name));
+        }
         "table" => {
             lua.push_function(insert);
             lua.set_field(table, "insert");

@@ -180,6 +180,14 @@ def test_a_greedy_script_gets_an_error(r):
             r.eval(body, 0)
     with pytest.raises(redis.ResponseError, match="stack overflow"):
         r.eval("local function f() return 1 + f() end return f()", 0)
+    for call in ("find(s, p)", "match(s, p)", "gsub(s, p, '')", "gmatch(s, p)()"):
+        with pytest.raises(redis.ResponseError, match="user_script:1: pattern too complex"):
+            r.eval(f"local s, p = string.rep('a', 1e6), string.rep('a?', 1e6) return string.{call}", 0)
+    deep = "local n = 199000 return {string.find(string.rep('a', n), string.rep('a?', n))}"
+    assert r.eval(deep, 0) == [1, 199000]
+    assert r.eval("local p = string.rep('a?', 1e6) return string.find('x' .. p, p, 1, true)", 0) == 2
+    with pytest.raises(redis.ResponseError, match=r"bad argument #2 to 'find' \(string expected, got no value\)"):
+        r.eval("return string.find('x')", 0)
     assert r.ping()
 
 
