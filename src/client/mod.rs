@@ -36,6 +36,8 @@ pub struct Session {
     pub serving: bool,
     /// A command that a script calls.
     pub in_script: bool,
+    /// What it wrote has lower stamps in the log.
+    pub wrote: u64,
 }
 
 /// How replies of a connection are treated (CLIENT REPLY).
@@ -206,6 +208,7 @@ impl Connection {
                 timeless: false,
                 serving: false,
                 in_script: false,
+                wrote: 0,
             },
             card,
             state: State::Ready,

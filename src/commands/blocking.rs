@@ -1,6 +1,8 @@
 //! What commands that wait have in common: their time-out, and how they say that they found nothing.
 //! Absent: the waiting itself (see `server::waiting`), what is popped (see the families).
 
+use std::sync::atomic::Ordering::Acquire;
+
 use super::{Context, Error};
 use crate::base::number::parse_f64;
 use crate::client::{Nothing, Wait};
@@ -68,9 +70,11 @@ pub fn deadline_ms(cx: &Context, ms: i64) -> Result<Option<i64>, Error> {
     }
 }
 
-/// Whether there is a log, and all units below `stamp` are durable.
+/// Whether there is a log, and all units below `stamp` are durable; and so is what they build on, if there are any.
 pub fn is_durable(shared: &Shared, stamp: u64) -> bool {
-    shared.is_logged() && shared.persistence.log.progress.durable() >= stamp
+    let log = &shared.persistence.log;
+    let founded = || stamp == 0 || !log.waits_for_base.load(Acquire);
+    shared.is_logged() && log.progress.durable() >= stamp && founded()
 }
 
 /// The reply of WAITAOF: whether what was waited for is durable here, and on how many replicas.

@@ -54,6 +54,8 @@ pub enum Signal {
     SaveOver { id: u64 },
     /// Every core: the log's files are open, or cannot be opened.
     LogBegun { ok: bool },
+    /// Every core: the data that the log builds on are in its files.
+    LogFounded,
 }
 
 /// Something a command did that the client's home core has to note on its connection.

@@ -9,8 +9,6 @@ pub mod scan;
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::Ordering::Acquire;
-
 use super::blocking::{For, deadline_ms, is_durable, write_durable};
 use super::help::{self, container};
 use super::{Command, Context, Error, KeySpec, Route, flags};
@@ -186,8 +184,7 @@ fn wait_aof(cx: &mut Context, args: Args) -> Result<(), Error> {
             "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
         ));
     }
-    // All that this client wrote has a lower stamp.
-    let stamp = cx.shared.log_next.load(Acquire);
+    let stamp = cx.session.wrote;
     let durable = is_durable(cx.shared, stamp);
     if replicas == 0 && (local == 0 || durable) {
         write_durable(&mut cx.out, durable);

@@ -420,7 +420,8 @@ pub static TABLE: &[Opt] = &[
     bool("repl-diskless-sync", "yes"),
     int("repl-diskless-sync-delay", "5", 0, I32).apply(|c, v| c.repl_diskless_sync_delay_s = v.int()),
     int("repl-diskless-sync-max-replicas", "0", 0, I32),
-    word("repl-diskless-load", "disabled", &["disabled", "on-empty-db", "swapdb", "flush-before-load"]).settled(),
+    word("repl-diskless-load", "disabled", &["disabled", "on-empty-db", "swapdb", "flush-before-load"])
+        .settled(),
     bool("repl-rdb-channel", "no"),
     bool("repl-mptcp", "no").immutable(),
     bool("dual-channel-replication-enabled", "no"),

@@ -16,6 +16,7 @@ use super::batch::Task;
 use super::core::Core;
 use crate::client::{Answer, Nothing, Wait};
 use crate::commands::Signal;
+use crate::commands::blocking::is_durable;
 use crate::commands::server::persistence::{Purpose, base_form, failure_text, log_directory, new_base};
 use crate::config::{AppendFsync, os_error_text};
 use crate::persist::aof::{self, Mark, Source};
@@ -44,6 +45,8 @@ pub struct Appending {
     waits: Vec<Arc<Wait>>,
     /// What this core handed over has lower stamps.
     reached: u64,
+    /// The stamp of what a command just wrote, until that is noted for its client.
+    pub(super) stamped: Option<u64>,
     /// How long the log was when this core last looked.
     bytes_seen: u64,
     /// The log is being read, or opened, at the start.
@@ -239,7 +242,10 @@ impl Core {
     fn log_rebased(&mut self, result: Result<(), Failure>) {
         match &result {
             Ok(()) => {
-                self.shared.persistence.log.waits_for_base.store(false, Release);
+                if self.shared.persistence.log.waits_for_base.swap(false, AcqRel) {
+                    self.signals.push(Signal::LogFounded);
+                    self.send_signals();
+                }
                 crate::log::notice("Background AOF rewrite finished successfully");
             }
             Err(failure) => {
@@ -412,7 +418,7 @@ impl Core {
     }
 
     /// Looks after who waits for the log to be durable.
-    fn serve_log_waits(&mut self) {
+    pub(super) fn serve_log_waits(&mut self) {
         if self.holds_for_log() {
             let progress = &self.shared.persistence.log.progress;
             progress.wait(self.id);
@@ -437,11 +443,10 @@ impl Core {
             return;
         }
         let shared = self.shared.clone();
-        let progress = &shared.persistence.log.progress;
-        progress.wait(self.id);
-        let durable = progress.durable();
+        shared.persistence.log.progress.wait(self.id);
         let over = |wait: &mut Arc<Wait>| {
-            let reached = matches!(wait.nothing, Nothing::Durable { stamp, .. } if stamp <= durable);
+            let reached =
+                matches!(wait.nothing, Nothing::Durable { stamp, .. } if is_durable(&shared, stamp));
             wait.is_over() || reached || !shared.is_logged()
         };
         let ended: Vec<Arc<Wait>> = self.appending.waits.extract_if(.., over).collect();

@@ -780,7 +780,8 @@ impl Core {
             | Signal::Busy
             | Signal::Shutdown
             | Signal::SaveOver { .. }
-            | Signal::LogBegun { .. } => {
+            | Signal::LogBegun { .. }
+            | Signal::LogFounded => {
                 for core in 0..self.shared.slots.shard_count() {
                     self.signal_core(core, signal.clone());
                 }
@@ -819,6 +820,7 @@ impl Core {
             Signal::Shutdown => self.shared.set_gate(gate::SHUTDOWN, true),
             Signal::SaveOver { id } => self.save_over(id),
             Signal::LogBegun { ok } => self.log_switched(ok),
+            Signal::LogFounded => self.serve_log_waits(),
         }
     }
 
@@ -884,6 +886,7 @@ impl Core {
             }
         }
         self.after_command(false);
+        self.appending.stamped = None;
     }
 
     /// `timeout`: closes clients that said nothing for so long.

@@ -5,6 +5,7 @@
 use std::sync::atomic::Ordering::AcqRel;
 
 use super::core::Core;
+use crate::client::Session;
 use crate::commands::{Event, Signal};
 use crate::config::Events;
 use crate::pubsub::Kind;
@@ -38,6 +39,15 @@ impl Core {
         }
     }
 
+    /// The same, for a command of a client, who may want to wait until what it wrote is durable.
+    #[inline]
+    pub(super) fn after_command_of(&mut self, session: &mut Session) {
+        self.after_command(session.atomic);
+        if let Some(stamp) = self.appending.stamped.take() {
+            session.wrote = stamp + 1;
+        }
+    }
+
     /// Keyspace events are messages of two channels: that of the key and that of the event.
     fn publish_events(&mut self) {
         let mut events = std::mem::take(&mut self.effects.events);
@@ -68,6 +78,7 @@ impl Core {
             let stamp = self.shared.log_next.fetch_add(1, AcqRel);
             self.log.push(stamp, &self.effects.unit);
             self.effects.unit.clear();
+            self.appending.stamped = Some(stamp);
         }
         if let Some(mark) = self.effects.mark.take() {
             self.put_mark(mark);

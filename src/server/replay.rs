@@ -308,6 +308,7 @@ fn session(db: u16) -> Session {
         timeless: true,
         serving: false,
         in_script: false,
+        wrote: 0,
     }
 }
 

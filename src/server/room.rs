@@ -186,6 +186,7 @@ impl Core {
         self.evicting =
             self.config.maxmemory > 0 && self.parts(None).evict_at_hand(&moment) == Evicted::InPart;
         self.after_command(false);
+        self.appending.stamped = None;
         self.evicting
     }
 }

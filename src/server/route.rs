@@ -376,8 +376,7 @@ impl Core {
             self.after_part();
             return outcome.pending;
         }
-        let atomic = batch.session.is_some_and(|session| session.atomic);
-        self.after_command(atomic);
+        self.after_command_of(batch.session.as_mut().expect("a batch has a session"));
         outcome.pending
     }
 
@@ -464,7 +463,7 @@ impl Core {
         batch.kind = Kind::Plain;
         self.set_atomic(batch, false);
         self.end_caching(batch);
-        self.after_command(false);
+        self.after_command_of(batch.session.as_mut().expect("a batch has a session"));
     }
 
     fn set_atomic(&self, batch: &mut Batch, atomic: bool) {

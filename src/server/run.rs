@@ -637,7 +637,7 @@ impl Core {
         drop(books);
         match pending {
             // To make room for what begins anew, keys were evicted perhaps.
-            None | Some(Pending::Widen) => self.after_command(false),
+            None | Some(Pending::Widen) => self.after_command_of(&mut session),
             Some(Pending::Parked(_) | Pending::Asks(..)) => self.after_part(),
         }
         let connection = self.connection_mut(slot);

@@ -220,17 +220,10 @@ impl Core {
     }
 
     fn answer_wait(&mut self, slot: u32, wait: &Wait, answer: Answer) {
-        let metrics = &self.shared.metrics[self.id];
-        let statistics = &metrics.commands[wait.request.command as usize];
-        match answer {
-            Answer::Reply(_) => {}
-            Answer::TimeOut => statistics.record(0, false),
-            Answer::Unblocked => {
-                statistics.record(0, false);
-                statistics.failed.add(1);
-                metrics.error_replies.add(1);
-                self.shared.count_error(UNBLOCKED);
-            }
+        self.count_answer(wait, &answer);
+        if !matches!(wait.nothing, Nothing::Durable { .. }) {
+            // Whatever served it was logged before.
+            self.connection_mut(slot).session.wrote = self.shared.log_next.load(Acquire);
         }
         self.write_pending(slot, wait.place());
         let durable =
@@ -241,6 +234,22 @@ impl Core {
             Answer::Unblocked => out.error(UNBLOCKED),
         });
         self.write_pending(slot, u64::MAX);
+    }
+
+    fn count_answer(&self, wait: &Wait, answer: &Answer) {
+        let metrics = &self.shared.metrics[self.id];
+        let statistics = &metrics.commands[wait.request.command as usize];
+        match answer {
+            // That was counted where it was served.
+            Answer::Reply(_) => {}
+            Answer::TimeOut => statistics.record(0, false),
+            Answer::Unblocked => {
+                statistics.record(0, false);
+                statistics.failed.add(1);
+                metrics.error_replies.add(1);
+                self.shared.count_error(UNBLOCKED);
+            }
+        }
     }
 
     /// Takes the wait off a connection, and off the shards where it is registered.

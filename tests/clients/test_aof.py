@@ -548,6 +548,12 @@ def test_waitaof(tmp_path):
         assert r.execute_command("WAITAOF", 1, 0, 0) == [1, 0]
         assert time.monotonic() - began < 3
         assert r.execute_command("WAITAOF", 1, 1, 30) == [1, 0]
+        r.config_set("appendfsync", "no")
+        r.set("k", 1)
+        # Who wrote nothing has nothing to wait for.
+        assert ours.ready().execute_command("WAITAOF", 1, 0, 0) == [1, 0]
+        assert r.execute_command("WAITAOF", 1, 0, 30) == [0, 0]
+        r.config_set("appendfsync", "everysec")
         pipe = r.pipeline(transaction=True)
         assert pipe.set("k", 2).execute_command("WAITAOF", 0, 1, 0).execute()[1][1] == 0
         for words, message in [
