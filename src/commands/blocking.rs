@@ -1,6 +1,7 @@
 //! What commands that wait have in common: their time-out, and how they say that they found nothing.
 //! Absent: the waiting itself (see `server::waiting`), what is popped (see the families).
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Acquire;
 
 use super::{Context, Error};
@@ -10,7 +11,6 @@ use crate::resp::Out;
 use crate::shard::Type;
 use crate::shard::waiting::Waiter;
 use crate::shared::Shared;
-use std::sync::Arc;
 
 /// What a command waits for.
 #[derive(Clone, Copy)]
