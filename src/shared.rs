@@ -2,9 +2,11 @@
 //! In: rare updates under a lock, counters by their one writer. Out: the same to any core.
 //! Invariant: a change is visible to every core before the reply that acknowledges it leaves.
 
+pub mod listening;
 mod memory;
 mod persistence;
 
+use listening::Listening;
 pub use memory::{Held, MemoryGauges};
 pub use persistence::{LoadCounters, Persistence, Saves, Saving};
 
@@ -186,6 +188,7 @@ pub struct Shared {
     /// The most memory that INFO or MEMORY ever saw used.
     pub memory_peak: AtomicU64,
     pub persistence: Persistence,
+    pub listening: Listening,
     pub run_id: String,
     /// Names the history of this server's data.
     pub replid: Mutex<String>,
@@ -255,6 +258,7 @@ impl Shared {
             sample: Mutex::new(sample),
             memory_peak: AtomicU64::new(0),
             persistence: Persistence::new(start_ms / 1000, cores),
+            listening: Listening::default(),
             replid: Mutex::new(run_id.clone()),
             run_id,
             start_ms,

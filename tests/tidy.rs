@@ -24,7 +24,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("pubsub", &["base", "client", "resp"]),
     ("shard", &["base", "client", "config", "metrics", "persist", "types"]),
     ("script", &["base", "client", "resp"]),
-    ("shared", &["base", "client", "config", "log", "metrics", "persist", "pubsub", "script", "types"]),
+    (
+        "shared",
+        &["base", "client", "config", "log", "metrics", "net", "persist", "pubsub", "script", "types"],
+    ),
     (
         "commands",
         &[

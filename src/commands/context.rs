@@ -48,6 +48,8 @@ pub enum Signal {
     Recall { keeper: usize, shard: usize },
     /// Every core: a script takes long, see `gate::BUSY`.
     Busy,
+    /// The core that accepts: there are new sockets to accept from.
+    Listen,
     /// Every core: stop.
     Shutdown,
     /// Every core: the snapshot of this number came to nothing.

@@ -4,13 +4,14 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
 /// A socket that listens.
 pub struct Listener {
-    pub fd: OwnedFd,
+    pub fd: Arc<OwnedFd>,
     /// For a unix socket, its path.
     pub path: Option<String>,
 }
@@ -33,7 +34,7 @@ impl Listener {
         }
         socket.bind(&SocketAddr::new(ip, port).into())?;
         socket.listen(backlog)?;
-        Ok(Self { fd: socket.into(), path: None })
+        Ok(Self { fd: Arc::new(socket.into()), path: None })
     }
 
     /// Listens on a unix socket at `path`, replacing what is there; `mode`: its permissions, 0 for the default.
@@ -45,7 +46,13 @@ impl Listener {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
         }
         socket.listen(backlog)?;
-        Ok(Self { fd: socket.into(), path: Some(path.to_owned()) })
+        Ok(Self { fd: Arc::new(socket.into()), path: Some(path.to_owned()) })
+    }
+
+    /// Nobody connects to it any more; who waits to accept from it gets an error.
+    pub fn end(fd: &OwnedFd) {
+        // It was listening, or is past it.
+        let _ = SockRef::from(fd).shutdown(std::net::Shutdown::Both);
     }
 }
 

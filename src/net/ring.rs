@@ -19,6 +19,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
@@ -134,7 +135,8 @@ pub struct Ring {
     buffers: BufferRing,
     sockets: Vec<Option<Socket>>,
     registered_files: u32,
-    listeners: Vec<OwnedFd>,
+    /// None: it listens no more.
+    listeners: Vec<Option<Arc<OwnedFd>>>,
     /// Listeners whose accept ran out of descriptors or memory.
     deaf_listeners: Vec<u32>,
     /// Slots whose receive ended for want of buffers: armed again once buffers are back.
@@ -242,13 +244,14 @@ impl Ring {
     }
 
     /// Takes a listening socket: its new connections come as `Accepted` with the listener's number.
-    pub fn listen(&mut self, listener: OwnedFd) {
-        self.listeners.push(listener);
+    pub fn listen(&mut self, listener: Arc<OwnedFd>) {
+        self.listeners.push(Some(listener));
         self.arm_accept(self.listeners.len() as u32 - 1);
     }
 
     fn arm_accept(&mut self, listener: u32) {
-        let fd = Fd(self.listeners[listener as usize].as_raw_fd());
+        let Some(fd) = &self.listeners[listener as usize] else { return };
+        let fd = Fd(fd.as_raw_fd());
         let entry = opcode::AcceptMulti::new(fd).flags(libc::SOCK_CLOEXEC).build();
         self.push(entry.user_data(Op::Accept.data(listener)));
     }
@@ -532,6 +535,8 @@ impl Ring {
                 libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM => {
                     self.deaf_listeners.push(listener)
                 }
+                // It was shut down.
+                libc::EINVAL => self.listeners[listener as usize] = None,
                 _ => self.arm_accept(listener),
             }
         }

@@ -1,14 +1,13 @@
 //! Starts a server: shards, cores, rings, listeners; one thread a core, pinned.
 //! In: a configuration. Out: a running server, then the process' exit status.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicI32, Ordering::*};
 use std::sync::{Arc, Barrier, mpsc};
 use std::time::{Duration, Instant};
 
 use super::batch::Message;
-use super::core::Core;
+use super::core::{ACCEPTING_CORE, Core};
 use super::courier::Courier;
 use super::driver::{Driver, Ends, RingFds};
 use super::link::StorageLink;
@@ -19,9 +18,9 @@ use crate::client::CORES_MAX;
 use crate::commands::{FAMILIES, Registry};
 use crate::config::{Config, Cores};
 use crate::mesh::{Port, mesh};
-use crate::net::{Bellboy, Listener, Ring, RingError};
+use crate::net::{Bellboy, Ring, RingError};
 use crate::shard::Shard;
-use crate::shared::{Facts, Shared, gate};
+use crate::shared::{Facts, Shared, gate, listening};
 use crate::storage::{Bell, Failure, executor};
 
 /// Messages that a mesh ring holds before its sender has to queue.
@@ -32,7 +31,6 @@ pub struct Server {
     pub shared: Arc<Shared>,
     registry: Arc<Registry>,
     cpus: Vec<Option<usize>>,
-    listeners: Vec<Listener>,
     hash_seed: u64,
 }
 
@@ -40,7 +38,7 @@ impl Server {
     /// Opens the listeners and lays out the cores. The error is one sentence for the operator.
     pub fn prepare(config: Config) -> Result<Self, String> {
         let cpus = cpus_of(&config.cores)?;
-        let listeners = open_listeners(&config)?;
+        let listeners = listening::open(&config)?;
         let text = |arg: &[u8]| String::from_utf8_lossy(arg).into_owned();
         let renames: Vec<(String, String)> =
             config.renamed_commands.iter().map(|line| (text(&line.args[0]), text(&line.args[1]))).collect();
@@ -54,7 +52,8 @@ impl Server {
             ..Facts::default()
         };
         let shared = Shared::new(Clock::Real, config, cpus.len(), registry.len(), rng.run_id(), facts);
-        Ok(Self { shared: Arc::new(shared), registry, cpus, listeners, hash_seed: rng.next_u64() })
+        shared.listening.begin(listeners);
+        Ok(Self { shared: Arc::new(shared), registry, cpus, hash_seed: rng.next_u64() })
     }
 
     pub fn cores(&self) -> usize {
@@ -64,7 +63,7 @@ impl Server {
     /// Serves until told to stop. `stop_fd` becomes readable then. `ready` is called once all cores are up and the file of
     /// the last run is loaded, with how many ms that took; its error ends the server.
     pub fn run(
-        mut self,
+        self,
         stop_fd: Option<RawFd>,
         ready: impl FnOnce(Result<Option<i64>, Failure>),
     ) -> Result<(), String> {
@@ -97,7 +96,6 @@ impl Server {
                 cpu: self.cpus[id],
                 hash_seed: self.hash_seed,
                 stop_fd: stop_fd.filter(|_| id == 0),
-                listeners: if id == 0 { std::mem::take(&mut self.listeners) } else { Vec::new() },
                 booted: (id == 0 && loads).then(|| booted.clone()),
                 log: if id == 0 { log.take() } else { None },
             };
@@ -154,7 +152,6 @@ struct Start {
     cpu: Option<usize>,
     hash_seed: u64,
     stop_fd: Option<RawFd>,
-    listeners: Vec<Listener>,
     booted: Option<mpsc::Sender<Result<Option<i64>, Failure>>>,
     log: Option<Found>,
 }
@@ -182,7 +179,9 @@ impl Start {
         let Start { port, rings, bell, courier, stop_fd, booted, .. } = self;
         let mut driver = Driver::new(core, Ends { ring, port, rings, bell, courier, stop_fd, booted });
         self.all_up.wait();
-        self.listeners.into_iter().for_each(|listener| driver.listen(listener));
+        if id == ACCEPTING_CORE {
+            driver.listen();
+        }
         driver.run();
     }
 }
@@ -208,80 +207,4 @@ fn cpus_of(cores: &Cores) -> Result<Vec<Option<usize>>, String> {
         return Ok(cpus[..CORES_MAX].to_vec());
     }
     Ok(cpus)
-}
-
-/// Listens on every address of `bind` and on the unix socket. An address with a leading `-` may be missing.
-fn open_listeners(config: &Config) -> Result<Vec<Listener>, String> {
-    let backlog = config.tcp_backlog;
-    let mut listeners = Vec::new();
-    if config.port != 0 {
-        for bind in &config.bind {
-            let (optional, name) = match bind.strip_prefix('-') {
-                Some(name) => (true, name),
-                None => (false, bind.as_str()),
-            };
-            let opened =
-                address_of(name, config.port).and_then(|ip| listen_patiently(ip, config.port, backlog));
-            match opened {
-                Ok(listener) => listeners.push(listener),
-                Err(error) if optional && is_absent(&error) => {}
-                Err(error) => {
-                    let text = crate::config::os_error_text(&error);
-                    crate::log::warning(format!(
-                        "Warning: Could not create server TCP listening socket {name}:{}: bind: {text}",
-                        config.port
-                    ));
-                    return Err(format!("Failed listening on port {} (tcp), aborting.", config.port));
-                }
-            }
-        }
-        if listeners.is_empty() {
-            return Err(format!("Failed listening on port {} (tcp), aborting.", config.port));
-        }
-    }
-    if let Some(path) = &config.unixsocket {
-        let path = path.to_string_lossy();
-        let listener = Listener::unix(&path, config.unixsocketperm, backlog).map_err(|error| {
-            format!("Failed opening Unix socket: bind: {}", crate::config::os_error_text(&error))
-        })?;
-        listeners.push(listener);
-    }
-    Ok(listeners)
-}
-
-/// Listens on `ip:port`. The kernel lets go of the ports of a killed process' rings a little after the process is gone,
-/// so that a port in use is tried again for a second.
-fn listen_patiently(ip: IpAddr, port: u16, backlog: i32) -> std::io::Result<Listener> {
-    const TRIES: u32 = 50;
-    for _ in 1..TRIES {
-        match Listener::tcp(ip, port, backlog) {
-            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-                std::thread::sleep(std::time::Duration::from_millis(20));
-            }
-            opened => return opened,
-        }
-    }
-    Listener::tcp(ip, port, backlog)
-}
-
-/// Whether the address just does not exist on this host (no IPv6, say).
-fn is_absent(error: &std::io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT | libc::ENOENT | libc::EPROTONOSUPPORT)
-    )
-}
-
-fn address_of(name: &str, port: u16) -> std::io::Result<IpAddr> {
-    match name {
-        "*" => Ok(Ipv4Addr::UNSPECIFIED.into()),
-        "::*" | "::" => Ok(Ipv6Addr::UNSPECIFIED.into()),
-        _ => match name.parse() {
-            Ok(ip) => Ok(ip),
-            Err(_) => {
-                let mut found = (name, port).to_socket_addrs()?;
-                found.next().map(|address| address.ip()).ok_or_else(|| std::io::ErrorKind::NotFound.into())
-            }
-        },
-    }
 }

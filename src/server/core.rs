@@ -34,6 +34,8 @@ pub struct Actions {
     /// Slots to stop (true) or start (false) receiving from.
     pub pause: Vec<(u32, bool)>,
     pub mesh: Vec<(usize, Message)>,
+    /// There are new sockets to accept from.
+    pub listen: bool,
     /// For the storage thread.
     pub jobs: Vec<Job>,
     /// For another server.
@@ -45,6 +47,9 @@ pub struct Actions {
     /// A shutdown came to nothing: the next signal is to be noticed, too.
     pub await_stop: bool,
 }
+
+/// The core that accepts connections, for all.
+pub(super) const ACCEPTING_CORE: usize = 0;
 
 /// A place for a connection.
 struct Slot {
@@ -767,6 +772,7 @@ impl Core {
     fn send_signal(&mut self, signal: Signal) {
         match &signal {
             Signal::Kill(id) => self.signal_core(id.core as usize, signal),
+            Signal::Listen => self.signal_core(ACCEPTING_CORE, signal),
             Signal::MonitorLine { to, .. } => self.signal_core(to.core as usize, signal),
             Signal::Unwatch { shard, .. } | Signal::Unwait { shard, .. } => {
                 self.signal_core(*shard, signal);
@@ -821,6 +827,7 @@ impl Core {
             Signal::SaveOver { id } => self.save_over(id),
             Signal::LogBegun { ok } => self.log_switched(ok),
             Signal::LogFounded => self.serve_log_waits(),
+            Signal::Listen => self.actions.listen = true,
         }
     }
 

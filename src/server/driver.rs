@@ -13,7 +13,7 @@ use super::core::Core;
 use super::courier::Courier;
 use crate::base::prefetch::prefetch;
 use crate::mesh::Port;
-use crate::net::{Event, Listener, Peer, Ring};
+use crate::net::{Event, Peer, Ring};
 use crate::shared::gate;
 use crate::storage::{Bell, Failure};
 
@@ -119,10 +119,12 @@ impl Driver {
         }
     }
 
-    /// Takes a listener in.
-    pub fn listen(&mut self, listener: Listener) {
-        self.listener_paths.push(listener.path);
-        self.ring.listen(listener.fd);
+    /// Accepts connections of what listens and did not before.
+    pub fn listen(&mut self) {
+        for listener in self.core.shared.listening.take_new() {
+            self.listener_paths.push(listener.path);
+            self.ring.listen(listener.fd);
+        }
     }
 
     /// Runs until the server shuts down.
@@ -343,6 +345,9 @@ impl Driver {
 
     /// What the core hardly ever asks for.
     fn act_rarely(&mut self) {
+        if std::mem::take(&mut self.core.actions.listen) {
+            self.listen();
+        }
         if let Some(errand) = self.core.actions.errand.take() {
             self.courier.send(self.core.id, errand);
         }

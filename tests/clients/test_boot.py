@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import redis
 
 from conftest import BINARY, Server, free_port
 
@@ -115,3 +116,45 @@ def test_it_stops_under_load(tmp_path):
         assert not thread.is_alive()
     assert sum(answered) > 0
     assert "bye bye" in server.log.read_text()
+
+
+def connects(address, port):
+    try:
+        socket.create_connection((address, port), timeout=5).close()
+        return True
+    except ConnectionRefusedError:
+        return False
+
+
+def test_port_and_addresses_are_changed(tmp_path):
+    server = Server(tmp_path, "--bind", "127.0.0.1", cores=2)
+    r = server.client()
+    others = [server.client() for _ in range(3)]
+    assert all(other.ping() for other in others)
+    first, second = server.port, free_port()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(redis.ResponseError, match=r"'port'\) - Unable to listen on this port"):
+            r.config_set("port", taken.getsockname()[1])
+    assert connects("127.0.0.1", first) and r.config_get("port") == {"port": str(first)}
+    assert r.config_set("port", second)
+    assert connects("127.0.0.1", second) and not connects("127.0.0.1", first)
+    assert r.info("server")["tcp_port"] == second
+    with pytest.raises(redis.ResponseError, match=r"'bind'\) - Failed to bind to specified addresses"):
+        r.config_set("bind", "198.51.100.1")
+    assert connects("127.0.0.1", second) and r.config_get("bind") == {"bind": "127.0.0.1"}
+    assert r.config_set("bind", "127.0.0.2")
+    assert connects("127.0.0.2", second) and not connects("127.0.0.1", second)
+    assert r.config_set("bind", "127.0.0.1 127.0.0.2")
+    assert connects("127.0.0.1", second) and connects("127.0.0.2", second)
+    for _ in range(20):
+        r.config_set("port", first)
+        r.config_set("port", second)
+    assert r.config_set("port", 0) and not connects("127.0.0.1", second)
+    assert r.config_set("port", first) and connects("127.0.0.1", first)
+    # Who was connected notices nothing.
+    assert all(other.ping() for other in others)
+    with redis.Redis(port=first) as new:
+        assert new.ping()
+    assert server.stop() == 0

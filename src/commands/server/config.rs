@@ -7,6 +7,7 @@ use crate::client::{Args, flag};
 use crate::commands::{Context, Error, Hold, Note, Signal};
 use crate::config::{Config, Opt, set_failed};
 use crate::shared::gate;
+use crate::shared::listening::Listening;
 
 /// CONFIG GET pattern [pattern ...]: what is in force now, also behind a CONFIG SET of the same pipeline.
 pub fn get(cx: &mut Context, args: Args) -> Result<(), Error> {
@@ -28,10 +29,12 @@ pub fn set(cx: &mut Context, args: Args) -> Result<(), Error> {
         return Err(Error::LOADING);
     }
     let old = cx.shared.config();
+    // Also if that fails: what was closed for it was opened anew.
+    cx.signals.push(Signal::Listen);
     cx.shared
         .update_config(|config| {
             let next = config.set(&pairs, local)?.config;
-            carry_out(config, &next)?;
+            carry_out(&cx.shared.listening, config, &next)?;
             *config = next;
             Ok(())
         })
@@ -72,18 +75,18 @@ pub fn is_local(cx: &Context) -> bool {
     })
 }
 
-/// Does what has to happen once when values change; refuses what cannot be changed while the server runs.
-fn carry_out(old: &Config, new: &Config) -> Result<(), String> {
-    const RESTART: &str = "it takes effect at start only: write it to the configuration file and restart";
-    if new.port != old.port {
-        return Err(set_failed("port", RESTART));
-    }
-    if new.bind != old.bind {
-        return Err(set_failed("bind", RESTART));
-    }
-    if new.dir != old.dir {
-        std::env::set_current_dir(&new.dir)
-            .map_err(|error| set_failed("dir", &crate::config::os_error_text(&error)))?;
+/// Does what has to happen once when values change, or says why it cannot be.
+fn carry_out(listening: &Listening, old: &Config, new: &Config) -> Result<(), String> {
+    listening.change(old, new).map_err(|_| match new.port == old.port {
+        true => set_failed("bind", "Failed to bind to specified addresses."),
+        false => set_failed("port", "Unable to listen on this port. Check server logs."),
+    })?;
+    if new.dir != old.dir
+        && let Err(error) = std::env::set_current_dir(&new.dir)
+    {
+        // What could be listened on a moment ago can be again, or the log says why not.
+        let _ = listening.change(new, old);
+        return Err(set_failed("dir", &crate::config::os_error_text(&error)));
     }
     if new.loglevel != old.loglevel {
         crate::log::set_level(new.loglevel);
