@@ -100,6 +100,12 @@ impl<'a> Element<'a> {
 pub struct Place(usize);
 
 impl Place {
+    /// The element that begins so far from the beginning of the listpack.
+    #[inline]
+    pub fn at(offset: usize) -> Place {
+        Place(offset)
+    }
+
     /// Its distance from the beginning of the listpack.
     #[inline]
     pub fn offset(self) -> usize {
@@ -123,6 +129,11 @@ pub fn len(pack: &[u8]) -> usize {
         COUNT_UNKNOWN => walk(pack),
         known => usize::from(known),
     }
+}
+
+/// Whether `len` need not walk.
+pub fn knows_count(pack: &[u8]) -> bool {
+    count(pack) != COUNT_UNKNOWN
 }
 
 pub fn is_empty(pack: &[u8]) -> bool {
@@ -423,6 +434,18 @@ pub fn place_behind(pack: &[u8], place: Place) -> Place {
     Place(behind(pack, place.0))
 }
 
+/// The element itself, without its length at the right end.
+#[inline]
+pub fn bare(pack: &[u8], place: Place) -> &[u8] {
+    &pack[place.0..place_behind_bare(pack, place).0]
+}
+
+/// Where the next one begins of elements that were written without their lengths at the right end.
+#[inline]
+pub fn place_behind_bare(pack: &[u8], place: Place) -> Place {
+    Place(place.0 + size(pack, place.0).expect("invariant 1: a listpack element"))
+}
+
 /// Where the element ends.
 #[inline]
 fn behind(pack: &[u8], at: usize) -> usize {
@@ -525,6 +548,14 @@ impl<'a> Appender<'a> {
         self.element(&Encoded::new(bytes));
     }
 
+    /// An element as `bare` gave it.
+    #[inline]
+    pub fn bare(&mut self, bytes: &[u8]) {
+        self.pack.extend_from_slice(bytes);
+        self.pack.extend_from_slice(Back::of(bytes.len()).as_slice());
+        self.added += 1;
+    }
+
     #[inline]
     fn element(&mut self, element: &Encoded) {
         self.pack.extend_from_slice(&element.head[..element.head_bytes]);
@@ -566,7 +597,7 @@ impl<'a> Encoded<'a> {
         }
     }
 
-    fn int(value: i64) -> Encoded<'a> {
+    pub fn int(value: i64) -> Encoded<'a> {
         let bytes = value.to_le_bytes();
         let wide = |head: u8, width: usize| {
             let mut all = [head; 9];

@@ -195,7 +195,7 @@ fn restore(stream: &mut Stream) {
         max_deleted: log.max_deleted_id(),
         added: Some(log.added()),
     };
-    let nodes: Vec<_> = log.nodes().map(|(&key, pack)| (key, pack.clone())).collect();
+    let nodes: Vec<_> = log.nodes().map(|(key, pack)| (key, pack.into_owned())).collect();
     let again = |nodes: &[(Id, Vec<u8>)], facts| Log::restore(nodes.iter().cloned(), facts);
     assert!(again(&nodes, Facts { len: facts.len + 1, ..facts }).is_none());
     if nodes.len() > 1 {
