@@ -205,6 +205,12 @@ pub fn get(pack: &[u8], place: Place) -> Element<'_> {
     }
 }
 
+/// The integer in the element of 7 bits that is there, and the place behind it.
+#[inline]
+pub fn get_tiny(pack: &[u8], place: Place) -> Option<(u8, Place)> {
+    Some(pack[place.0]).filter(|&head| head < 0x80).map(|value| (value, Place(place.0 + ELEMENT_BYTES_MIN)))
+}
+
 pub fn iter(pack: &[u8]) -> Iter<'_> {
     Iter { pack, front: HEAD_BYTES, back: pack.len() - 1, left: len(pack) }
 }
@@ -325,6 +331,10 @@ pub fn replace(pack: &mut Vec<u8>, place: Place, bytes: &[u8]) {
 }
 
 pub fn replace_int(pack: &mut Vec<u8>, place: Place, value: i64) {
+    if let (0..0x80, 0..0x80) = (value, pack[place.0]) {
+        pack[place.0] = value as u8;
+        return;
+    }
     let old = behind(pack, place.0) - place.0;
     write(pack, place.0, old, &Encoded::int(value));
 }
@@ -540,6 +550,11 @@ impl<'a> Appender<'a> {
 
     #[inline]
     pub fn int(&mut self, value: i64) {
+        if let 0..0x80 = value {
+            self.pack.extend_from_slice(&[value as u8, 1]);
+            self.added += 1;
+            return;
+        }
         self.element(&Encoded::int(value));
     }
 

@@ -266,12 +266,12 @@ impl Log {
         match &mut self.tail {
             Some(tail) if !is_full(&tail.pack, bytes, limits) => {
                 let before = tail.pack.capacity();
-                node::append(&mut tail.pack, tail.key, id, pairs);
+                node::append(&mut tail.pack, tail.key, id, pairs, bytes);
                 self.bytes = self.bytes - before + tail.pack.capacity();
             }
             _ => {
                 let memory = self.end_tail();
-                let pack = node::begin(memory, id, pairs);
+                let pack = node::begin(memory, id, pairs, bytes);
                 self.bytes += pack.capacity();
                 self.tail = Some(Tail { key: id, pack });
             }

@@ -285,18 +285,18 @@ pub fn into_listpack(node: Box<[u8]>) -> Vec<u8> {
     if sealed::is_sealed(&node) { sealed::open(&node) } else { node.into_vec() }
 }
 
-/// A node in this memory: with a first entry, whose names it will share.
+/// A node in this memory: with a first entry, whose names it will share. They and its values have so many bytes.
 pub fn begin<'a>(
     mut memory: Vec<u8>,
     id: Id,
     pairs: impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + Clone,
+    bytes: usize,
 ) -> Vec<u8> {
     memory.clear();
     let names = pairs.clone().map(|(name, _)| name);
     let name_bytes: usize = names.clone().map(<[u8]>::len).sum();
-    let bytes: usize = pairs.clone().map(|(_, value)| value.len()).sum();
     let master = listpack::EMPTY_BYTES + bytes_max(FIXED_ELEMENTS + 1 + names.len(), name_bytes);
-    make_room(&mut memory, master + entry_bytes_max(names.len(), name_bytes + bytes));
+    make_room(&mut memory, master + entry_bytes_max(names.len(), bytes));
     let mut pack = memory;
     listpack::clear(&mut pack);
     let mut elements = Appender::new(&mut pack);
@@ -306,22 +306,21 @@ pub fn begin<'a>(
     names.for_each(|name| elements.bytes(name));
     elements.int(0);
     elements.finish();
-    append(&mut pack, id, id, pairs);
+    append(&mut pack, id, id, pairs, bytes);
     pack
 }
 
-/// Adds an entry behind all others.
+/// Adds an entry behind all others, whose names and values have so many bytes.
 pub fn append<'a>(
     pack: &mut Vec<u8>,
     key: Id,
     id: Id,
     pairs: impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + Clone,
+    bytes: usize,
 ) {
     let master = Master::read(pack);
     let same = master.has_names(pack, pairs.clone().map(|(name, _)| name));
     let fields = pairs.len();
-    let bytes: usize =
-        pairs.clone().map(|(name, value)| if same { 0 } else { name.len() } + value.len()).sum();
     make_room(pack, entry_bytes_max(fields, bytes));
     let place = first(pack);
     listpack::replace_int(pack, place, master.live as i64 + 1);
@@ -358,15 +357,17 @@ fn delete_while(pack: &mut Vec<u8>, key: Id, goes: impl Fn(Id, u64) -> bool) -> 
     let master = Master::read(pack);
     let (mut at, mut deleted) = (master.first_entry, 0);
     while at < Pack::new(pack).end() {
-        let (entry, _) = Entry::read(Pack::new(pack), key, &master, at);
+        let (entry, mut behind) = Entry::read(Pack::new(pack), key, &master, at);
         if !goes(entry.id, deleted) {
             break;
         }
         if !entry.deleted {
             mark(pack, at);
             deleted += 1;
+            // Flags in a long form have become shorter.
+            behind = Entry::read(Pack::new(pack), key, &master, at).1;
         }
-        at = Entry::read(Pack::new(pack), key, &master, at).1;
+        at = behind;
     }
     recount(pack, &master, deleted);
     deleted

@@ -17,6 +17,7 @@
 
 use super::node::{DELETED, FIXED_ELEMENTS, Master, SAME_FIELDS};
 use crate::types::listpack::{self, Appender, Element, Encoded, Place};
+use std::mem;
 
 /// Longer nodes hold long values, of which there is little to be left out.
 const BYTES_MAX: usize = 64 << 10;
@@ -90,21 +91,48 @@ pub fn seal(pack: &[u8]) -> Option<Box<[u8]>> {
         return None;
     }
     let mut from = Reader { pack, place: listpack::first(pack)? };
-    let mut node = Vec::with_capacity(pack.len());
-    node.extend_from_slice(&[0; HEAD_BYTES]);
+    let mut node = Writer { bytes: vec![0; pack.len() + COPIED_AT_ONCE], len: HEAD_BYTES };
     let (live, deleted) = (from.short_int()?, from.short_int()?);
-    set_counts(&mut node, u16::try_from(live).ok()?, u16::try_from(deleted).ok()?);
+    set_counts(&mut node.bytes, u16::try_from(live).ok()?, u16::try_from(deleted).ok()?);
     let fields = from.copy_int(&mut node)?;
     (0..fields).for_each(|_| from.copy(&mut node));
     from.short_int().filter(|&end| end == 0)?;
     let mut last = None;
     while from.place < listpack::end(pack) {
-        last = Some(node.len() as u32);
+        last = Some(node.len as u32);
         from.seal_entry(fields, &mut node)?;
     }
-    node[..4].copy_from_slice(&(last? | SEALED).to_le_bytes());
+    node.bytes[..4].copy_from_slice(&(last? | SEALED).to_le_bytes());
     // A copy: the allocator would shrink the vector in place, and keep the memory.
-    Some(node.as_slice().into())
+    Some(node.bytes[..node.len].into())
+}
+
+/// A node that is written.
+struct Writer {
+    /// Longer than what will be written.
+    bytes: Vec<u8>,
+    len: usize,
+}
+
+/// Copying so many bytes takes a few instructions, copying a number of bytes that varies takes a call.
+const COPIED_AT_ONCE: usize = 16;
+
+impl Writer {
+    #[inline]
+    fn push(&mut self, byte: u8) {
+        self.bytes[self.len] = byte;
+        self.len += 1;
+    }
+
+    /// Copies `from[at..at + len]`.
+    #[inline]
+    fn copy(&mut self, from: &[u8], at: usize, len: usize) {
+        match (from.get(at..at + COPIED_AT_ONCE), self.bytes.get_mut(self.len..self.len + COPIED_AT_ONCE)) {
+            (Some(from), Some(to)) if len <= COPIED_AT_ONCE => to.copy_from_slice(from),
+            _ => self.bytes[self.len..self.len + len].copy_from_slice(&from[at..at + len]),
+        }
+        self.len += len;
+    }
 }
 
 /// A listpack that is read from the front.
@@ -117,30 +145,34 @@ impl Reader<'_> {
     /// An integer in its shortest form. None: it is in another.
     #[inline]
     fn short_int(&mut self) -> Option<i64> {
+        if let Some((value, behind)) = listpack::get_tiny(self.pack, self.place) {
+            self.place = behind;
+            return Some(value.into());
+        }
         let Element::Int(value) = listpack::get(self.pack, self.place) else { return None };
         let behind = listpack::place_behind(self.pack, self.place);
-        let is_short = (0..0x80).contains(&value) && behind.offset() - self.place.offset() == 2;
-        if !is_short && Encoded::int(value).bytes() != behind.offset() - self.place.offset() {
-            return None;
-        }
-        self.place = behind;
-        Some(value)
+        let is_short = Encoded::int(value).bytes() == behind.offset() - self.place.offset();
+        is_short.then(|| {
+            self.place = behind;
+            value
+        })
     }
 
     #[inline]
-    fn copy(&mut self, into: &mut Vec<u8>) {
-        into.extend_from_slice(listpack::bare(self.pack, self.place));
+    fn copy(&mut self, into: &mut Writer) {
+        let (at, bare) = (self.place.offset(), listpack::place_behind_bare(self.pack, self.place));
+        into.copy(self.pack, at, bare.offset() - at);
         self.place = listpack::place_behind(self.pack, self.place);
     }
 
-    fn copy_int(&mut self, into: &mut Vec<u8>) -> Option<i64> {
+    fn copy_int(&mut self, into: &mut Writer) -> Option<i64> {
         let value = listpack::get(self.pack, self.place).as_i64();
         self.copy(into);
         value
     }
 
     #[inline]
-    fn seal_entry(&mut self, master_fields: i64, into: &mut Vec<u8>) -> Option<()> {
+    fn seal_entry(&mut self, master_fields: i64, into: &mut Writer) -> Option<()> {
         let flags = u8::try_from(self.short_int()?).ok().filter(|&flags| flags <= FLAGS)?;
         let ms = self.place;
         let seq_at = listpack::place_behind(self.pack, ms);
@@ -153,13 +185,13 @@ impl Reader<'_> {
                 self.copy(into);
             }
         }
-        into.extend_from_slice(listpack::bare(self.pack, ms));
-        let mut own = master_fields;
-        if i64::from(flags) & SAME_FIELDS == 0 {
-            own = 2 * self.copy_int(into)?;
-        }
+        let behind = mem::replace(&mut self.place, ms);
+        self.copy(into);
+        self.place = behind;
+        let has_names = i64::from(flags) & SAME_FIELDS == 0;
+        let own = if has_names { 2 * self.copy_int(into)? } else { master_fields };
         (0..own).for_each(|_| self.copy(into));
-        let counted = FIXED_ELEMENTS as i64 + own + i64::from(i64::from(flags) & SAME_FIELDS == 0);
+        let counted = FIXED_ELEMENTS as i64 + own + i64::from(has_names);
         self.short_int().filter(|&elements| elements == counted).map(|_| ())
     }
 }
