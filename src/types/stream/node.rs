@@ -206,6 +206,30 @@ impl<'a> Entries<'a> {
         Entries { pack, key, master, front, back, begins: Vec::new() }
     }
 
+    /// Those up to that id, and perhaps some behind it: for who begins to read at the right end.
+    pub fn up_to(key: Id, bytes: &'a [u8], end: Id) -> Self {
+        let mut entries = Self::new(key, bytes);
+        if entries.pack.is_sealed && entries.read(sealed::last_entry(bytes)).0.id > end {
+            entries.find_begins(|entry| entry.id > end);
+        }
+        entries
+    }
+
+    /// Notes where entries begin, up to one that is not wanted.
+    fn find_begins(&mut self, is_behind: impl Fn(&Entry) -> bool) {
+        self.begins.reserve_exact((self.master.live + self.master.deleted) as usize);
+        let mut at = self.front;
+        while at < self.back {
+            let (entry, behind) = self.read(at);
+            if is_behind(&entry) {
+                self.back = at;
+                break;
+            }
+            self.begins.push(at);
+            at = behind;
+        }
+    }
+
     #[inline]
     fn read(&self, at: Place) -> (Entry<'a>, Place) {
         Entry::read(self.pack, self.key, &self.master, at)
@@ -224,11 +248,7 @@ impl<'a> Entries<'a> {
             return sealed::last_entry(bytes);
         }
         if self.begins.is_empty() {
-            let mut at = self.front;
-            while at < self.back {
-                self.begins.push(at);
-                at = self.read(at).1;
-            }
+            self.find_begins(|_| false);
         }
         self.begins.pop().expect(WHOLE)
     }

@@ -19,8 +19,13 @@ use super::node::{DELETED, FIXED_ELEMENTS, Master, SAME_FIELDS};
 use crate::types::listpack::{self, Appender, Element, Encoded, Place};
 use std::mem;
 
-/// Longer nodes hold long values, of which there is little to be left out.
+#[cfg(test)]
+mod tests;
+
+/// Longer nodes are not sealed: reading them from the right end would take a long walk.
 const BYTES_MAX: usize = 64 << 10;
+/// Nodes whose elements are longer on average hold long values, of which there is little to be left out.
+const ELEMENT_BYTES_MAX: usize = 16;
 
 const HEAD_BYTES: usize = 8;
 const SEALED: u32 = 1 << 31;
@@ -84,10 +89,16 @@ pub fn entry_head(node: &[u8], entry: Place) -> (i64, i64, Place) {
     }
 }
 
-/// The node in fewer bytes. None: it stays as it is, since it is long, or was written by somebody who writes small numbers in
-/// long forms.
+/// Whether sealing the node is worth the while.
+pub fn pays(pack: &[u8]) -> bool {
+    pack.len() <= BYTES_MAX
+        && listpack::knows_count(pack)
+        && pack.len() <= listpack::len(pack) * ELEMENT_BYTES_MAX
+}
+
+/// The node in fewer bytes. None: it has very many elements, or was written by somebody who writes small numbers in long forms.
 pub fn seal(pack: &[u8]) -> Option<Box<[u8]>> {
-    if pack.len() > BYTES_MAX || !listpack::knows_count(pack) {
+    if !listpack::knows_count(pack) {
         return None;
     }
     let mut from = Reader { pack, place: listpack::first(pack)? };
