@@ -27,6 +27,19 @@ pub fn decline_huge_pages() -> bool {
     unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) == 0 }
 }
 
+/// What the allocator takes for so many bytes, as far as it is small: between two powers of two there are three steps.
+#[inline]
+pub fn allocated(bytes: usize) -> usize {
+    const EACH_WORD: usize = 64;
+    const SMALL: usize = 64 << 10;
+    match bytes {
+        0 => 0,
+        ..=EACH_WORD => bytes.next_multiple_of(if bytes <= 8 { 8 } else { 16 }),
+        ..=SMALL => bytes.next_multiple_of(1 << ((bytes - 1).ilog2() - 2)),
+        _ => bytes,
+    }
+}
+
 /// Large buffers on their way out.
 #[derive(Default)]
 pub struct SpentBuffers {
@@ -84,6 +97,14 @@ fn give_back_last(memory: &mut [MaybeUninit<u8>], end: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn steps_are_the_allocators() {
+        for bytes in 1..=64 << 10 {
+            // SAFETY: it only computes.
+            assert_eq!(allocated(bytes), unsafe { libmimalloc_sys::mi_good_size(bytes) }, "{bytes}");
+        }
+    }
 
     #[test]
     fn large_buffers_go_in_portions() {

@@ -169,7 +169,7 @@ mod tests {
             },
             Object::Stream(stream) => {
                 let pending = stream.groups.iter().map(|(_, group)| group.pending().len());
-                stream.log.nodes().len() + pending.sum::<usize>()
+                stream.log.node_count() + pending.sum::<usize>()
             }
         }
     }

@@ -100,6 +100,12 @@ impl<'a> Element<'a> {
 pub struct Place(usize);
 
 impl Place {
+    /// The element that begins so far from the beginning of the listpack.
+    #[inline]
+    pub fn at(offset: usize) -> Place {
+        Place(offset)
+    }
+
     /// Its distance from the beginning of the listpack.
     #[inline]
     pub fn offset(self) -> usize {
@@ -123,6 +129,11 @@ pub fn len(pack: &[u8]) -> usize {
         COUNT_UNKNOWN => walk(pack),
         known => usize::from(known),
     }
+}
+
+/// Whether `len` need not walk.
+pub fn knows_count(pack: &[u8]) -> bool {
+    count(pack) != COUNT_UNKNOWN
 }
 
 pub fn is_empty(pack: &[u8]) -> bool {
@@ -192,6 +203,12 @@ pub fn get(pack: &[u8], place: Place) -> Element<'_> {
         INT_64 => Element::Int(i64::from_le_bytes(array(tail))),
         _ => panic!("invariant 1: no listpack element begins with {head:02x}"),
     }
+}
+
+/// The integer in the element of 7 bits that is there, and the place behind it.
+#[inline]
+pub fn get_tiny(pack: &[u8], place: Place) -> Option<(u8, Place)> {
+    Some(pack[place.0]).filter(|&head| head < 0x80).map(|value| (value, Place(place.0 + ELEMENT_BYTES_MIN)))
 }
 
 pub fn iter(pack: &[u8]) -> Iter<'_> {
@@ -314,6 +331,10 @@ pub fn replace(pack: &mut Vec<u8>, place: Place, bytes: &[u8]) {
 }
 
 pub fn replace_int(pack: &mut Vec<u8>, place: Place, value: i64) {
+    if let (0..0x80, 0..0x80) = (value, pack[place.0]) {
+        pack[place.0] = value as u8;
+        return;
+    }
     let old = behind(pack, place.0) - place.0;
     write(pack, place.0, old, &Encoded::int(value));
 }
@@ -423,6 +444,18 @@ pub fn place_behind(pack: &[u8], place: Place) -> Place {
     Place(behind(pack, place.0))
 }
 
+/// The element itself, without its length at the right end.
+#[inline]
+pub fn bare(pack: &[u8], place: Place) -> &[u8] {
+    &pack[place.0..place_behind_bare(pack, place).0]
+}
+
+/// Where the next one begins of elements that were written without their lengths at the right end.
+#[inline]
+pub fn place_behind_bare(pack: &[u8], place: Place) -> Place {
+    Place(place.0 + size(pack, place.0).expect("invariant 1: a listpack element"))
+}
+
 /// Where the element ends.
 #[inline]
 fn behind(pack: &[u8], at: usize) -> usize {
@@ -517,12 +550,25 @@ impl<'a> Appender<'a> {
 
     #[inline]
     pub fn int(&mut self, value: i64) {
+        if let 0..0x80 = value {
+            self.pack.extend_from_slice(&[value as u8, 1]);
+            self.added += 1;
+            return;
+        }
         self.element(&Encoded::int(value));
     }
 
     #[inline]
     pub fn bytes(&mut self, bytes: &[u8]) {
         self.element(&Encoded::new(bytes));
+    }
+
+    /// An element as `bare` gave it.
+    #[inline]
+    pub fn bare(&mut self, bytes: &[u8]) {
+        self.pack.extend_from_slice(bytes);
+        self.pack.extend_from_slice(Back::of(bytes.len()).as_slice());
+        self.added += 1;
     }
 
     #[inline]
@@ -566,7 +612,7 @@ impl<'a> Encoded<'a> {
         }
     }
 
-    fn int(value: i64) -> Encoded<'a> {
+    pub fn int(value: i64) -> Encoded<'a> {
         let bytes = value.to_le_bytes();
         let wide = |head: u8, width: usize| {
             let mut all = [head; 9];

@@ -1,13 +1,15 @@
 //! Streams: entries of fields by ascending id, and groups of consumers that read them.
 //! In: entries, ids, limits, names. Out: the same. Absent: keys, replies, the clock, who waits for entries.
 //!
-//! `id` is what an entry is known by, `node` a listpack of entries, `log` all of them, `group` who has read what.
+//! `id` is what an entry is known by, `node` some entries in a listpack, `sealed`
+//! the same in fewer bytes, `log` all of them, `group` who has read what.
 //! A stream is never packed, and an empty one stays: its last id and its groups are part of it.
 
 mod group;
 mod id;
 mod log;
 mod node;
+mod sealed;
 #[cfg(test)]
 mod tests;
 

@@ -68,7 +68,7 @@ fn write_log(out: &mut Out, log: &Log) {
     out.bulk(b"length");
     out.integer(log.len() as i64);
     out.bulk(b"radix-tree-keys");
-    out.integer(log.nodes().len() as i64);
+    out.integer(log.node_count() as i64);
     out.bulk(b"radix-tree-nodes");
     out.integer(log.radix_nodes() as i64);
     out.bulk(b"last-generated-id");

@@ -138,10 +138,10 @@ impl Writer<'_> {
     fn stream_as(mut self, form: u8, stream: &Stream) {
         self.begin(form);
         let log = &stream.log;
-        self.length(log.nodes().len() as u64);
+        self.length(log.node_count() as u64);
         for (key, pack) in log.nodes() {
             self.text(&key.to_be_bytes());
-            self.text(pack);
+            self.text(&pack);
         }
         self.length(log.len());
         [log.last_id(), log.first_id(), log.max_deleted_id()].into_iter().for_each(|id| self.id(id));

@@ -2,36 +2,50 @@
 //! In: entries, each with an id above the last, ids and limits to delete by. Out: entries in order, from both ends.
 //! Absent: how a node is laid out (see `node`), who has read what (see `group`).
 //!
-//! Nodes lie in a B-tree by the id of their first entry. Redis' limits say when one is full, and nodes are only ever begun
-//! at the end and removed whole, so they begin and end where Redis' do. A full node is cut to its size; the next one begins
-//! with as much room as it took, so that most nodes are allocated once.
+//! Redis' limits say when a node is full, and nodes are only ever begun at the end and removed whole, so they begin and end
+//! where Redis' do. The last one, the tail, takes entries. When it is full it is sealed, which takes a third of it away, and
+//! goes to the others in a B-tree by the ids of first entries; the next one begins in its memory. So nothing is allocated for
+//! a node but what it takes in the end, and a short stream has no tree.
 //!
 //! 1. `len` is the number of entries that were not deleted, over all nodes.
 //! 2. `first` is the id of the first of them, 0-0 if there is none.
 //! 3. No entry's id is above `last`.
-//! 4. `bytes` is the sum of the capacities of the nodes, each with `NODE_BYTES`.
+//! 4. `bytes` is what the nodes take: the tail its capacity, the others what is allocated for their length and `NODE_BYTES`.
+//! 5. There is a tail unless there are no nodes; it is a listpack, and above all others.
 
 use super::Id;
 use super::node::{self, Entries, Entry};
+use super::sealed;
+use crate::base::memory;
 use crate::types::Limits;
 use crate::types::listpack::BYTES_MAX;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map;
+use std::mem;
 use std::ops::RangeInclusive;
 
-/// What the tree takes for a node besides its bytes: key and vector, in leaves two thirds full.
+/// What the tree takes for a node besides its bytes: key and box, in leaves two thirds full.
 const NODE_BYTES: usize = 64;
 
 /// Entries, and what is known of those that are gone.
 #[derive(Debug, Default)]
 pub struct Log {
-    nodes: BTreeMap<Id, Vec<u8>>,
+    full: BTreeMap<Id, Box<[u8]>>,
+    tail: Option<Tail>,
     len: u64,
     first: Id,
     last: Id,
     max_deleted: Id,
     added: u64,
     bytes: usize,
+}
+
+/// The node that takes entries.
+#[derive(Debug)]
+struct Tail {
+    key: Id,
+    pack: Vec<u8>,
 }
 
 /// The id that an entry is to have.
@@ -82,6 +96,12 @@ pub struct Facts {
     pub added: Option<u64>,
 }
 
+impl Tail {
+    fn entries(&self) -> Entries<'_> {
+        Entries::new(self.key, &self.pack)
+    }
+}
+
 impl Log {
     pub fn len(&self) -> u64 {
         self.len
@@ -115,16 +135,25 @@ impl Log {
         self.bytes
     }
 
-    /// The nodes in order, each with its key.
-    pub fn nodes(&self) -> btree_map::Iter<'_, Id, Vec<u8>> {
-        self.nodes.iter()
+    pub fn node_count(&self) -> usize {
+        self.full.len() + usize::from(self.tail.is_some())
+    }
+
+    fn keys(&self) -> impl Iterator<Item = Id> {
+        self.full.keys().copied().chain(self.tail.as_ref().map(|tail| tail.key))
+    }
+
+    /// The nodes in order as Redis has them, each with its key.
+    pub fn nodes(&self) -> impl Iterator<Item = (Id, Cow<'_, [u8]>)> {
+        let full = self.full.iter().map(|(&key, node)| (key, node::listpack(node)));
+        full.chain(self.tail.as_ref().map(|tail| (tail.key, Cow::Borrowed(&tail.pack[..]))))
     }
 
     /// How many nodes a radix tree of the keys has, as XINFO tells of Redis': one for each place where keys part, for each
     /// run of bytes between such places, and for each end of a key. O(N), N being the number of nodes here.
     pub fn radix_nodes(&self) -> usize {
         const KEY_BYTES: i64 = size_of::<Id>() as i64;
-        let keys = self.nodes.keys().map(|id| u128::from_be_bytes(id.to_be_bytes()));
+        let keys = self.keys().map(|id| u128::from_be_bytes(id.to_be_bytes()));
         // A run between the byte after which a key parted and this depth, and what is there.
         let part = |depth: i64, parent: i64| 1 + usize::from(depth > parent + 1);
         let (mut nodes, mut parted, mut before, mut left) = (0, Vec::new(), None, -1);
@@ -154,11 +183,17 @@ impl Log {
     /// The entries with ids in the range, from both ends.
     pub fn range(&self, ids: RangeInclusive<Id>) -> Range<'_> {
         let (start, end) = ids.into_inner();
-        if start > end {
-            return Range { start, end, nodes: self.nodes.range(Id::MAX..Id::MAX), front: None, back: None };
-        }
-        let begin = self.nodes.range(..=start).next_back().map_or(start, |(&key, _)| key);
-        Range { start, end, nodes: self.nodes.range(begin..=end), front: None, back: None }
+        let none = || self.full.range(Id::MAX..Id::MAX);
+        let tail = self.tail.as_ref().filter(|tail| tail.key <= end && start <= end);
+        let nodes = match tail {
+            _ if start > end => none(),
+            Some(tail) if tail.key <= start => none(),
+            _ => {
+                let begin = self.full.range(..=start).next_back().map_or(start, |(&key, _)| key);
+                self.full.range(begin..=end)
+            }
+        };
+        Range { start, end, nodes, tail, front: None, back: None }
     }
 
     pub fn iter(&self) -> Range<'_> {
@@ -228,25 +263,39 @@ impl Log {
     ) {
         debug_assert!(id > self.last, "ids ascend");
         let bytes: usize = pairs.clone().map(|(name, value)| name.len() + value.len()).sum();
-        let mut room = 0;
-        if let Some(mut last) = self.nodes.last_entry() {
-            if !is_full(last.get(), bytes, limits) {
-                let key = *last.key();
-                let before = last.get().capacity();
-                node::append(last.get_mut(), key, id, pairs);
-                self.bytes = self.bytes - before + last.get().capacity();
-                return self.note_added(id);
+        match &mut self.tail {
+            Some(tail) if !is_full(&tail.pack, bytes, limits) => {
+                let before = tail.pack.capacity();
+                node::append(&mut tail.pack, tail.key, id, pairs, bytes);
+                self.bytes = self.bytes - before + tail.pack.capacity();
             }
-            room = last.get().len();
-            self.bytes -= last.get().capacity();
-            cut_to_size(last.get_mut());
-            self.bytes += last.get().capacity();
+            _ => {
+                let memory = self.end_tail();
+                let pack = node::begin(memory, id, pairs, bytes);
+                self.bytes += pack.capacity();
+                self.tail = Some(Tail { key: id, pack });
+            }
         }
-        let mut pack = node::begin(pairs.clone().map(|(name, _)| name), room);
-        node::append(&mut pack, id, id, pairs);
-        self.bytes += pack.capacity() + NODE_BYTES;
-        self.nodes.insert(id, pack);
         self.note_added(id);
+    }
+
+    /// Puts the tail to the nodes that take no more entries, and returns memory for the next one.
+    fn end_tail(&mut self) -> Vec<u8> {
+        let Some(Tail { key, pack }) = self.tail.take() else { return Vec::new() };
+        self.bytes -= pack.capacity();
+        let sealed = if sealed::pays(&pack) { sealed::seal(&pack) } else { None };
+        let (node, memory) = match sealed {
+            // Memory that a long entry took is not kept for short ones.
+            Some(node) if pack.capacity() - pack.len() > pack.len() => (node, Vec::new()),
+            Some(node) => (node, pack),
+            None => {
+                let room = Vec::with_capacity(pack.len());
+                (cut_to_size(pack), room)
+            }
+        };
+        self.bytes += node_bytes(&node);
+        self.full.insert(key, node);
+        memory
     }
 
     fn note_added(&mut self, id: Id) {
@@ -260,13 +309,10 @@ impl Log {
 
     /// Deletes the entry with that id. False: there is none.
     pub fn delete(&mut self, id: Id) -> bool {
-        let Some((&key, pack)) = self.nodes.range_mut(..=id).next_back() else { return false };
-        let before = pack.capacity();
-        if !node::delete(pack, key, id) {
-            return false;
-        }
-        self.bytes = self.bytes - before + pack.capacity();
-        if node::counts(pack).0 == 0 {
+        let found = self
+            .change_node(id, |key, node| node::delete(node, key, id).then(|| (key, node::counts(node).0)));
+        let Some((key, live)) = found.flatten() else { return false };
+        if live == 0 {
             self.remove_node(key);
         }
         self.len -= 1;
@@ -279,10 +325,43 @@ impl Log {
         true
     }
 
-    fn remove_node(&mut self, key: Id) -> Vec<u8> {
-        let pack = self.nodes.remove(&key).expect("the node was found");
-        self.bytes -= pack.capacity() + NODE_BYTES;
-        pack
+    /// Lets `change` have the node, and its key, in which an entry with that id would be. None: it would be before all nodes.
+    fn change_node<R>(&mut self, id: Id, change: impl FnOnce(Id, &mut Vec<u8>) -> R) -> Option<R> {
+        if let Some(tail) = self.tail.as_mut().filter(|tail| tail.key <= id) {
+            let before = tail.pack.capacity();
+            let result = change(tail.key, &mut tail.pack);
+            self.bytes = self.bytes - before + tail.pack.capacity();
+            return Some(result);
+        }
+        let (&key, node) = self.full.range_mut(..=id).next_back()?;
+        let before = node_bytes(node);
+        let mut vec = mem::take(node).into_vec();
+        let result = change(key, &mut vec);
+        *node = vec.into_boxed_slice();
+        self.bytes = self.bytes - before + node_bytes(node);
+        Some(result)
+    }
+
+    /// Takes the node out; behind the tail, the node before it is the tail again.
+    fn remove_node(&mut self, key: Id) -> Box<[u8]> {
+        if let Some(node) = self.full.remove(&key) {
+            self.bytes -= node_bytes(&node);
+            return node;
+        }
+        let tail = self.tail.take().expect("the node was found");
+        self.bytes -= tail.pack.capacity();
+        if let Some((key, node)) = self.full.pop_last() {
+            self.bytes -= node_bytes(&node);
+            let pack = node::into_listpack(node);
+            self.bytes += pack.capacity();
+            self.tail = Some(Tail { key, pack });
+        }
+        tail.pack.into_boxed_slice()
+    }
+
+    fn first_node(&self) -> Option<(Id, &[u8])> {
+        let tail = || self.tail.as_ref().map(|tail| (tail.key, &tail.pack[..]));
+        self.full.first_key_value().map(|(&key, node)| (key, &node[..])).or_else(tail)
     }
 
     fn find_first(&mut self) {
@@ -294,9 +373,8 @@ impl Log {
     pub fn trim(&mut self, trim: &Trim) -> (u64, Option<Log>) {
         const AT_ONCE: usize = 64;
         let (mut deleted, mut dropped) = (0, Log::default());
-        while let Some(first) = self.nodes.first_entry() {
-            let key = *first.key();
-            let (live, _) = node::counts(first.get());
+        while let Some((key, node)) = self.first_node() {
+            let (live, _) = node::counts(node);
             if matches!(trim.keep, Keep::Last(len) if self.len <= len)
                 || trim.limit != 0 && deleted + live > trim.limit
             {
@@ -304,18 +382,16 @@ impl Log {
             }
             let whole = match trim.keep {
                 Keep::Last(len) => self.len - live >= len,
-                Keep::From(id) => Entries::new(key, first.get()).next_back().is_some_and(|it| it.id < id),
+                Keep::From(id) => Entries::new(key, node).next_back().is_some_and(|it| it.id < id),
             };
             if whole {
-                let pack = self.remove_node(key);
                 self.len -= live;
                 deleted += live;
-                dropped.bytes += pack.capacity() + NODE_BYTES;
-                dropped.nodes.insert(key, pack);
+                dropped.put(key, self.remove_node(key));
                 continue;
             }
             if !trim.approximate {
-                deleted += self.trim_first_node(trim.keep);
+                deleted += self.trim_first_node(key, trim.keep);
             }
             break;
         }
@@ -324,18 +400,21 @@ impl Log {
         } else if deleted > 0 {
             self.find_first();
         }
-        (deleted, (dropped.nodes.len() > AT_ONCE).then_some(dropped))
+        (deleted, (dropped.full.len() > AT_ONCE).then_some(dropped))
     }
 
-    fn trim_first_node(&mut self, keep: Keep) -> u64 {
-        let Some(mut first) = self.nodes.first_entry() else { return 0 };
-        let (key, pack) = (*first.key(), first.get_mut());
-        let before = pack.capacity();
-        let deleted = match keep {
-            Keep::Last(len) => node::delete_first_count(pack, key, self.len - len),
-            Keep::From(from) => node::delete_below(pack, key, from),
-        };
-        self.bytes = self.bytes - before + pack.capacity();
+    fn put(&mut self, key: Id, node: Box<[u8]>) {
+        self.bytes += node_bytes(&node);
+        self.full.insert(key, node);
+    }
+
+    fn trim_first_node(&mut self, key: Id, keep: Keep) -> u64 {
+        let len = self.len;
+        let trimmed = self.change_node(key, |key, node| match keep {
+            Keep::Last(keep) => node::delete_first_count(node, key, len - keep),
+            Keep::From(from) => node::delete_below(node, key, from),
+        });
+        let deleted = trimmed.expect("it is the key of a node");
         self.len -= deleted;
         deleted
     }
@@ -358,8 +437,9 @@ impl Log {
             }
             before = Some(last);
             log.len += node::counts(&pack).0;
-            log.bytes += pack.capacity() + NODE_BYTES;
-            log.nodes.insert(key, pack);
+            log.end_tail();
+            log.bytes += pack.capacity();
+            log.tail = Some(Tail { key, pack });
         }
         if before.is_some_and(|last| last > facts.last) || log.len != facts.len {
             return None;
@@ -369,37 +449,42 @@ impl Log {
         Some(log)
     }
 
-    /// A copy of its own, whose nodes have no room to grow.
+    /// A copy of its own, which has no room to grow.
     pub fn duplicate(&self) -> Log {
-        let nodes = self.nodes.clone();
-        let bytes = nodes.values().map(|pack| pack.capacity() + NODE_BYTES).sum();
-        Log { nodes, bytes, ..*self }
+        let tail = self.tail.as_ref().map(|tail| Tail { key: tail.key, pack: tail.pack.clone() });
+        let room = self.tail.as_ref().map_or(0, |tail| tail.pack.capacity() - tail.pack.len());
+        Log { full: self.full.clone(), tail, bytes: self.bytes - room, ..*self }
     }
 
-    /// Frees about so many nodes; true when none is left.
+    /// Frees about so many nodes; true when none is left but the tail.
     pub fn free_slice(&mut self, nodes_max: usize) -> bool {
         for _ in 0..nodes_max {
-            let Some((_, pack)) = self.nodes.pop_first() else { break };
-            self.bytes -= pack.capacity() + NODE_BYTES;
+            let Some((_, node)) = self.full.pop_first() else { break };
+            self.bytes -= node_bytes(&node);
         }
-        self.nodes.is_empty()
+        self.full.is_empty()
     }
 
     #[cfg(test)]
     pub fn verify(&self) {
         let mut live = 0;
         let mut ends = Vec::new();
-        for (&key, pack) in &self.nodes {
-            assert!(crate::types::listpack::validate(pack, true));
-            ends.push(node::validate(key, pack).expect("a node is sound"));
-            live += node::counts(pack).0;
+        for (key, pack) in self.nodes() {
+            assert!(crate::types::listpack::validate(&pack, true));
+            ends.push(node::validate(key, &pack).expect("a node is sound"));
+            live += node::counts(&pack).0;
         }
         assert!(ends.windows(2).all(|pair| pair[0].1 < pair[1].0), "nodes are in order");
         assert_eq!(self.len, live, "1");
         assert_eq!(self.first, self.iter().next().map_or(Id::MIN, |entry| entry.id), "2");
         assert!(ends.last().is_none_or(|&(_, last)| last <= self.last), "3");
-        let bytes: usize = self.nodes.values().map(|pack| pack.capacity() + NODE_BYTES).sum();
-        assert_eq!(self.bytes, bytes, "4");
+        let full: usize = self.full.values().map(|node| node_bytes(node)).sum();
+        assert_eq!(self.bytes, full + self.tail.as_ref().map_or(0, |tail| tail.pack.capacity()), "4");
+        assert_eq!(self.tail.is_none(), self.node_count() == 0, "5");
+        assert!(self.tail.as_ref().is_none_or(|tail| !sealed::is_sealed(&tail.pack)), "5");
+        for node in self.full.values().filter(|node| sealed::is_sealed(node)) {
+            assert_eq!(sealed::seal(&sealed::open(node)).as_ref(), Some(node));
+        }
     }
 }
 
@@ -418,11 +503,18 @@ fn is_full(pack: &[u8], bytes: usize, limits: &Limits) -> bool {
 }
 
 /// Gives back what a node that grows no more has too much.
-fn cut_to_size(pack: &mut Vec<u8>) {
+fn cut_to_size(pack: Vec<u8>) -> Box<[u8]> {
     // By a copy: the allocator would shrink a vector in place, and keep the memory.
     if pack.capacity() - pack.len() > pack.len() / 16 {
-        *pack = pack.as_slice().to_vec();
+        pack.as_slice().into()
+    } else {
+        pack.into_boxed_slice()
     }
+}
+
+/// What a node takes that grows no more.
+fn node_bytes(node: &[u8]) -> usize {
+    memory::allocated(node.len()) + NODE_BYTES
 }
 
 /// Entries that were not deleted, in order, from both ends.
@@ -430,7 +522,8 @@ fn cut_to_size(pack: &mut Vec<u8>) {
 pub struct Range<'a> {
     start: Id,
     end: Id,
-    nodes: btree_map::Range<'a, Id, Vec<u8>>,
+    nodes: btree_map::Range<'a, Id, Box<[u8]>>,
+    tail: Option<&'a Tail>,
     front: Option<Entries<'a>>,
     back: Option<Entries<'a>>,
 }
@@ -441,12 +534,13 @@ impl<'a> Iterator for Range<'a> {
     fn next(&mut self) -> Option<Entry<'a>> {
         loop {
             if self.front.is_none() {
-                let node = self.nodes.next().map(|(&key, pack)| Entries::new(key, pack));
+                let full = self.nodes.next().map(|(&key, node)| Entries::new(key, node));
+                let node = full.or_else(|| self.tail.take().map(Tail::entries));
                 self.front = node.or_else(|| self.back.take());
             }
             for entry in self.front.as_mut()? {
                 if entry.id > self.end {
-                    *self = Range { nodes: Default::default(), front: None, back: None, ..*self };
+                    *self = Range { nodes: Default::default(), tail: None, front: None, back: None, ..*self };
                     return None;
                 }
                 if entry.id >= self.start && !entry.deleted {
@@ -462,12 +556,13 @@ impl DoubleEndedIterator for Range<'_> {
     fn next_back(&mut self) -> Option<Self::Item> {
         loop {
             if self.back.is_none() {
-                let node = self.nodes.next_back().map(|(&key, pack)| Entries::new(key, pack));
-                self.back = node.or_else(|| self.front.take());
+                let tail = self.tail.take().map(Tail::entries);
+                let full = || self.nodes.next_back().map(|(&key, node)| Entries::up_to(key, node, self.end));
+                self.back = tail.or_else(full).or_else(|| self.front.take());
             }
             while let Some(entry) = self.back.as_mut()?.next_back() {
                 if entry.id < self.start {
-                    *self = Range { nodes: Default::default(), front: None, back: None, ..*self };
+                    *self = Range { nodes: Default::default(), tail: None, front: None, back: None, ..*self };
                     return None;
                 }
                 if entry.id <= self.end && !entry.deleted {

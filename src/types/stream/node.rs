@@ -1,6 +1,6 @@
-//! A node of a stream: consecutive entries in one listpack, byte for byte as Redis has them.
+//! A node of a stream: consecutive entries in one listpack, byte for byte as Redis has them, or the same sealed.
 //! In: entries with ids above those that are there, ids to be deleted. Out: entries, in order from both ends.
-//! Absent: how long a node may become, which node an id belongs to (see `log`).
+//! Absent: how long a node may become, which node an id belongs to (see `log`), how a node is sealed (see `sealed`).
 //!
 //! ```text
 //! master:  live | deleted | fields | name … | 0
@@ -14,23 +14,26 @@
 //!
 //! 1. Ids ascend, the first not below the master's; none has wrapped.
 //! 2. `live` and `deleted` count the entries without and with the flag `DELETED`; a deleted entry stays where it is.
-//! 3. The bytes passed in were built here or passed `validate`.
+//! 3. The bytes passed in were built here or passed `validate`. What is added to or validated is a listpack; all else takes
+//!    either form.
 
-use super::Id;
+use super::{Id, sealed};
+use crate::base::memory;
 use crate::types::listpack::{self, Appender, Element, Place};
+use std::borrow::Cow;
 
-const DELETED: i64 = 1;
-const SAME_FIELDS: i64 = 2;
+pub const DELETED: i64 = 1;
+pub const SAME_FIELDS: i64 = 2;
 
 /// Elements of an entry besides its fields: flags and id.
-const FIXED_ELEMENTS: usize = 3;
+pub const FIXED_ELEMENTS: usize = 3;
 
 /// The part of a node before its entries.
 #[derive(Clone, Copy, Debug)]
 pub struct Master {
     pub live: u64,
     pub deleted: u64,
-    fields: usize,
+    pub fields: usize,
     first_name: Place,
     first_entry: Place,
 }
@@ -41,7 +44,7 @@ pub struct Entry<'a> {
     pub id: Id,
     pub deleted: bool,
     pub fields: usize,
-    pack: &'a [u8],
+    pack: Pack<'a>,
     at: Place,
     /// The first name in the master; None if the entry has names of its own.
     shared_names: Option<Place>,
@@ -49,16 +52,60 @@ pub struct Entry<'a> {
     first: Place,
 }
 
-fn int(pack: &[u8], place: Place) -> i64 {
-    listpack::get(pack, place).as_i64().expect("3: it is an integer")
+/// The bytes of a node, in either form.
+#[derive(Clone, Copy, Debug)]
+struct Pack<'a> {
+    bytes: &'a [u8],
+    is_sealed: bool,
 }
 
-fn behind(pack: &[u8], place: Place) -> Place {
-    listpack::place_behind(pack, place)
-}
+impl<'a> Pack<'a> {
+    #[inline]
+    fn new(bytes: &'a [u8]) -> Pack<'a> {
+        Pack { bytes, is_sealed: sealed::is_sealed(bytes) }
+    }
 
-fn skip(pack: &[u8], place: Place, elements: usize) -> Place {
-    (0..elements).fold(place, |place, _| behind(pack, place))
+    #[inline]
+    fn get(self, place: Place) -> Element<'a> {
+        listpack::get(self.bytes, place)
+    }
+
+    #[inline]
+    fn int(self, place: Place) -> i64 {
+        self.get(place).as_i64().expect("3: it is an integer")
+    }
+
+    #[inline]
+    fn behind(self, place: Place) -> Place {
+        match self.is_sealed {
+            true => listpack::place_behind_bare(self.bytes, place),
+            false => listpack::place_behind(self.bytes, place),
+        }
+    }
+
+    #[inline]
+    fn skip(self, place: Place, elements: usize) -> Place {
+        (0..elements).fold(place, |place, _| self.behind(place))
+    }
+
+    fn end(self) -> Place {
+        if self.is_sealed { Place::at(self.bytes.len()) } else { listpack::end(self.bytes) }
+    }
+
+    /// The flags of an entry, what its id has above the key, and where its fields are.
+    #[inline]
+    fn entry_head(self, at: Place) -> (i64, Id, Place) {
+        let (flags, ms, seq, behind);
+        if self.is_sealed {
+            (flags, seq, ms) = sealed::entry_head(self.bytes, at);
+            behind = self.behind(ms);
+        } else {
+            (flags, ms) = (self.int(at), self.behind(at));
+            let place = self.behind(ms);
+            (seq, behind) = (self.int(place), self.behind(place));
+        }
+        (flags, Id::new(self.int(ms) as u64, seq as u64), behind)
+    }
 }
 
 fn first(pack: &[u8]) -> Place {
@@ -67,25 +114,29 @@ fn first(pack: &[u8]) -> Place {
 
 /// Entries that are live, and that were deleted.
 #[inline]
-pub fn counts(pack: &[u8]) -> (u64, u64) {
-    let live = first(pack);
-    (int(pack, live) as u64, int(pack, behind(pack, live)) as u64)
+pub fn counts(bytes: &[u8]) -> (u64, u64) {
+    let pack = Pack::new(bytes);
+    if pack.is_sealed {
+        let (live, deleted) = sealed::counts(bytes);
+        return (live.into(), deleted.into());
+    }
+    let live = first(bytes);
+    (pack.int(live) as u64, pack.int(pack.behind(live)) as u64)
 }
 
 impl Master {
-    pub fn read(pack: &[u8]) -> Master {
-        let live = first(pack);
-        let deleted = behind(pack, live);
-        let fields = behind(pack, deleted);
-        let first_name = behind(pack, fields);
-        let count = int(pack, fields) as usize;
-        Master {
-            live: int(pack, live) as u64,
-            deleted: int(pack, deleted) as u64,
-            fields: count,
-            first_name,
-            first_entry: skip(pack, first_name, count + 1),
-        }
+    #[inline]
+    pub fn read(bytes: &[u8]) -> Master {
+        let pack = Pack::new(bytes);
+        let (live, deleted) = counts(bytes);
+        let (fields, behind_names) = match pack.is_sealed {
+            true => (Place::at(sealed::MASTER), 0),
+            false => (pack.skip(first(bytes), 2), 1),
+        };
+        let first_name = pack.behind(fields);
+        let count = pack.int(fields) as usize;
+        let first_entry = pack.skip(first_name, count + behind_names);
+        Master { live, deleted, fields: count, first_name, first_entry }
     }
 
     /// Whether these are the names of the fields.
@@ -94,7 +145,7 @@ impl Master {
         names.len() == self.fields
             && names.into_iter().all(|name| {
                 let same = listpack::get(pack, place).equals(name);
-                place = behind(pack, place);
+                place = listpack::place_behind(pack, place);
                 same
             })
     }
@@ -102,23 +153,20 @@ impl Master {
 
 impl<'a> Entry<'a> {
     /// The entry at this place, and the place behind it.
-    fn read(pack: &'a [u8], key: Id, master: &Master, at: Place) -> (Entry<'a>, Place) {
-        let flags = int(pack, at);
-        let ms = behind(pack, at);
-        let seq = behind(pack, ms);
-        let id =
-            Id::new(key.ms.wrapping_add(int(pack, ms) as u64), key.seq.wrapping_add(int(pack, seq) as u64));
-        let mut first = behind(pack, seq);
+    #[inline]
+    fn read(pack: Pack<'a>, key: Id, master: &Master, at: Place) -> (Entry<'a>, Place) {
+        let (flags, above, mut first) = pack.entry_head(at);
+        let id = Id::new(key.ms.wrapping_add(above.ms), key.seq.wrapping_add(above.seq));
         let (mut fields, mut elements) = (master.fields, master.fields);
         let shared_names = (flags & SAME_FIELDS != 0).then_some(master.first_name);
         if shared_names.is_none() {
-            fields = int(pack, first) as usize;
-            first = behind(pack, first);
+            fields = pack.int(first) as usize;
+            first = pack.behind(first);
             elements = 2 * fields;
         }
         let deleted = flags & DELETED != 0;
         let entry = Entry { id, deleted, fields, pack, at, shared_names, first };
-        (entry, skip(pack, first, elements + 1))
+        (entry, pack.skip(first, elements + usize::from(!pack.is_sealed)))
     }
 
     /// Shows the names and values in order.
@@ -128,12 +176,12 @@ impl<'a> Entry<'a> {
         for _ in 0..self.fields {
             let name = shared.unwrap_or(own);
             match &mut shared {
-                Some(shared) => *shared = behind(self.pack, *shared),
-                None => own = behind(self.pack, own),
+                Some(shared) => *shared = self.pack.behind(*shared),
+                None => own = self.pack.behind(own),
             }
             let value = own;
-            own = behind(self.pack, own);
-            visit(listpack::get(self.pack, name), listpack::get(self.pack, value));
+            own = self.pack.behind(own);
+            visit(self.pack.get(name), self.pack.get(value));
         }
     }
 }
@@ -141,17 +189,68 @@ impl<'a> Entry<'a> {
 /// The entries of a node, deleted ones included, from both ends.
 #[derive(Clone, Debug)]
 pub struct Entries<'a> {
-    pack: &'a [u8],
+    pack: Pack<'a>,
     key: Id,
     master: Master,
     front: Place,
     back: Place,
+    /// Where the entries before `back` begin, once more than the last of a sealed node was read from the right end.
+    begins: Vec<Place>,
 }
 
 impl<'a> Entries<'a> {
-    pub fn new(key: Id, pack: &'a [u8]) -> Self {
-        let master = Master::read(pack);
-        Entries { pack, key, master, front: master.first_entry, back: listpack::end(pack) }
+    #[inline]
+    pub fn new(key: Id, bytes: &'a [u8]) -> Self {
+        let (pack, master) = (Pack::new(bytes), Master::read(bytes));
+        let (front, back) = (master.first_entry, pack.end());
+        Entries { pack, key, master, front, back, begins: Vec::new() }
+    }
+
+    /// Those up to that id, and perhaps some behind it: for who begins to read at the right end.
+    pub fn up_to(key: Id, bytes: &'a [u8], end: Id) -> Self {
+        let mut entries = Self::new(key, bytes);
+        if entries.pack.is_sealed && entries.read(sealed::last_entry(bytes)).0.id > end {
+            entries.find_begins(|entry| entry.id > end);
+        }
+        entries
+    }
+
+    /// Notes where entries begin, up to one that is not wanted.
+    fn find_begins(&mut self, is_behind: impl Fn(&Entry) -> bool) {
+        self.begins.reserve_exact((self.master.live + self.master.deleted) as usize);
+        let mut at = self.front;
+        while at < self.back {
+            let (entry, behind) = self.read(at);
+            if is_behind(&entry) {
+                self.back = at;
+                break;
+            }
+            self.begins.push(at);
+            at = behind;
+        }
+    }
+
+    #[inline]
+    fn read(&self, at: Place) -> (Entry<'a>, Place) {
+        Entry::read(self.pack, self.key, &self.master, at)
+    }
+
+    /// Where the last entry before `back` begins.
+    fn last_begin(&mut self) -> Place {
+        const WHOLE: &str = "3: an entry is whole";
+        let bytes = self.pack.bytes;
+        if !self.pack.is_sealed {
+            let elements = listpack::prev(bytes, self.back).expect(WHOLE);
+            let count = self.pack.int(elements);
+            return (0..count).fold(elements, |at, _| listpack::prev(bytes, at).expect(WHOLE));
+        }
+        if self.back == self.pack.end() {
+            return sealed::last_entry(bytes);
+        }
+        if self.begins.is_empty() {
+            self.find_begins(|_| false);
+        }
+        self.begins.pop().expect(WHOLE)
     }
 }
 
@@ -161,7 +260,7 @@ impl<'a> Iterator for Entries<'a> {
     #[inline]
     fn next(&mut self) -> Option<Entry<'a>> {
         (self.front < self.back).then(|| {
-            let (entry, behind) = Entry::read(self.pack, self.key, &self.master, self.front);
+            let (entry, behind) = self.read(self.front);
             self.front = behind;
             entry
         })
@@ -171,19 +270,54 @@ impl<'a> Iterator for Entries<'a> {
 impl DoubleEndedIterator for Entries<'_> {
     fn next_back(&mut self) -> Option<Self::Item> {
         (self.front < self.back).then(|| {
-            const WHOLE: &str = "3: an entry is whole";
-            let elements = listpack::prev(self.pack, self.back).expect(WHOLE);
-            let count = int(self.pack, elements);
-            let at = (0..count).fold(elements, |at, _| listpack::prev(self.pack, at).expect(WHOLE));
-            self.back = at;
-            Entry::read(self.pack, self.key, &self.master, at).0
+            self.back = self.last_begin();
+            self.read(self.back).0
         })
     }
 }
 
-/// A node without entries yet, in which these names will be shared; `bytes` is how long it will be, perhaps.
-pub fn begin<'a>(names: impl ExactSizeIterator<Item = &'a [u8]>, bytes: usize) -> Vec<u8> {
-    let mut pack = Vec::with_capacity(bytes);
+/// What elements take in a listpack, at most: so many, of so many bytes in all.
+fn bytes_max(elements: usize, bytes: usize) -> usize {
+    let most = if bytes < 60 { 2 } else { 10 };
+    bytes + elements * most
+}
+
+/// What an entry takes, at most, whose names and values have so many bytes.
+fn entry_bytes_max(fields: usize, bytes: usize) -> usize {
+    const FLAGS_ID_COUNTS: usize = 32;
+    FLAGS_ID_COUNTS + bytes_max(2 * fields, bytes)
+}
+
+/// Makes room for so many bytes more: as much as the allocator gives anyway.
+fn make_room(pack: &mut Vec<u8>, more: usize) {
+    if pack.capacity() - pack.len() < more {
+        pack.reserve_exact(memory::allocated(pack.len() + more) - pack.len());
+    }
+}
+
+/// A node as Redis has it.
+pub fn listpack(node: &[u8]) -> Cow<'_, [u8]> {
+    if sealed::is_sealed(node) { Cow::Owned(sealed::open(node)) } else { Cow::Borrowed(node) }
+}
+
+/// A node as Redis has it, to be added to.
+pub fn into_listpack(node: Box<[u8]>) -> Vec<u8> {
+    if sealed::is_sealed(&node) { sealed::open(&node) } else { node.into_vec() }
+}
+
+/// A node in this memory: with a first entry, whose names it will share. They and its values have so many bytes.
+pub fn begin<'a>(
+    mut memory: Vec<u8>,
+    id: Id,
+    pairs: impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + Clone,
+    bytes: usize,
+) -> Vec<u8> {
+    memory.clear();
+    let names = pairs.clone().map(|(name, _)| name);
+    let name_bytes: usize = names.clone().map(<[u8]>::len).sum();
+    let master = listpack::EMPTY_BYTES + bytes_max(FIXED_ELEMENTS + 1 + names.len(), name_bytes);
+    make_room(&mut memory, master + entry_bytes_max(names.len(), bytes));
+    let mut pack = memory;
     listpack::clear(&mut pack);
     let mut elements = Appender::new(&mut pack);
     elements.int(0);
@@ -192,21 +326,24 @@ pub fn begin<'a>(names: impl ExactSizeIterator<Item = &'a [u8]>, bytes: usize) -
     names.for_each(|name| elements.bytes(name));
     elements.int(0);
     elements.finish();
+    append(&mut pack, id, id, pairs, bytes);
     pack
 }
 
-/// Adds an entry behind all others.
+/// Adds an entry behind all others, whose names and values have so many bytes.
 pub fn append<'a>(
     pack: &mut Vec<u8>,
     key: Id,
     id: Id,
     pairs: impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + Clone,
+    bytes: usize,
 ) {
     let master = Master::read(pack);
     let same = master.has_names(pack, pairs.clone().map(|(name, _)| name));
+    let fields = pairs.len();
+    make_room(pack, entry_bytes_max(fields, bytes));
     let place = first(pack);
     listpack::replace_int(pack, place, master.live as i64 + 1);
-    let fields = pairs.len();
     let mut elements = Appender::new(pack);
     elements.int(if same { SAME_FIELDS } else { 0 });
     elements.int(id.ms.wrapping_sub(key.ms) as i64);
@@ -239,16 +376,18 @@ pub fn delete_below(pack: &mut Vec<u8>, key: Id, from: Id) -> u64 {
 fn delete_while(pack: &mut Vec<u8>, key: Id, goes: impl Fn(Id, u64) -> bool) -> u64 {
     let master = Master::read(pack);
     let (mut at, mut deleted) = (master.first_entry, 0);
-    while at < listpack::end(pack) {
-        let (entry, _) = Entry::read(pack, key, &master, at);
+    while at < Pack::new(pack).end() {
+        let (entry, mut behind) = Entry::read(Pack::new(pack), key, &master, at);
         if !goes(entry.id, deleted) {
             break;
         }
         if !entry.deleted {
             mark(pack, at);
             deleted += 1;
+            // Flags in a long form have become shorter.
+            behind = Entry::read(Pack::new(pack), key, &master, at).1;
         }
-        at = Entry::read(pack, key, &master, at).1;
+        at = behind;
     }
     recount(pack, &master, deleted);
     deleted
@@ -265,15 +404,21 @@ pub fn delete(pack: &mut Vec<u8>, key: Id, id: Id) -> bool {
 }
 
 fn mark(pack: &mut Vec<u8>, at: Place) {
-    let flags = int(pack, at);
+    if sealed::is_sealed(pack) {
+        return sealed::mark(pack, at);
+    }
+    let flags = Pack::new(pack).int(at);
     listpack::replace_int(pack, at, flags | DELETED);
 }
 
 /// Notes in the master that so many more entries are deleted.
 fn recount(pack: &mut Vec<u8>, before: &Master, more: u64) {
+    if sealed::is_sealed(pack) {
+        return sealed::recount(pack, more);
+    }
     let place = first(pack);
     listpack::replace_int(pack, place, (before.live - more) as i64);
-    let place = behind(pack, place);
+    let place = listpack::place_behind(pack, place);
     listpack::replace_int(pack, place, (before.deleted + more) as i64);
 }
 
