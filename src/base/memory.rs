@@ -30,12 +30,10 @@ pub fn decline_huge_pages() -> bool {
 /// What the allocator takes for so many bytes, as far as it is small: between two powers of two there are three steps.
 #[inline]
 pub fn allocated(bytes: usize) -> usize {
-    const EACH_WORD: usize = 64;
-    const SMALL: usize = 64 << 10;
     match bytes {
-        0 => 0,
-        ..=EACH_WORD => bytes.next_multiple_of(if bytes <= 8 { 8 } else { 16 }),
-        ..=SMALL => bytes.next_multiple_of(1 << ((bytes - 1).ilog2() - 2)),
+        0..=8 => bytes.next_multiple_of(8),
+        9..=64 => bytes.next_multiple_of(16),
+        65..=0x10000 => bytes.next_multiple_of(1 << ((bytes - 1).ilog2() - 2)),
         _ => bytes,
     }
 }

@@ -329,7 +329,7 @@ fn a_node_is_the_tail_again() {
 #[test]
 fn short_streams_take_little() {
     let limits = Limits::default();
-    for (entries, most) in [(1, 330), (3, 380), (10, 500), (50, 1200), (100, 2080)] {
+    for (entries, most) in [(1, 330), (3, 380), (10, 500), (50, 1250), (100, 2300)] {
         let mut stream = Stream::default();
         for number in 0..entries {
             let fields = vec![(b"f1".to_vec(), b"v12".to_vec()), (b"f2".to_vec(), b"w123".to_vec())];

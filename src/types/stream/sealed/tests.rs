@@ -92,11 +92,10 @@ proptest! {
         let mut pack = built(&entries);
         let at = at % pack.len();
         pack[at] = to;
-        if listpack::validate(&pack, true) && node::validate(KEY, &pack).is_some() {
-            if let Some(sealed) = seal(&pack) {
-                prop_assert_eq!(open(&sealed), &pack[..]);
-                prop_assert_eq!(seen(&sealed), seen(&pack));
-            }
+        let valid = listpack::validate(&pack, true) && node::validate(KEY, &pack).is_some();
+        if let Some(sealed) = valid.then(|| seal(&pack)).flatten() {
+            prop_assert_eq!(open(&sealed), &pack[..]);
+            prop_assert_eq!(seen(&sealed), seen(&pack));
         }
     }
 }
