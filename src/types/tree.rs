@@ -428,6 +428,7 @@ struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
+    #[inline]
     fn at(tree: &'a Tree, index: usize) -> Self {
         let (mut node, mut slot, mut above) = (&*tree.root, index, SmallVec::new());
         loop {
