@@ -69,10 +69,9 @@ pub struct Spot {
 }
 
 /// Fetches what lookups of these hashes will touch. Each stage is a short loop, so that the processor waits for many
-/// lines and translations of addresses at once: it asks for all segments, then for all buckets, then for the entries they name.
+/// lines and translations of addresses at once: first it asks for all buckets, then for the entries they name.
 pub fn prefetch<'a>(wanted: impl Iterator<Item = (&'a Store, u64)>) {
     const AT_ONCE: usize = 64;
-    let wanted = wanted.inspect(|(store, hash)| store.table.prefetch_segment(*hash));
     let wanted: SmallVec<[_; AT_ONCE]> = wanted.collect();
     let ask = |(store, hash): &(&'a Store, u64)| store.table.prefetch_bucket(*hash);
     let awaited: SmallVec<[Awaited; AT_ONCE]> = wanted.iter().filter_map(ask).collect();

@@ -351,7 +351,7 @@ pub(super) struct Awaited<'a> {
 }
 
 impl Awaited<'_> {
-    /// Third stage, when the bucket has arrived: asks for the entry that it names.
+    /// Second stage, when the bucket has arrived: asks for the entry that it names.
     #[inline]
     pub fn prefetch_entry(&self) {
         let matching = |&slot: &usize| self.bucket.get(slot).0 & Packed::HASH_BIT == self.bit;
@@ -457,15 +457,7 @@ impl Table {
         Some(unsafe { owner.as_ref() })
     }
 
-    /// First stage of fetching what a lookup will need: asks for the segment.
-    #[inline]
-    pub fn prefetch_segment(&self, hash: u64) {
-        if let Some(owner) = self.directory.get(self.index(hash)) {
-            prefetch(owner.as_ptr());
-        }
-    }
-
-    /// Second stage, when the segment has arrived: asks for the home bucket.
+    /// First stage of fetching what a lookup will need: asks for the home bucket.
     #[inline]
     pub fn prefetch_bucket(&self, hash: u64) -> Option<Awaited<'_>> {
         let segment = self.segment(hash)?;
