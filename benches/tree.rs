@@ -126,9 +126,13 @@ fn questions(c: &mut Criterion) {
     c.bench_function("iterate 100", |b| {
         b.iter(|| tree.iter_from(any() as usize).take(100).map(|item| item.member).fold(0, u64::wrapping_add))
     });
-    c.bench_function("iterate 100 back", |b| {
+    c.bench_function("runs of 100 back", |b| {
         b.iter(|| {
-            tree.iter_back_from(any() as usize).take(100).map(|item| item.member).fold(0, u64::wrapping_add)
+            let (end, mut sum) = (any().max(100) as usize, 0u64);
+            tree.for_runs(end - 100..end, true, |_, handles| {
+                sum = handles.iter().fold(sum, |sum, &handle| sum.wrapping_add(handle));
+            });
+            sum
         })
     });
 }

@@ -2,6 +2,9 @@
 
 use crate::base::number::{write_f64, write_i64};
 
+/// Bytes around those of a bulk string, at most.
+const BULK_FRAME_MAX: usize = "$\r\n\r\n".len() + 20;
+
 /// A reply being appended to a connection's output.
 pub struct Out<'a> {
     pub buf: &'a mut Vec<u8>,
@@ -23,8 +26,18 @@ impl Out<'_> {
         self.buf.extend_from_slice(bytes);
     }
 
+    /// A mark, a number and a line end. Most numbers are lengths below 100, written as one word.
     #[inline]
     fn header(&mut self, mark: u8, number: i64) {
+        let digit = |value: i64| b'0' + value as u8;
+        match number {
+            0..10 => self.raw(&[mark, digit(number), b'\r', b'\n']),
+            10..100 => self.raw(&[mark, digit(number / 10), digit(number % 10), b'\r', b'\n']),
+            _ => self.long_header(mark, number),
+        }
+    }
+
+    fn long_header(&mut self, mark: u8, number: i64) {
         let mut digits = itoa::Buffer::new();
         let digits = digits.format(number).as_bytes();
         self.buf.reserve(digits.len() + 3);
@@ -75,14 +88,10 @@ impl Out<'_> {
 
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
-        let mut digits = itoa::Buffer::new();
-        let digits = digits.format(bytes.len()).as_bytes();
-        self.buf.reserve(digits.len() + bytes.len() + 5);
-        self.buf.push(b'$');
-        self.buf.extend_from_slice(digits);
-        self.buf.extend_from_slice(b"\r\n");
-        self.buf.extend_from_slice(bytes);
-        self.buf.extend_from_slice(b"\r\n");
+        self.buf.reserve(bytes.len() + BULK_FRAME_MAX);
+        self.header(b'$', bytes.len() as i64);
+        self.raw(bytes);
+        self.raw(b"\r\n");
     }
 
     /// What stands before so many bytes of a bulk string; behind them comes a line end.

@@ -152,6 +152,8 @@ pub struct Core {
     pub(super) now_ms: i64,
     /// Something ran since the last look at the clock, or something else took time.
     pub(super) clock_is_old: bool,
+    /// The tick at which the last command ended, if the next one of its pipeline may count as beginning then.
+    pub(super) command_ended: Option<u64>,
     #[cfg(test)]
     pub trace: Vec<super::inspect::Executed>,
     #[cfg(test)]
@@ -220,6 +222,7 @@ impl Core {
             revisit: false,
             now_ms: 0,
             clock_is_old: true,
+            command_ended: None,
             #[cfg(test)]
             trace: Vec::new(),
             #[cfg(test)]
@@ -733,6 +736,7 @@ impl Core {
             core: self.id,
             scripts: &mut self.scripts,
             took_long: &mut self.clock_is_old,
+            ended: &mut self.command_ended,
             answer: &mut self.answer,
             #[cfg(test)]
             trace: &mut self.trace,

@@ -30,9 +30,11 @@ impl Core {
         self.refresh_config();
         if self.heard.follows {
             self.tell_trackers(atomic);
+            self.command_ended = None;
         }
         if self.effects.wanted() {
             self.deliver_effects(atomic);
+            self.command_ended = None;
         }
         if !atomic {
             self.serve_waits();

@@ -356,7 +356,7 @@ impl Core {
         let args = batch.requests.args(&request, &batch.buf);
         let from = batch.replies.len();
         let call = Call {
-            request,
+            request: &request,
             args,
             session,
             from: batch.connection.expect("a batch belongs to a connection"),
@@ -365,6 +365,7 @@ impl Core {
             moment,
             report: report.as_ref(),
             books: books.as_deref_mut(),
+            begins: None,
         };
         let outcome = run(&mut self.parts(home), call);
         drop(books);

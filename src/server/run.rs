@@ -51,6 +51,8 @@ pub struct Parts<'a> {
     pub scripts: &'a mut Engine,
     /// Becomes true where what ran took so long that the time is another.
     pub took_long: &'a mut bool,
+    /// Becomes the tick at which the command ended.
+    pub ended: &'a mut Option<u64>,
     pub answer: &'a mut Option<Answered>,
     #[cfg(test)]
     pub trace: &'a mut Vec<super::inspect::Executed>,
@@ -58,7 +60,7 @@ pub struct Parts<'a> {
 
 /// One command about to run.
 pub struct Call<'a> {
-    pub request: Request,
+    pub request: &'a Request,
     pub args: Args<'a>,
     pub session: &'a mut Session,
     /// Who waits, if the command does.
@@ -68,6 +70,8 @@ pub struct Call<'a> {
     pub moment: Moment,
     pub report: Option<&'a Report>,
     pub books: Option<&'a mut Books>,
+    /// The tick at which it begins, where that is known.
+    pub begins: Option<u64>,
 }
 
 /// How a command ended.
@@ -125,7 +129,8 @@ impl Parts<'_> {
             self.effects.begin(self.shards.iter().filter_map(|shard| shard.as_deref()));
         }
         let (tracking, from) = (call.session.tracking, call.out.len());
-        let start = self.answer.as_ref().map_or_else(ticks, |answer| answer.asked);
+        let asked = self.answer.as_ref().map(|answer| answer.asked);
+        let start = asked.or(call.begins).unwrap_or_else(ticks);
         let mut context = self.context(&mut call, lacks_memory);
         let result = run(&mut context);
         if let Some(waiting) = context.waiting.take() {
@@ -143,7 +148,9 @@ impl Parts<'_> {
             }
             return Outcome { failed: false, waits: false, pushed, pending };
         }
-        let ns = ticks_to_ns(ticks().wrapping_sub(start));
+        let end = ticks();
+        *self.ended = Some(end);
+        let ns = ticks_to_ns(end.wrapping_sub(start));
         *self.took_long |= ns > SHORT_NS;
         let metrics = &self.shared.metrics[self.core];
         metrics.commands_processed.add(1);
@@ -168,7 +175,7 @@ impl Parts<'_> {
         if tracks {
             self.follow_changes(call.session.id);
         }
-        let admitted = self.admits(command, &call.request, call.args, call.session, &call.moment, !resumed);
+        let admitted = self.admits(command, call.request, call.args, call.session, &call.moment, !resumed);
         // With the books at hand nothing can be told before the command is over; nor what a script did before it was parked.
         let tells = tracks && call.books.is_none() && !resumed;
         let pushed = if tells { self.tell_evicted(call.session, call.from, call.out) } else { 0 };
@@ -266,7 +273,7 @@ impl Parts<'_> {
 }
 
 /// The command found nothing: it waits, or waits on.
-fn begin_wait(cx: &mut Context, waiting: Waiting, client: ConnectionId, request: Request, args: Args) {
+fn begin_wait(cx: &mut Context, waiting: Waiting, client: ConnectionId, request: &Request, args: Args) {
     if cx.session.serving {
         return;
     }
@@ -275,7 +282,7 @@ fn begin_wait(cx: &mut Context, waiting: Waiting, client: ConnectionId, request:
         Some(words) => words.iter().map(Vec::as_slice).collect(),
         None => args.iter().collect(),
     };
-    let wait = Arc::new(Wait::new(client, *cx.session, request, &words, keys, deadline_ms, nothing));
+    let wait = Arc::new(Wait::new(client, *cx.session, *request, &words, keys, deadline_ms, nothing));
     cx.register(&wait, kind, by_group, target);
     cx.shared.waits.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     // CLIENT UNBLOCK and CLIENT KILL find it although the news have yet to travel home.
@@ -467,6 +474,7 @@ impl Core {
     /// Runs parsed commands in order. Some(bytes used): the connection has to wait before it goes on.
     fn run_list(&mut self, slot: u32, chunk: &mut Requests, bytes: &[u8]) -> Option<usize> {
         self.look_at_clock();
+        self.command_ended = None;
         let mut moment = self.moment(true);
         let mut index = 0;
         while index < chunk.list.len() {
@@ -477,6 +485,7 @@ impl Core {
             let request = chunk.list[index];
             if self.may_hear(&self.connection_at(slot).session) {
                 self.look_for_mail();
+                self.command_ended = None;
             }
             let connection = self.connection_mut(slot);
             if connection.state != State::Ready {
@@ -565,10 +574,9 @@ impl Core {
         if !self.beyond(command, request.shards, here).is_empty() {
             return 0;
         }
-        let request = *request;
         let report = reports.then(|| self.report_at_hand());
         if self.shared.gates() & gate::MONITORED != 0 {
-            self.monitor_command(slot, &request, argv);
+            self.monitor_command(slot, request, argv);
         }
         match self.run_here(slot, request, argv, moment, report.as_ref()) {
             None => 1,
@@ -598,7 +606,7 @@ impl Core {
     fn run_here(
         &mut self,
         slot: u32,
-        request: Request,
+        request: &Request,
         args: Args,
         moment: &Moment,
         report: Option<&Report>,
@@ -622,6 +630,8 @@ impl Core {
         let begin = out.len();
         let mut notes = std::mem::take(&mut self.notes);
         let moment = moment_of(&session, *moment);
+        // Where one command follows another, one look at the counter serves both.
+        let begins = self.command_ended.take().filter(|_| !settles);
         let call = Call {
             request,
             args,
@@ -632,6 +642,7 @@ impl Core {
             moment,
             report,
             books: books.as_deref_mut(),
+            begins,
         };
         let Outcome { waits, pushed, pending, .. } = self.parts(Some(slot)).call(call);
         drop(books);

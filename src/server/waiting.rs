@@ -130,7 +130,7 @@ impl Core {
         let moment = super::run::moment_of(&session, self.moment(true));
         let mut notes = Vec::new();
         let call = Call {
-            request: wait.request,
+            request: &wait.request,
             args: wait.args(),
             session: &mut session,
             from: wait.to,
@@ -139,6 +139,7 @@ impl Core {
             moment,
             report: None,
             books: None,
+            begins: None,
         };
         let waits_on = self.parts(None).call(call).waits;
         if !waits_on {

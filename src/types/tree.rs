@@ -232,17 +232,31 @@ impl Tree {
         })
     }
 
-    /// The items from this rank downwards, or from the last one if there are not so many.
-    pub fn iter_back_from(&self, index: usize) -> impl Iterator<Item = Item> {
-        let left = self.len.min(index.saturating_add(1));
-        let mut cursor = (left > 0).then(|| Cursor::at(self, left - 1));
-        (0..left).map(move |step| {
-            let cursor = cursor.as_mut().expect("a step has items");
-            if step > 0 {
-                cursor.back();
+    /// Visits the items of these ranks, which there must be: bits of scores, and handles, as many of them as lie together. Those of
+    /// a leaf are in order; the leaves come from the last to the first if `reverse`.
+    pub fn for_runs(&self, ranks: Range<usize>, reverse: bool, mut visit: impl FnMut(&[u64], &[u64])) {
+        let mut left = ranks.len();
+        if left == 0 {
+            return;
+        }
+        let mut cursor = Cursor::at(self, if reverse { ranks.end - 1 } else { ranks.start });
+        loop {
+            let (slot, len) = (cursor.slot, cursor.len);
+            let run =
+                if reverse { (slot + 1).saturating_sub(left)..slot + 1 } else { slot..len.min(slot + left) };
+            visit(&cursor.leaf.scores(len)[run.clone()], &cursor.leaf.handles(len)[run.clone()]);
+            left -= run.len();
+            if left == 0 {
+                return;
             }
-            cursor.item()
-        })
+            if reverse {
+                cursor.slot = run.start;
+                cursor.back();
+            } else {
+                cursor.slot = run.end - 1;
+                cursor.forward();
+            }
+        }
     }
 
     pub fn pop_first(&mut self) -> Option<Item> {
@@ -367,11 +381,8 @@ impl Tree {
     fn path_to(&self, index: usize) -> Path {
         let (mut node, mut steps, mut slot) = (&*self.root, [0; DEPTH_MAX], index);
         for step in &mut steps {
-            let mut child = 0;
-            while slot >= node.counts[child] {
-                slot -= node.counts[child];
-                child += 1;
-            }
+            let child;
+            (child, slot) = node.child_at(slot);
             *step = child as u8;
             match &node.children {
                 Children::Inners(inners) => node = &inners[child],
@@ -417,18 +428,20 @@ struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
+    #[inline]
     fn at(tree: &'a Tree, index: usize) -> Self {
-        let path = tree.path_to(index);
-        let (leaf, len) = tree.leaf(&path);
-        let (mut node, mut above) = (&*tree.root, SmallVec::new());
-        for &step in &path.steps {
-            above.push((node, step as usize));
+        let (mut node, mut slot, mut above) = (&*tree.root, index, SmallVec::new());
+        loop {
+            let child;
+            (child, slot) = node.child_at(slot);
+            above.push((node, child));
             match &node.children {
-                Children::Inners(inners) => node = &inners[step as usize],
-                Children::Leaves(_) => break,
+                Children::Inners(inners) => node = &inners[child],
+                Children::Leaves(leaves) => {
+                    return Self { above, leaf: &leaves[child], len: node.counts[child], slot };
+                }
             }
         }
-        Self { above, leaf, len, slot: path.slot }
     }
 
     fn item(&self) -> Item {

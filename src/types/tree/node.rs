@@ -248,6 +248,26 @@ impl Inner {
         self.counts.len()
     }
 
+    /// The child with the item that so many items of this node are before, which there must be; and how many of that child's.
+    pub fn child_at(&self, index: usize) -> (usize, usize) {
+        // Whole groups are gone past by their sums, which is a few additions at once.
+        const GROUP: usize = FANOUT_MAX.isqrt();
+        let (mut child, mut left) = (0, index);
+        for group in self.counts.chunks_exact(GROUP) {
+            let below: usize = group.iter().sum();
+            if left < below {
+                break;
+            }
+            left -= below;
+            child += GROUP;
+        }
+        while left >= self.counts[child] {
+            left -= self.counts[child];
+            child += 1;
+        }
+        (child, left)
+    }
+
     /// Of its own: box and columns.
     pub fn bytes(&self) -> usize {
         let children = match &self.children {

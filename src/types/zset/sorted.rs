@@ -86,32 +86,24 @@ impl Sorted {
     }
 
     /// Visits members in order, or from the last to the first.
-    pub fn for_range(&self, ranks: Range<usize>, reverse: bool, visit: impl FnMut(&[u8], f64)) {
-        if ranks.is_empty() {
-        } else if reverse {
-            self.visit(self.tree.iter_back_from(ranks.end - 1).take(ranks.len()), visit);
-        } else {
-            self.visit(self.tree.iter_from(ranks.start).take(ranks.len()), visit);
-        }
-    }
-
-    /// Fetches several entries at once, instead of waiting for one after the other.
-    fn visit(&self, mut items: impl Iterator<Item = Item>, mut visit: impl FnMut(&[u8], f64)) {
-        let mut window = [Item { score: 0.0, member: 0 }; AHEAD];
-        loop {
-            let mut filled = 0;
-            for item in items.by_ref().take(AHEAD) {
-                Handle(item.member).prefetch();
-                window[filled] = item;
-                filled += 1;
+    pub fn for_range(&self, ranks: Range<usize>, reverse: bool, mut visit: impl FnMut(&[u8], f64)) {
+        // Several entries are fetched at once, instead of waiting for one after the other.
+        let fetch = |handles: &[u64]| handles.iter().for_each(|&handle| Handle(handle).prefetch());
+        let mut see =
+            |score: &u64, handle: &u64| visit(member_of(&self.members, *handle), f64::from_bits(*score));
+        self.tree.for_runs(ranks, reverse, |scores, handles| {
+            if reverse {
+                for (scores, handles) in scores.rchunks(AHEAD).zip(handles.rchunks(AHEAD)) {
+                    fetch(handles);
+                    scores.iter().zip(handles).rev().for_each(|(score, handle)| see(score, handle));
+                }
+            } else {
+                for (scores, handles) in scores.chunks(AHEAD).zip(handles.chunks(AHEAD)) {
+                    fetch(handles);
+                    scores.iter().zip(handles).for_each(|(score, handle)| see(score, handle));
+                }
             }
-            for item in &window[..filled] {
-                visit(member_of(&self.members, item.member), item.score);
-            }
-            if filled < AHEAD {
-                return;
-            }
-        }
+        });
     }
 
     /// Visits all members, in no order.
