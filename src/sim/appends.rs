@@ -286,7 +286,7 @@ fn live_and_lose_power(seed: u64, disk: &FakeDisk) -> Result<(), String> {
     let always = seed % 4 != 3;
     let config = config(if always { "always" } else { "everysec" });
     let cores = |life| 1 + (seed as usize + life) % 3;
-    let killed = seed % 5 == 0;
+    let killed = seed.is_multiple_of(5);
     let mut told = live(&mut start(cores(0), seed, config.clone(), disk.clone()));
     if killed {
         disk.go_on();
