@@ -48,11 +48,9 @@ class Kind:
         self.is_ringfort = name == "ringfort"
 
     def command(self, port, cpus, extra=()):
-        command = [self.binary, "--port", str(port), "--save", ""]
-        if self.is_ringfort:
-            command += ["--cores", cpus]
-        else:
-            command = ["taskset", "-c", cpus] + command + ["--appendonly", "no"]
+        """All threads stay on those CPUs, also Ringfort's storage thread, which would take the load's share of the other."""
+        command = ["taskset", "-c", cpus, self.binary, "--port", str(port), "--save", ""]
+        command += ["--cores", cpus] if self.is_ringfort else ["--appendonly", "no"]
         return command + list(extra)
 
     def version(self):

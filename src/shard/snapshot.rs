@@ -203,10 +203,10 @@ fn walked<'a>(dbs: &'a mut [Db], aside: &'a mut [Db]) -> impl Iterator<Item = &'
 }
 
 impl Shard {
-    /// From now on, what the shard holds at this moment is written.
+    /// From now on, what the shard holds at this moment is written. One before is over, whether its core has heard so or not.
     pub fn begin_snapshot(&mut self, plan: Plan) {
-        if let Some(snapshot) = &self.snapshot {
-            assert!(snapshot.cancelled, "there is one snapshot at a time");
+        if self.snapshot.is_some() {
+            self.cancel_snapshot();
             while !self.walk_slice(usize::MAX, &mut Vec::new()) {}
         }
         for (number, db) in self.dbs.iter_mut().enumerate() {

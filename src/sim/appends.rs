@@ -3,10 +3,12 @@
 
 use std::path::Path;
 
-use super::disk::FakeDisk;
+use super::disk::{FakeDisk, Pretence};
 use super::world::World;
+use crate::base::rng::Rng;
 use crate::config::Config;
 use crate::persist::aof::Manifest;
+use crate::server::check;
 use crate::server::replay::Found;
 
 const ACCOUNTS: usize = 8;
@@ -30,24 +32,58 @@ fn config(appendfsync: &str) -> Config {
 }
 
 /// The log that the disk has.
-fn found(disk: &FakeDisk, config: &Config) -> Found {
+fn found(disk: &FakeDisk, config: &Config) -> Result<Found, String> {
     let directory = config.dir.join(&config.appenddirname);
     let file = |name: &str| disk.read_file(&directory.join(name));
     let text = file(&format!("{}.manifest", config.appendfilename));
-    let manifest = text.map_or(Manifest::default(), |text| Manifest::parse(&text).expect("a sound manifest"));
-    let length = |name: &str| file(name).unwrap_or_else(|| panic!("{name} is lost")).len() as u64;
-    let files = manifest.files().map(|file| (file.name.clone(), length(&file.name))).collect();
-    Found { manifest, files }
+    let manifest = text.map_or(Ok(Manifest::default()), |text| Manifest::parse(&text));
+    let manifest = manifest.map_err(|error| error.to_string())?;
+    let length = |name: &str| Ok((name.into(), file(name).ok_or(format!("{name} is lost"))?.len() as u64));
+    let files = manifest.files().map(|file| length(&file.name)).collect::<Result<_, String>>()?;
+    Ok(Found { manifest, files })
 }
 
 /// A world that has read the log of the disk, if it could.
-fn start(cores: usize, seed: u64, config: Config, disk: FakeDisk) -> World {
-    let found = found(&disk, &config);
+fn try_start(cores: usize, seed: u64, config: Config, disk: FakeDisk) -> Result<World, String> {
+    let found = found(&disk, &config)?;
     let mut world = World::over(cores, seed, config, disk);
     world.shared.set_gate(crate::shared::gate::LOADING, true);
     world.start_log(found);
     world.run_until_quiet();
-    world
+    Ok(world)
+}
+
+fn start(cores: usize, seed: u64, config: Config, disk: FakeDisk) -> World {
+    try_start(cores, seed, config, disk).unwrap()
+}
+
+/// The same, and where a file has bytes in it that are none of a log, after an operator has cut it off there.
+fn start_repaired(cores: usize, seed: u64, config: &Config, disk: &FakeDisk) -> Result<World, String> {
+    let world = try_start(cores, seed, config.clone(), disk.clone())?;
+    if world.shared.is_logged() {
+        return Ok(world);
+    }
+    repair(seed, config, disk)?;
+    let world = try_start(cores, seed, config.clone(), disk.clone())?;
+    let logged = world.shared.is_logged();
+    if logged { Ok(world) } else { Err("the log cannot be read, although it was repaired".into()) }
+}
+
+/// Cuts the last file of the log off where it is good, as `redis-check-aof --fix` does.
+fn repair(seed: u64, config: &Config, disk: &FakeDisk) -> Result<(), String> {
+    let (name, bytes) = found(disk, config)?.files.pop().ok_or("there is no log")?;
+    let path = config.dir.join(&config.appenddirname).join(name);
+    let copy = std::env::temp_dir().join(format!("ringfort-repair-{}-{seed}.aof", std::process::id()));
+    std::fs::write(&copy, disk.read_file(&path).expect("it was found")).unwrap();
+    let (mut said, task) = (Vec::new(), check::Task::Aof(copy.clone(), check::Repair::Cut));
+    let sound = check::run(&task, &mut &b"y\n"[..], &mut said).unwrap();
+    let repaired = std::fs::read(&copy).unwrap();
+    std::fs::remove_file(&copy).unwrap();
+    if !sound || repaired.len() as u64 == bytes {
+        return Err(format!("it was not repaired: {}", String::from_utf8_lossy(&said)));
+    }
+    disk.replace_file(&path, repaired);
+    Ok(())
 }
 
 fn ask(world: &mut World, words: &[&str]) -> String {
@@ -78,20 +114,29 @@ struct Traffic {
 
 impl Traffic {
     fn new(world: &mut World) -> Traffic {
+        Traffic::after(world, vec![0; WRITERS])
+    }
+
+    /// Goes on with what was written before, by new clients.
+    fn after(world: &mut World, written: Vec<i64>) -> Traffic {
         let mut clients = |count| (0..count).map(|_| world.connect()).collect::<Vec<_>>();
         let (writers, readers, movers) = (clients(WRITERS), clients(WRITERS), clients(2));
-        Traffic { writers, readers, movers, serial: clients(1)[0], written: vec![0; WRITERS] }
+        Traffic { writers, readers, movers, serial: clients(1)[0], written }
     }
 
     fn go_on(&mut self, world: &mut World) {
+        self.write_and_read(world);
+        let value = format!("{:0100}", self.written[0]);
+        let series = (0..SERIES).flat_map(|number| command(&["SET", &format!("s{number}"), &value]));
+        world.write(self.serial, &series.collect::<Vec<_>>());
+    }
+
+    fn write_and_read(&mut self, world: &mut World) {
         for (number, &client) in self.writers.iter().enumerate() {
             self.written[number] += 1;
             let (key, value) = (format!("w{number}"), self.written[number].to_string());
             world.write(client, &command(&["SET", &key, &value]));
         }
-        let value = format!("{:0100}", self.written[0]);
-        let series = (0..SERIES).flat_map(|number| command(&["SET", &format!("s{number}"), &value]));
-        world.write(self.serial, &series.collect::<Vec<_>>());
         for &client in &self.readers {
             let number = world.rng.below(WRITERS as u64) as usize;
             world.write(client, &command(&["GET", &format!("w{number}")]));
@@ -133,12 +178,11 @@ fn acknowledged(world: &mut World, client: usize) -> i64 {
     world.inbox(client).windows(5).filter(|reply| reply == b"+OK\r\n").count() as i64
 }
 
-/// What was written one after the other is there as far as it came, which is the sum of the values. Returns that.
-fn check_series(world: &mut World, seed: u64) -> i64 {
+/// How far the series came that was written one after the other: the sum of its values. It is there up to there, and no further.
+fn series(world: &mut World) -> Result<i64, String> {
     let values: Vec<i64> = (0..SERIES).map(|number| integer(world, &format!("s{number}"))).collect();
     let ordered = values.is_sorted_by(|a, b| a >= b) && values[SERIES - 1] >= values[0] - 1;
-    assert!(ordered, "seed {seed}: no prefix of what was written: {values:?}");
-    values.iter().sum()
+    if ordered { Ok(values.iter().sum()) } else { Err(format!("no prefix of what was written: {values:?}")) }
 }
 
 fn bank(world: &mut World) {
@@ -151,58 +195,156 @@ fn balance(world: &mut World) -> i64 {
     (0..ACCOUNTS).map(|number| integer(world, &format!("a{number}"))).sum()
 }
 
-/// The power fails at any moment, also while the log is rewritten or switched off and on: under `always` what any client was
-/// told is there, under `everysec` all of it is from one moment.
+/// What clients know when the power fails.
+struct Told {
+    /// What each writer's key must be at least, and what it may be.
+    least: Vec<i64>,
+    written: Vec<i64>,
+    /// How far the series came.
+    series: i64,
+}
+
+impl Told {
+    /// Holds what is there against it. `always`: all that anybody was told survives.
+    fn check(&self, world: &mut World, always: bool) -> Result<(), String> {
+        if balance(world) != TOTAL {
+            return Err("half a transaction".into());
+        }
+        for (number, (least, most)) in self.least.iter().zip(&self.written).enumerate() {
+            let value = integer(world, &format!("w{number}"));
+            if value > *most {
+                return Err(format!("w{number} is {value}, never written"));
+            }
+            if always && value < *least {
+                return Err(format!("w{number} is {value}, {least} was told"));
+            }
+        }
+        let series = series(world)?;
+        let lost = always && series < self.series;
+        if lost { Err(format!("{series} of the series, {} were told", self.series)) } else { Ok(()) }
+    }
+}
+
+fn wander(world: &mut World, steps: u64) {
+    let steps = world.rng.below(steps);
+    (0..steps).for_each(|_| _ = world.aborted || world.step());
+}
+
+/// The power will fail within one of the next operations of the disk.
+fn end_soon(world: &mut World, operations: u64) {
+    let last = world.rng.below(operations);
+    world.storage.disk.end_at(last);
+}
+
+/// Traffic, with rewrites and snapshots in between, until some moment.
+fn live(world: &mut World) -> Told {
+    bank(world);
+    world.pass_ms(1100);
+    world.tick_all();
+    world.run_until_quiet();
+    end_soon(world, 150);
+    let mut traffic = Traffic::new(world);
+    let other = world.connect();
+    world.restless = true;
+    for round in 0..6 {
+        traffic.go_on(world);
+        traffic.go_on(world);
+        match world.rng.below(5) {
+            0 | 1 => world.write(other, &command(&["BGREWRITEAOF"])),
+            2 if round == 3 => world.write(other, &command(&["BGSAVE"])),
+            _ => {}
+        }
+        wander(world, 400);
+    }
+    let (least, series) = (traffic.told(world), acknowledged(world, traffic.serial));
+    Told { least, series, written: traffic.written }
+}
+
+/// The process was killed and starts again: clients go on with what they find.
+fn live_again(world: &mut World, told: &mut Told, always: bool) -> Result<(), String> {
+    told.check(world, always)?;
+    told.series = series(world)?;
+    let mut traffic = Traffic::after(world, told.written.clone());
+    for (number, least) in told.least.iter_mut().enumerate() {
+        *least = integer(world, &format!("w{number}"));
+    }
+    world.restless = true;
+    if world.rng.below(2) == 0 {
+        end_soon(world, 10);
+        traffic.write_and_read(world);
+        wander(world, 200);
+    }
+    let least = traffic.told(world);
+    told.least.iter_mut().zip(least).for_each(|(old, new)| *old = new.max(*old));
+    told.written = traffic.written;
+    Ok(())
+}
+
+/// The server lives on a disk until the power fails at any moment, also while the log is rewritten; now and then it was killed
+/// before. Then it starts again: under `always` what any client was told is there, under `everysec` all of it is from one moment.
+fn live_and_lose_power(seed: u64, disk: &FakeDisk) -> Result<(), String> {
+    let always = seed % 4 != 3;
+    let config = config(if always { "always" } else { "everysec" });
+    let cores = |life| 1 + (seed as usize + life) % 3;
+    let killed = seed.is_multiple_of(5);
+    let mut told = live(&mut start(cores(0), seed, config.clone(), disk.clone()));
+    if killed {
+        disk.go_on();
+        let mut world = try_start(cores(2), seed, config.clone(), disk.clone())?;
+        live_again(&mut world, &mut told, always)?;
+    }
+    disk.lose_power_anyhow(&mut Rng::seeded(seed));
+    let mut world = start_repaired(cores(1), seed, &config, disk)?;
+    told.check(&mut world, always)?;
+    if ask(&mut world, &["SET", "again", "1"]) != "+OK\r\n" {
+        return Err("it does not go on".into());
+    }
+    world.unfinished().map_or(Ok(()), Err)
+}
+
 #[test]
 fn what_was_told_survives_a_power_failure() {
     for seed in super::seeds(120) {
-        let cores = 1 + seed as usize % 3;
-        let always = seed % 4 != 3;
-        let config = || config(if always { "always" } else { "everysec" });
-        let disk = FakeDisk::default();
-        let mut world = start(cores, seed, config(), disk.clone());
-        bank(&mut world);
-        world.pass_ms(1100);
-        world.tick_all();
-        world.run_until_quiet();
-        let mut traffic = Traffic::new(&mut world);
-        let other = world.connect();
-        world.restless = true;
-        for round in 0..6 {
-            traffic.go_on(&mut world);
-            traffic.go_on(&mut world);
-            match world.rng.below(5) {
-                0 | 1 => world.write(other, &command(&["BGREWRITEAOF"])),
-                2 if round == 3 => world.write(other, &command(&["BGSAVE"])),
-                _ => {}
-            }
-            let steps = world.rng.below(400);
-            (0..steps).for_each(|_| _ = world.step());
-        }
-        let least = traffic.told(&mut world);
-        let series_least = acknowledged(&mut world, traffic.serial);
-        let mut rng = crate::base::rng::Rng::seeded(seed);
-        disk.lose_power_torn(|lost| rng.below(lost as u64 + 1) as usize);
-        let mut world = start(1 + (seed as usize + 1) % 3, seed, config(), disk);
-        assert!(world.shared.is_logged(), "seed {seed}: it starts");
-        assert_eq!(balance(&mut world), TOTAL, "seed {seed}: half a transaction");
-        for (number, least) in least.iter().enumerate() {
-            let value = integer(&mut world, &format!("w{number}"));
-            let most = traffic.written[number];
-            assert!(value <= most, "seed {seed}: w{number} is {value}, never written");
-            assert!(
-                !always || value >= *least,
-                "seed {seed}: w{number} is {value}, {least} was acknowledged"
-            );
-        }
-        let series = check_series(&mut world, seed);
-        assert!(
-            !always || series >= series_least,
-            "seed {seed}: {series} of the series, {series_least} told"
-        );
-        assert_eq!(ask(&mut world, &["SET", "again", "1"]), "+OK\r\n", "seed {seed}: it goes on");
-        assert_eq!(world.unfinished(), None, "seed {seed}");
+        let lived = live_and_lose_power(seed, &FakeDisk::default());
+        assert_eq!(lived, Ok(()), "seed {seed}");
     }
+}
+
+/// The check notices who takes bytes or names to be safe that are not.
+#[test]
+fn a_sync_that_is_left_out_is_noticed() {
+    for pretence in [Pretence::SyncOfBytes, Pretence::SyncOfNames] {
+        let noticed = (0..60).any(|seed| {
+            let disk = FakeDisk::default();
+            disk.pretend(pretence);
+            live_and_lose_power(seed, &disk).is_err()
+        });
+        assert!(noticed, "{pretence:?}");
+    }
+}
+
+/// A block in the middle of a log that was never written is no end of it: the server does not start, and whoever cuts the
+/// log off there has all that comes before.
+#[test]
+fn a_hole_is_refused_and_can_be_cut_off() {
+    let (disk, config) = (FakeDisk::default(), config("always"));
+    let mut world = start(2, 1, config.clone(), disk.clone());
+    (0..60).for_each(|number| _ = ask(&mut world, &["SET", "w0", &number.to_string()]));
+    let (name, _) = found(&disk, &config).unwrap().files.pop().unwrap();
+    let path = config.dir.join(&config.appenddirname).join(name);
+    let mut bytes = disk.read_file(&path).unwrap();
+    bytes[512..1024].fill(0);
+    let (before, hole) = (bytes[..512].to_vec(), bytes.len());
+    disk.replace_file(&path, bytes);
+    assert!(!try_start(2, 1, config.clone(), disk.clone()).unwrap().shared.is_logged());
+    assert_eq!(disk.read_file(&path).unwrap().len(), hole, "nothing is done to it");
+    let mut world = start_repaired(2, 1, &config, &disk).unwrap();
+    let sets = before.windows(3).filter(|word| word == b"SET").count() as i64;
+    let last = integer(&mut world, "w0");
+    assert!(
+        (sets - 2..sets).contains(&last),
+        "{last} is what the last of {sets} commands before the hole said"
+    );
 }
 
 /// Whichever operation of the disk fails: nothing that was acknowledged is lost, and it goes on when the disk does.
@@ -250,12 +392,8 @@ fn a_failing_disk_costs_nothing_that_was_acknowledged() {
 /// A new world over the disk has what clients were told.
 fn check(disk: FakeDisk, least: &[i64], number: u64, traffic: &Traffic) -> World {
     let mut world = start(1, number, config("always"), disk);
-    assert_eq!(balance(&mut world), TOTAL, "operation {number}: half a transaction");
-    for (writer, least) in least.iter().enumerate() {
-        let value = integer(&mut world, &format!("w{writer}"));
-        assert!(value >= *least, "operation {number}: w{writer} is {value}, {least} was acknowledged");
-        assert!(value <= traffic.written[writer], "operation {number}: w{writer} is {value}, never written");
-    }
+    let told = Told { least: least.to_vec(), written: traffic.written.clone(), series: 0 };
+    assert_eq!(told.check(&mut world, true), Ok(()), "operation {number}");
     world
 }
 

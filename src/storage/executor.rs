@@ -21,6 +21,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_lite::AsyncWriteExt;
+use futures_lite::future::yield_now;
 use glommio::io::{
     BufferedFile, Directory, DmaStreamWriter, DmaStreamWriterBuilder, OpenOptions, ReadResult,
 };
@@ -101,11 +102,17 @@ async fn serve(link: impl Link, bell: Bell) {
     let spawn = Rc::new(|task| drop(glommio::spawn_local(task).detach()));
     let hub = Hub::new(GlommioDisk, spawn, deliver);
     loop {
+        let mut taken = false;
         loop {
             // The link is free again before the hub takes the job.
             let received = link.borrow_mut().receive();
             let Some((from, job)) = received else { break };
             hub.job(from, job);
+            taken = true;
+        }
+        if taken {
+            // The log is synced here and now, and cores need not ring for what they send meanwhile.
+            yield_now().await;
         }
         if unflushed.get() {
             unflushed.set(!link.borrow_mut().flush());

@@ -49,6 +49,8 @@ struct Writer<D: Disk> {
     bytes_before: u64,
     /// The manifest on disk does not name this log yet (3).
     unnamed: bool,
+    /// It may name a file behind the one that grows: nothing is written before it does not (2).
+    unsure: bool,
     /// Bases that marks announced, and those that came before their mark was reached.
     announced: usize,
     bases: Vec<Option<Box<Base>>>,
@@ -74,6 +76,7 @@ pub async fn run<D: Disk>(disk: D, log: Log, jobs: Jobs, deliver: Deliver) {
         taken: vec![0; log.cores],
         bytes_before: 0,
         unnamed: false,
+        unsure: false,
         announced: 0,
         bases: Vec::new(),
         fails: false,
@@ -142,6 +145,10 @@ impl<D: Disk> Writer<D> {
     /// Writes what is pending, and syncs it if asked to.
     async fn flush(&mut self, sync: Sync) -> Result<(), Failure> {
         let reached = self.merger.next_stamp();
+        if self.unsure && !self.pending.is_empty() {
+            self.name_files(&self.manifest).await?;
+            self.unsure = false;
+        }
         if let Some(file) = &mut self.file
             && !self.pending.is_empty()
         {
@@ -206,7 +213,7 @@ impl<D: Disk> Writer<D> {
 
     async fn begin(&mut self, begin: Begin) -> Result<(), Failure> {
         self.directory = begin.directory;
-        let directory = self.disk.make_directory(&self.directory).await;
+        let directory = save::make_directory(&self.disk, &self.directory).await;
         directory.map_err(Failure::system(Doing::Open))?;
         let mut manifest = self.manifest.clone();
         self.unnamed = matches!(begin.source, Source::Memory);
@@ -228,8 +235,10 @@ impl<D: Disk> Writer<D> {
         }
         let last = manifest.incr.last().expect("there is one now");
         let path = self.directory.join(&last.name);
-        let file = self.disk.append(&path, cut).await.map_err(Failure::system(Doing::Open))?;
+        let mut file = self.disk.append(&path, cut).await.map_err(Failure::system(Doing::Open))?;
         if !self.unnamed {
+            // What clients are about to see was not safe yet if the process that wrote it was killed.
+            file.sync().await.map_err(Failure::system(Doing::Sync))?;
             self.name_files(&manifest).await?;
             self.bury(&mut manifest).await?;
         }
@@ -245,7 +254,7 @@ impl<D: Disk> Writer<D> {
     async fn turn(&mut self, directory: PathBuf) -> Result<(), Failure> {
         self.directory = directory;
         let Some(file) = &self.file else {
-            let made = self.disk.make_directory(&self.directory).await;
+            let made = save::make_directory(&self.disk, &self.directory).await;
             return made.map_err(Failure::system(Doing::Open));
         };
         if self.unnamed && file.bytes() == 0 {
@@ -256,7 +265,9 @@ impl<D: Disk> Writer<D> {
         let path = self.directory.join(manifest.new_incr(&self.name));
         let file = self.disk.append(&path, Some(0)).await.map_err(Failure::system(Doing::Open))?;
         if !self.unnamed {
+            self.unsure = true;
             self.name_files(&manifest).await?;
+            self.unsure = false;
         }
         self.manifest = manifest;
         self.bytes_before = before;
@@ -273,7 +284,6 @@ impl<D: Disk> Writer<D> {
         self.disk.rename(&base.path, &path).await.map_err(Failure::system(Doing::Rename))?;
         let grows = self.file.is_some().then(|| manifest.incr.last().map(|file| file.seq)).flatten();
         manifest.retire_incr(grows.map_or(i64::MAX, |seq| seq - 1));
-        // The name of the base becomes durable with the manifest's.
         self.name_files(&manifest).await?;
         self.unnamed = false;
         self.manifest = manifest.clone();
@@ -285,8 +295,9 @@ impl<D: Disk> Writer<D> {
         Ok(())
     }
 
-    /// Puts the manifest on disk.
+    /// Puts the manifest on disk, after the names of the files that it names: a disk need not keep names in order.
     async fn name_files(&self, manifest: &Manifest) -> Result<(), Failure> {
+        self.disk.sync_directory(&self.directory).await.map_err(Failure::system(Doing::Sync))?;
         let path = self.directory.join(manifest_name(&self.name));
         save::replace(self.disk.clone(), &path, &manifest.to_text()).await
     }

@@ -42,7 +42,7 @@ async fn write<D: Disk>(disk: &D, save: &mut Save, jobs: &Jobs, deliver: &Delive
 /// A new file, in a directory that may have to be made first.
 async fn create<D: Disk>(disk: &D, save: &Save) -> std::io::Result<D::Writer> {
     if save.makes_directory {
-        disk.make_directory(directory_of(&save.temporary)).await?;
+        make_directory(disk, directory_of(&save.temporary)).await?;
     }
     disk.create(&save.temporary).await
 }
@@ -119,6 +119,12 @@ fn directory_of(path: &Path) -> &Path {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     }
+}
+
+/// Makes a directory durably, if it is not there already.
+pub async fn make_directory<D: Disk>(disk: &D, path: &Path) -> std::io::Result<()> {
+    disk.make_directory(path).await?;
+    disk.sync_directory(directory_of(path)).await
 }
 
 /// Puts a small file in the place of an old one, whole or not at all.
