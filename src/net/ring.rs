@@ -488,7 +488,8 @@ impl Ring {
 
     /// Submits what was queued, and waits until at least `want` completions are there.
     pub fn enter(&mut self, want: usize) {
-        let want = if self.arrived.is_empty() && !self.unsettled { want } else { 0 };
+        let told = self.arrived.is_empty() && self.closed.is_empty() && self.idle.is_empty();
+        let want = if told && !self.unsettled { want } else { 0 };
         if let Err(error) = self.uring.submitter().submit_and_wait(want) {
             // Interrupted, or the completion queue is full and has to be collected first.
             if !matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY | libc::EAGAIN)) {
