@@ -165,6 +165,8 @@ pub struct Shared {
     pub metrics: Vec<CoreMetrics>,
     /// Connections on each core, kept by whoever assigns and by the core that closes.
     pub loads: Vec<AtomicUsize>,
+    /// The core where clients gather whose commands need all shards; none yet: `usize::MAX`.
+    pub gathering: AtomicUsize,
     pub memory: MemoryGauges,
     pub clients: Clients,
     pub next_client_id: AtomicU64,
@@ -242,6 +244,7 @@ impl Shared {
             slots: SlotTable::even(cores),
             metrics: (0..cores).map(|_| CoreMetrics::new(commands)).collect(),
             loads: (0..cores).map(|_| AtomicUsize::new(0)).collect(),
+            gathering: AtomicUsize::new(usize::MAX),
             memory: MemoryGauges::new(cores),
             clients: Clients::default(),
             next_client_id: AtomicU64::new(1),

@@ -50,7 +50,8 @@ pub mod flag {
 #[derive(Debug)]
 pub struct Card {
     pub id: u64,
-    pub connection: ConnectionId,
+    /// Where it lives now.
+    seat: Mutex<ConnectionId>,
     pub fd: i32,
     pub addr: String,
     pub laddr: String,
@@ -99,7 +100,7 @@ impl Card {
         let zero = Counter::default;
         Self {
             id,
-            connection,
+            seat: Mutex::new(connection),
             fd,
             addr,
             laddr,
@@ -131,6 +132,17 @@ impl Card {
             net_out: zero(),
             commands: zero(),
         }
+    }
+
+    /// Where the client lives. While it moves, this is still the place that it left.
+    pub fn connection(&self) -> ConnectionId {
+        *self.seat.lock().expect("nobody panics holding a seat")
+    }
+
+    /// The client lives elsewhere from now on. Who moved it looks at `killed` then: whoever kills it says so there first, and
+    /// asks where it lives afterwards.
+    pub fn move_to(&self, to: ConnectionId) {
+        *self.seat.lock().expect("nobody panics holding a seat") = to;
     }
 
     /// Counts the replies that wait in the buffer now. A peak that is older than `reset_ms` is forgotten.

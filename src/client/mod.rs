@@ -60,6 +60,8 @@ pub enum State {
     Ready,
     /// Its batch travels; input is only buffered.
     Away,
+    /// It is on its way to another core; input is only buffered.
+    Moving,
     /// CLIENT PAUSE holds its next command back.
     Paused,
     /// Its last command waits for a key or for time.
@@ -152,6 +154,17 @@ impl Pending {
     }
 }
 
+/// What a connection's commands were like lately, and where it would be better off.
+#[derive(Default)]
+pub struct Habits {
+    /// Commands that needed all shards since `counted_from`, which is in commands of the connection.
+    pub wide: u64,
+    pub counted_from: u64,
+    /// It came from another core to be where others are that need all shards.
+    pub is_guest: bool,
+    pub moves_to: Option<usize>,
+}
+
 /// One client on its home core.
 pub struct Connection {
     pub id: ConnectionId,
@@ -191,12 +204,14 @@ pub struct Connection {
     pub counted_bytes: u64,
     /// When output passed the soft limit of its class, unix ms.
     pub over_soft_limit_since_ms: Option<i64>,
+    /// What says whether it lives on the right core.
+    pub habits: Habits,
 }
 
 impl Connection {
     pub fn new(card: Arc<Card>, authenticated: bool) -> Self {
         Self {
-            id: card.connection,
+            id: card.connection(),
             session: Session {
                 id: card.id,
                 db: 0,
@@ -231,6 +246,7 @@ impl Connection {
             pending: Pending::default(),
             counted_bytes: 0,
             over_soft_limit_since_ms: None,
+            habits: Habits::default(),
         }
     }
 

@@ -60,6 +60,8 @@ pub enum Event {
     HungUp { slot: u32 },
     /// The socket is closed and its slot can be used again.
     Closed { slot: u32 },
+    /// Nothing is in flight on a socket that was to be let go: `take` it.
+    Idle { slot: u32 },
     /// Another core wrote to the mesh while this one slept.
     Woken,
     /// The timer ran out.
@@ -128,6 +130,15 @@ struct Socket {
     paused: bool,
     cancelling: bool,
     closing: bool,
+    /// Another ring is to have it.
+    leaving: bool,
+}
+
+impl Socket {
+    /// Whether another ring can have it.
+    fn may_leave(&self) -> bool {
+        self.leaving && !(self.closing || self.receiving || self.in_flight)
+    }
 }
 
 pub struct Ring {
@@ -155,6 +166,8 @@ pub struct Ring {
     pub unsent: Vec<Vec<u8>>,
     /// Slots closed while nothing was in flight.
     closed: Vec<u32>,
+    /// Slots on their way out on which nothing was in flight.
+    idle: Vec<u32>,
     /// The tick's length, where the kernel reads it.
     tick: Box<Timespec>,
     /// When the alarm goes off, if one is set.
@@ -197,6 +210,7 @@ impl Ring {
             arrived: VecDeque::new(),
             unsent: Vec::new(),
             closed: Vec::new(),
+            idle: Vec::new(),
             tick: Box::new(Timespec::new()),
             alarm_at: None,
             alarm: Box::new(Timespec::new()),
@@ -276,6 +290,7 @@ impl Ring {
             paused: false,
             cancelling: false,
             closing: false,
+            leaving: false,
         });
         self.arm_receive(slot);
     }
@@ -286,7 +301,7 @@ impl Ring {
 
     fn arm_receive(&mut self, slot: u32) {
         let socket = self.socket(slot);
-        if socket.receiving || socket.paused || socket.closing {
+        if socket.receiving || socket.paused || socket.closing || socket.leaving {
             return;
         }
         socket.receiving = true;
@@ -388,15 +403,47 @@ impl Ring {
         if !socket.closing || socket.receiving || socket.in_flight {
             return;
         }
-        if socket.registered {
-            let _ = self.uring.submitter().register_files_update(slot, &[-1]);
-        }
-        let socket = self.sockets[slot as usize].take().expect("R3: it was just there");
+        let socket = self.remove(slot);
         self.unsent.push(socket.sending);
         self.closed.push(slot);
         for listener in std::mem::take(&mut self.deaf_listeners) {
             self.arm_accept(listener);
         }
+    }
+
+    /// Stops receiving on a socket that another ring is to have; `Idle` follows once the kernel is done with it here.
+    pub fn let_go(&mut self, slot: u32) {
+        let Some(socket) = self.sockets[slot as usize].as_mut() else { return };
+        socket.leaving = true;
+        self.pause(slot, true);
+        self.note_idle(slot);
+    }
+
+    fn note_idle(&mut self, slot: u32) {
+        if self.sockets[slot as usize].as_ref().is_some_and(Socket::may_leave) {
+            self.idle.push(slot);
+        }
+    }
+
+    /// Takes an idle socket out of this ring (R3).
+    pub fn take(&mut self, slot: u32) -> OwnedFd {
+        assert!(self.socket(slot).may_leave(), "R3: something is in flight");
+        let socket = self.remove(slot);
+        self.unsent.push(socket.sending);
+        socket.fd
+    }
+
+    /// The descriptor of a slot's socket.
+    pub fn fd_of(&self, slot: u32) -> Option<RawFd> {
+        self.sockets[slot as usize].as_ref().map(|socket| socket.fd.as_raw_fd())
+    }
+
+    fn remove(&mut self, slot: u32) -> Socket {
+        let socket = self.sockets[slot as usize].take().expect("R3: the slot has a socket");
+        if socket.registered {
+            let _ = self.uring.submitter().register_files_update(slot, &[-1]);
+        }
+        socket
     }
 
     /// Wakes the core whose ring is `ring_fd`.
@@ -444,7 +491,8 @@ impl Ring {
 
     /// Submits what was queued, and waits until at least `want` completions are there.
     pub fn enter(&mut self, want: usize) {
-        let want = if self.arrived.is_empty() && !self.unsettled { want } else { 0 };
+        let told = self.arrived.is_empty() && self.closed.is_empty() && self.idle.is_empty();
+        let want = if told && !self.unsettled { want } else { 0 };
         if let Err(error) = self.uring.submitter().submit_and_wait(want) {
             // Interrupted, or the completion queue is full and has to be collected first.
             if !matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY | libc::EAGAIN)) {
@@ -484,6 +532,7 @@ impl Ring {
     /// Whether completions wait, without a system call. Kept promises are no news: nobody has to wake up for them.
     pub fn has_events(&mut self) -> bool {
         !self.closed.is_empty()
+            || !self.idle.is_empty()
             || !self.arrived.is_empty()
             || !self.uring.completion().is_empty()
             || self.uring.submission().taskrun()
@@ -494,6 +543,13 @@ impl Ring {
         loop {
             if let Some(slot) = self.closed.pop() {
                 return Some(Event::Closed { slot });
+            }
+            if let Some(slot) = self.idle.pop() {
+                // It may have been closed meanwhile, and its slot be another's.
+                if self.sockets[slot as usize].as_ref().is_some_and(Socket::may_leave) {
+                    return Some(Event::Idle { slot });
+                }
+                continue;
             }
             let event = if let Some(slot) = self.kept.pop() {
                 self.promise_kept(slot)
@@ -560,6 +616,7 @@ impl Ring {
             self.finish_closing(slot);
             return None;
         }
+        self.note_idle(slot);
         match (result, buffer) {
             (1.., Some(buffer)) => {
                 if ended {
@@ -606,6 +663,7 @@ impl Ring {
             self.finish_closing(slot);
             return None;
         }
+        self.note_idle(slot);
         Some(Event::Sent { slot, bytes, idle })
     }
 
@@ -617,6 +675,7 @@ impl Ring {
             self.finish_closing(slot);
             return None;
         }
+        self.note_idle(slot);
         Some(Event::Kept { slot })
     }
 

@@ -251,7 +251,7 @@ impl Invalidations<'_> {
     /// Who hears in the place of a client with tracking. Where that one is gone, the client is told so.
     fn receiver(&mut self, id: u64) -> Option<Receiver> {
         let Tracker { card, redirect, .. } = self.books.trackers.clients.get(&id)?;
-        let seat = |card: &Card| Receiver { push: speaks_resp3(card), seat: card.connection };
+        let seat = |card: &Card| Receiver { push: speaks_resp3(card), seat: card.connection() };
         if *redirect == 0 {
             return speaks_resp3(card).then(|| seat(card));
         }
@@ -260,7 +260,7 @@ impl Invalidations<'_> {
         }
         card.redirect_broken.store(true, Relaxed);
         if speaks_resp3(card) {
-            let (seats, tail) = (vec![card.connection], format!(":{redirect}\r\n").into_bytes());
+            let (seats, tail) = (vec![card.connection()], format!(":{redirect}\r\n").into_bytes());
             self.post(seats, b"*2\r\n$21\r\ntracking-redir-broken\r\n", tail);
         }
         None

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::base::prefetch::prefetch;
 
-use crate::client::{ConnectionId, Requests, Session, ShardSet, Watched};
+use crate::client::{Connection, ConnectionId, Requests, Session, ShardSet, Watched};
 use crate::commands::server::persistence::Shutdown;
 use crate::commands::{Note, Signal};
 use crate::resp::Span;
@@ -179,6 +179,13 @@ pub struct NewConnection {
     pub refusal: Option<&'static str>,
 }
 
+/// A connection that goes to live on another core.
+pub struct Moved {
+    /// The socket, as the driver knows it.
+    pub fd: i32,
+    pub connection: Box<Connection>,
+}
+
 /// What cores send each other.
 pub enum Message {
     /// A batch on its way to a shard, or coming home.
@@ -186,6 +193,8 @@ pub enum Message {
     /// A shard that was lent comes home.
     Shard(Box<Shard>),
     Connection(Box<NewConnection>),
+    /// A connection that lives on the receiver from now on.
+    Moved(Box<Moved>),
     Signal(Box<Signal>),
     /// From a core to the storage thread, and back.
     Job(Box<Job>),

@@ -31,6 +31,8 @@ pub struct Actions {
     pub send: Vec<u32>,
     /// Slots to close: once all is sent (true) or at once (false).
     pub close: Vec<(u32, bool)>,
+    /// Slots to let go: `Core::detached` takes the socket once nothing is in hand of it.
+    pub detach: Vec<u32>,
     /// Slots to stop (true) or start (false) receiving from.
     pub pause: Vec<(u32, bool)>,
     pub mesh: Vec<(usize, Message)>,
@@ -96,6 +98,7 @@ pub struct Core {
     pub(super) convoy: Vec<Box<Batch>>,
     pub(super) errand_out: bool,
     pub(super) keeping: super::keep::Keeping,
+    pub(super) moving: super::moving::Moving,
     /// Keys to unwatch once the home shard is back.
     unwatch: Vec<(u16, Box<[u8]>)>,
     slots: Vec<Slot>,
@@ -187,6 +190,7 @@ impl Core {
             convoy: Vec::new(),
             errand_out: false,
             keeping: super::keep::Keeping::default(),
+            moving: super::moving::Moving::default(),
             unwatch: Vec::new(),
             slots: Vec::new(),
             free: Vec::new(),
@@ -248,23 +252,15 @@ impl Core {
     /// Takes a connection in: it lives here from now on.
     fn adopt(&mut self, new: NewConnection) {
         self.begin_event();
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { generation: 0, connection: None, released: true });
-            self.slots.len() as u32 - 1
-        });
-        let place = &mut self.slots[slot as usize];
-        place.generation += 1;
-        place.released = false;
-        let id = ConnectionId { core: self.id as u16, slot, generation: place.generation };
+        let id = self.seat();
+        let slot = id.slot;
         let client_id = self.shared.next_client_id.fetch_add(1, AcqRel);
         let now_ms = self.now_ms;
         let card = Arc::new(Card::new(client_id, id, new.fd, new.addr, new.laddr, now_ms));
         card.set_flag(flag::UNIX_SOCKET, new.unix_socket);
         card.resp.set(2);
         let authenticated = self.config.requirepass.is_none();
-        place.connection = Some(Box::new(Connection::new(card.clone(), authenticated)));
-        self.actions.adopt.push((slot, new.fd));
-        self.recount(slot);
+        self.settle_in(id, Box::new(Connection::new(card.clone(), authenticated)), new.fd);
         let metrics = &self.shared.metrics[self.id];
         match new.refusal {
             None => {
@@ -278,6 +274,25 @@ impl Core {
                 self.close(slot, true);
             }
         }
+    }
+
+    /// A place for a connection.
+    pub(super) fn seat(&mut self) -> ConnectionId {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot { generation: 0, connection: None, released: true });
+            self.slots.len() as u32 - 1
+        });
+        let place = &mut self.slots[slot as usize];
+        place.generation += 1;
+        place.released = false;
+        ConnectionId { core: self.id as u16, slot, generation: place.generation }
+    }
+
+    /// The connection takes its place, and the driver its socket.
+    pub(super) fn settle_in(&mut self, id: ConnectionId, connection: Box<Connection>, fd: i32) {
+        self.slots[id.slot as usize].connection = Some(connection);
+        self.actions.adopt.push((id.slot, fd));
+        self.recount(id.slot);
     }
 
     /// Bytes arrived on a connection.
@@ -295,6 +310,10 @@ impl Core {
         connection.card.net_in.add(bytes.len() as u64);
         connection.card.last_ms.store(now_ms, Relaxed);
         connection.card.input_bytes.set((connection.input.len() + bytes.len()) as u64);
+        if self.begins_to_move(slot) {
+            return self.connection_mut(slot).input.extend(bytes);
+        }
+        let connection = self.connection_mut(slot);
         if connection.input.is_empty() && connection.state == State::Ready && !connection.clogged {
             let used = self.run_input(slot, bytes);
             let connection = self.connection_mut(slot);
@@ -523,21 +542,27 @@ impl Core {
     /// Frees a slot once nobody refers to it (K2).
     pub(super) fn reuse(&mut self, slot: u32) {
         let place = &mut self.slots[slot as usize];
-        let awaited = place.connection.as_ref().is_some_and(|connection| connection.awaited);
-        if place.released
-            && !awaited
-            && let Some(connection) = place.connection.take()
-        {
-            let connection = *connection;
-            self.shared.metrics[self.id].client_bytes.sub(connection.counted_bytes);
+        let in_use = place.connection.as_ref().is_none_or(|connection| connection.awaited);
+        if place.released && !in_use {
+            let connection = *self.vacate(slot);
             self.spent_buffers.throw(connection.output);
             self.spent_buffers.throw(connection.input.into_bytes());
-            self.free.push(slot);
-            // What was still wanted for the old socket must not meet the next one.
-            self.actions.close.retain(|(closing, _)| *closing != slot);
-            self.actions.pause.retain(|(pausing, _)| *pausing != slot);
-            self.actions.send.retain(|sending| *sending != slot);
         }
+    }
+
+    /// Takes the connection out of its slot, which is free then.
+    pub(super) fn vacate(&mut self, slot: u32) -> Box<Connection> {
+        let place = &mut self.slots[slot as usize];
+        place.released = true;
+        let mut connection = place.connection.take().expect("the caller looked");
+        self.shared.metrics[self.id].client_bytes.sub(std::mem::take(&mut connection.counted_bytes));
+        self.free.push(slot);
+        // What was still wanted for the old socket must not meet the next one.
+        self.actions.close.retain(|(closing, _)| *closing != slot);
+        self.actions.detach.retain(|leaving| *leaving != slot);
+        self.actions.pause.retain(|(pausing, _)| *pausing != slot);
+        self.actions.send.retain(|sending| *sending != slot);
+        connection
     }
 
     // ---- events: other cores and time ----
@@ -549,6 +574,7 @@ impl Core {
             Message::Batch(batch) => self.advance(batch),
             Message::Shard(shard) => self.shard_returned(shard),
             Message::Connection(new) => self.adopt(*new),
+            Message::Moved(moved) => self.arrive(*moved),
             Message::Signal(signal) => self.signalled(*signal),
             Message::Done(done) => self.stored(*done),
             Message::Job(_) => unreachable!("jobs go to the storage thread"),

@@ -236,12 +236,11 @@ impl Driver {
             Event::Accepted { listener, fd } => self.accepted(listener, fd),
             Event::HungUp { slot } => self.core.hung_up(slot),
             Event::Closed { slot } => {
-                std::mem::take(&mut self.ring.unsent)
-                    .into_iter()
-                    .for_each(|buffer| self.core.keep_buffer(buffer));
+                self.keep_unsent();
                 self.closing.retain(|&closing| closing != slot);
                 self.core.released(slot);
             }
+            Event::Idle { slot } => self.let_go(slot),
             Event::Woken => {}
             Event::Tick => self.core.tick(),
             Event::Alarm => self.core.alarm(),
@@ -251,6 +250,11 @@ impl Driver {
                 }
             }
         }
+    }
+
+    fn keep_unsent(&mut self) {
+        let buffers = std::mem::take(&mut self.ring.unsent);
+        buffers.into_iter().for_each(|buffer| self.core.keep_buffer(buffer));
     }
 
     fn accepted(&mut self, listener: u32, fd: RawFd) {
@@ -264,6 +268,15 @@ impl Driver {
             unix_socket: path.is_some(),
             refusal: None,
         });
+    }
+
+    /// A socket goes to another core, unless its connection was closed meanwhile, which is about to be carried out.
+    fn let_go(&mut self, slot: u32) {
+        let Some(fd) = self.ring.fd_of(slot) else { return };
+        if self.core.detached(slot, fd) {
+            let _ = std::os::fd::IntoRawFd::into_raw_fd(self.ring.take(slot));
+            self.keep_unsent();
+        }
     }
 
     /// Takes messages in groups, so that the lines of one batch arrive while another is looked at.
@@ -309,6 +322,9 @@ impl Driver {
             self.send(slot);
         }
         self.core.actions.send = send;
+        for slot in std::mem::take(&mut self.core.actions.detach) {
+            self.ring.let_go(slot);
+        }
         for (slot, pause) in std::mem::take(&mut self.core.actions.pause) {
             self.ring.pause(slot, pause);
         }

@@ -98,6 +98,23 @@ impl Core {
         self.keeping.quiet_errands_min = errands;
     }
 
+    /// After how many commands a client may move to another core, whatever the number of cores.
+    pub fn moves_after(&mut self, commands: u64) {
+        self.moving.commands_min = commands;
+        self.moving.commands_min_of_guest = commands;
+        self.moving.cores_max = usize::MAX;
+        self.moving.whims = commands == 1;
+    }
+
+    /// A client may move to any other core.
+    pub(super) fn follow_whim(&mut self, slot: u32) {
+        let cores = self.shards.len();
+        if self.moving.whims && cores > 1 && self.rng.below(8) == 0 {
+            let to = (self.id + 1 + self.rng.below(cores as u64 - 1) as usize) % cores;
+            self.connection_mut(slot).habits.moves_to = Some(to);
+        }
+    }
+
     /// Sends for the home shard if it is kept elsewhere, as a tick does.
     pub fn sends_for_shard(&mut self) -> bool {
         let away = self.is_kept_elsewhere();
@@ -137,6 +154,10 @@ impl Core {
         let away = self.each_connection(|connection| connection.state == State::Away || connection.awaited);
         if !away.is_empty() {
             return Some(format!("connections wait for their batches: slots {away:?}"));
+        }
+        let moving = self.each_connection(|connection| connection.state == State::Moving);
+        if !moving.is_empty() {
+            return Some(format!("connections do not get away: slots {moving:?}"));
         }
         let mute = self.each_connection(|connection| !connection.output.is_empty());
         (!mute.is_empty()).then(|| format!("connections have output that nobody sent: slots {mute:?}"))

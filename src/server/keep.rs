@@ -6,12 +6,13 @@
 //! so in any case, since expiry and the like are its own work.
 //! In: errands that come by or end, and what the owner needs. Out: shards kept, recalls.
 //! Invariants: L1, whoever may keep a shard is known to its owner until it is recalled or back; L2, a recall is obeyed at once,
-//! or finds the shard on its way home; L3, who keeps a shard never waits with it: what takes longer takes it as a lease.
+//! or finds the shard on its way home; L3, who keeps a shard never waits with it: what takes longer takes it as a
+//! lease, and what is kept never walks.
 
 use super::batch::{Batch, Kind, Message};
 use super::core::Core;
-use crate::client::ShardSet;
-use crate::commands::Signal;
+use crate::client::{Request, ShardSet};
+use crate::commands::{Route, Signal};
 
 /// So many errands have to come by without anything else that needs the shard before it may be kept.
 const QUIET_ERRANDS: u32 = 8;
@@ -56,10 +57,43 @@ impl Core {
         }
     }
 
-    /// The same for a command on these shards: one that spans several leases them, as ever (L3).
-    pub(super) fn at_hand_for(&self, shards: ShardSet) -> ShardSet {
+    /// The same for a command: a function runs where it would run without what is kept.
+    pub(super) fn at_hand_for(&self, request: &Request) -> ShardSet {
         let at_hand = self.at_hand();
-        if shards.sole().is_some() { at_hand } else { at_hand.minus(self.keeping.kept) }
+        if self.is_function(request) { at_hand.minus(self.keeping.kept) } else { at_hand }
+    }
+
+    pub(super) fn is_function(&self, request: &Request) -> bool {
+        request.command != Request::UNKNOWN && self.registry.row(request.command).route == Route::Function
+    }
+
+    /// Whether what a batch runs next is a function, or has one.
+    fn has_function(&self, batch: &Batch) -> bool {
+        let list = &batch.requests.list;
+        match batch.kind {
+            Kind::Plain => self.is_function(&list[batch.next]),
+            Kind::Transaction { .. } | Kind::Rest { .. } => {
+                list.iter().any(|request| self.is_function(request))
+            }
+            _ => false,
+        }
+    }
+
+    /// What is kept here is of no use to a batch with functions.
+    pub(super) fn let_go_for_functions(&mut self, batch: &Batch) {
+        if !self.keeping.kept.is_empty() && self.has_function(batch) {
+            self.let_go_all();
+        }
+    }
+
+    /// What ran here may have begun a snapshot: shards walk at home.
+    pub(super) fn let_go_walking(&mut self) {
+        let kept = self.keeping.kept;
+        for number in (0..self.shards.len()).filter(|&number| kept.contains(number)) {
+            if self.shards[number].as_ref().is_some_and(|shard| shard.is_walking()) {
+                self.let_go(number);
+            }
+        }
     }
 
     /// The errand is over: what it may leave here stays.

@@ -20,6 +20,7 @@ mod link;
 mod log_intake;
 mod mail;
 pub mod monitor;
+mod moving;
 pub mod parked;
 mod persist;
 pub mod process;

@@ -375,6 +375,7 @@ impl Core {
 
     /// A command that ran on this core is not over: it keeps all shards.
     pub(super) fn hold(&mut self, mut batch: Box<Batch>, hold: Hold) {
+        self.take_kept(&mut batch, self.keeping.kept);
         if let Some(shard) = self.shards[self.id].take() {
             batch.held.push(shard);
         }

@@ -19,7 +19,7 @@ use crate::resp::Out;
 use crate::shard::Shard;
 
 /// With more cores than this batches hop from shard to shard: while one core has all shards the others run no command.
-const CONVOY_CORES_MAX: usize = 2;
+pub(super) const CONVOY_CORES_MAX: usize = 2;
 /// Spare batches kept by a core.
 const SPARE_BATCHES: usize = 64;
 
@@ -36,11 +36,12 @@ impl Core {
     pub(super) fn rides_in_convoy(&self, batch: &Batch) -> bool {
         let cores = self.shards.len();
         let wide = || batch.requests.list.iter().any(|request| request.shards.sole().is_none());
-        let settled = |request: &Request| self.registry.row(request.command).route == Route::Function;
         (2..=CONVOY_CORES_MAX).contains(&cores)
             && matches!(batch.kind, Kind::Plain)
-            && !batch.requests.list.iter().any(settled)
-            && (batch.runs() > cores || (batch.requests.list.len() > 1 && wide()))
+            && !batch.requests.list.iter().any(|request| self.is_function(request))
+            && (batch.runs() > cores
+                || (batch.requests.list.len() > 1 && wide())
+                || self.is_wide(batch.needs()))
     }
 
     /// Sends for all shards if a convoy waits for them. False: nothing was done.
@@ -174,6 +175,7 @@ impl Core {
                         return None;
                     }
                     batch = self.park(batch)?;
+                    self.let_go_walking();
                 }
                 Gather::Wait => return Some(batch),
                 Gather::GoTo(core) => {
@@ -191,11 +193,12 @@ impl Core {
     /// Sees to it that the shards of the batch's next command are at hand.
     fn gather(&mut self, batch: &mut Batch) -> Gather {
         let home = batch.home_core();
+        self.let_go_for_functions(batch);
         loop {
             let needs = batch.needs();
             let holds = batch.holds();
             let at_home = batch.runs_at_home();
-            let here = self.at_hand_for(needs);
+            let here = self.at_hand();
             let usable = if at_home { holds } else { holds.union(here).union(ShardSet::one(self.id)) };
             if needs.is_subset(usable) {
                 let beyond = self.beyond_batch(batch);
@@ -281,7 +284,7 @@ impl Core {
         while batch.next < batch.requests.list.len() && batch.replies.len() <= BATCH_REPLIES_MAX {
             self.look_at_clock();
             let request = batch.requests.list[batch.next];
-            let at_hand = borrowed.union(self.at_hand_for(request.shards));
+            let at_hand = borrowed.union(self.at_hand_for(&request));
             if self.rests(&request) || !request.shards.is_subset(at_hand) {
                 break;
             }

@@ -566,7 +566,7 @@ impl Core {
             return 0;
         }
         let argv = Args::new(bytes, &chunk.spans[request.first_span as usize..][..request.argc as usize]);
-        let here = self.at_hand_for(request.shards);
+        let here = self.at_hand_for(request);
         let reports = command.route == Route::Report;
         if !request.shards.is_subset(here) || (reports && here.is_empty()) {
             return 0;
@@ -579,7 +579,10 @@ impl Core {
             self.monitor_command(slot, request, argv);
         }
         match self.run_here(slot, request, argv, moment, report.as_ref()) {
-            None => 1,
+            None => {
+                self.ran(slot, request.shards);
+                1
+            }
             Some(Pending::Widen) => {
                 chunk.list[index].shards = ShardSet::first(self.shards.len());
                 0
@@ -743,6 +746,7 @@ impl Core {
         if let Some(last) = batch.requests.list.last() {
             connection.card.last_command.set(last.command as u64 + 1);
         }
+        self.note_batch(slot, &batch);
         if self.rides_in_convoy(&batch) {
             self.convoy.push(batch);
         } else {

@@ -469,6 +469,7 @@ mod tests {
             let mut count = |what, times: usize| *seen.entry(what).or_default() += times as u64;
             let metrics = &history.world.shared.metrics;
             count("leases", metrics.iter().map(|core| core.leases_taken.get() as usize).sum());
+            count("moves", history.world.moves);
             count("gone", history.logs.iter().filter(|log| log.gone).count());
             let shut = |log: &&Log| history.world.is_shut(log.number);
             count("killed", history.logs.iter().filter(shut).count());
@@ -507,6 +508,7 @@ mod tests {
         }
         let least = [
             ("leases", 2000),
+            ("moves", 300),
             ("killed", 100),
             ("strange", 1000),
             ("pauses", 50),

@@ -47,6 +47,8 @@ struct Socket {
     paused: bool,
     /// The client reads nothing, so that nothing can be sent.
     deaf: bool,
+    /// The core lets it go once nothing is in flight.
+    leaving: bool,
     /// The core wants it closed once its output has left.
     closing: bool,
     /// The server closed it.
@@ -74,6 +76,7 @@ enum Event {
     Sent(ClientNumber),
     HangUp(ClientNumber),
     Release(ClientNumber),
+    LetGo(ClientNumber),
     /// The storage thread takes the next job of a core, or a core its next completion.
     Store(usize),
     Stored(usize),
@@ -142,6 +145,8 @@ pub struct World {
     /// The log of all cores, as far as it is complete, if there is one (`keep_log`).
     pub log: Vec<u8>,
     merger: Merger,
+    /// How often a client moved to another core.
+    pub moves: usize,
     /// What ran, on whichever core, in the order in which it ran.
     pub trace: Vec<Executed>,
 }
@@ -170,6 +175,7 @@ impl World {
             let mut core =
                 Core::new(id, shared.clone(), registry.clone(), shard, Rng::seeded(seed ^ id as u64));
             core.lends_after([0, 0, 1, 8][seed as usize % 4]);
+            core.moves_after([1, u64::MAX, 2, 7][seed as usize / 4 % 4]);
             core
         };
         let cores_made: Vec<Core> = (0..cores).map(make_core).collect();
@@ -202,6 +208,7 @@ impl World {
             aborted: false,
             log: Vec::new(),
             merger: Merger::new(cores, 0),
+            moves: 0,
             trace: Vec::new(),
             rng,
         }
@@ -396,6 +403,9 @@ impl World {
             } else if socket.gone && !socket.told {
                 events.push((8, Event::HangUp(number)));
             }
+            if socket.leaving && socket.in_flight.is_empty() {
+                events.push((4, Event::LetGo(number)));
+            }
             if !socket.in_flight.is_empty() && !socket.deaf {
                 events.push((8, Event::Sent(number)));
             }
@@ -445,6 +455,7 @@ impl World {
                 self.cores[core].released(slot);
                 self.in_turn[core] = true;
             }
+            Event::LetGo(client) => self.let_go(client),
             Event::Store(core) => {
                 let job = self.jobs[core].pop_front().expect("only a core with jobs");
                 for (to, done) in self.storage.job(core, job) {
@@ -519,6 +530,19 @@ impl World {
         self.in_turn[core] = true;
     }
 
+    /// A socket goes to another core, which will adopt it.
+    fn let_go(&mut self, client: ClientNumber) {
+        let (core, slot) = self.seat(client);
+        self.sockets[client].leaving = false;
+        if self.cores[core].detached(slot, client as i32) {
+            self.moves += 1;
+            self.seats.remove(&(core, slot));
+            self.sockets[client].place = None;
+            self.sockets[client].paused = false;
+        }
+        self.in_turn[core] = true;
+    }
+
     /// A piece of what was handed over has left.
     fn sent(&mut self, client: ClientNumber) {
         let (core, slot) = self.seat(client);
@@ -562,6 +586,11 @@ impl World {
         }
         for slot in actions.send {
             self.send(core, slot);
+        }
+        for slot in actions.detach {
+            if let Some(&client) = self.seats.get(&(core, slot)) {
+                self.sockets[client].leaving = true;
+            }
         }
         for (slot, pause) in actions.pause {
             if let Some(&client) = self.seats.get(&(core, slot)) {

@@ -175,5 +175,5 @@ fn close(cx: &mut Context, card: &Card) {
     card.leave();
     cx.shared.exchange.lock().withdraw(card.id);
     cx.shared.clients.remove(card.id);
-    cx.signals.push(Signal::Kill(card.connection));
+    cx.signals.push(Signal::Kill(card.connection()));
 }

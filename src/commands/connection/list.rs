@@ -118,7 +118,7 @@ fn describe(into: &mut Vec<u8>, card: &Card, argv_bytes: usize, cx: &Context) {
     let _ = writeln!(
         text,
         " io-thread={} tot-net-in={} tot-net-out={} tot-cmds={}",
-        card.connection.core,
+        card.connection().core,
         card.net_in.get(),
         card.net_out.get(),
         card.commands.get(),

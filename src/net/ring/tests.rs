@@ -166,3 +166,48 @@ fn completions_collected_with_promises_keep_a_core_awake() {
     let happened: Vec<Event> = std::iter::from_fn(|| ring.next_event()).collect();
     assert!(matches!(happened[..], [Event::Kept { .. }, Event::Received { len: 3, .. }]), "{happened:?}");
 }
+
+/// The bytes that a ring receives in its next turns, and whether the socket became idle.
+fn received(ring: &mut Ring) -> (Vec<u8>, bool) {
+    let (mut bytes, mut idle) = (Vec::new(), false);
+    for _ in 0..3 {
+        for event in events(ring) {
+            match event {
+                Event::Received { slot: SLOT, buffer, len } => {
+                    bytes.extend_from_slice(ring.bytes(buffer, len));
+                    ring.give(buffer);
+                }
+                Event::Idle { slot: SLOT } => idle = true,
+                Event::Kept { slot: SLOT } => drop(ring.take_sent_buffer(SLOT)),
+                other => panic!("unexpected {other:?}"),
+            }
+        }
+    }
+    (bytes, idle)
+}
+
+#[test]
+fn a_socket_that_is_let_go_loses_no_bytes() {
+    let (mut old, mut peer) = ring_and_peer();
+    let mut new = Ring::new(16).expect("a ring");
+    for round in 0..100 {
+        peer.write_all(b"one ").expect("room");
+        let mut got = if round % 2 == 0 { received(&mut old).0 } else { Vec::new() };
+        assert!(old.send(SLOT, b"reply".to_vec()));
+        old.let_go(SLOT);
+        peer.write_all(b"two ").expect("room");
+        let (bytes, idle) = received(&mut old);
+        got.extend(bytes);
+        assert!(idle, "nothing is in flight any more");
+        peer.write_all(b"three").expect("room");
+        let socket = old.take(SLOT);
+        assert!(received(&mut old).0.is_empty() && !old.is_sending());
+        new.adopt(SLOT, socket);
+        got.extend(received(&mut new).0);
+        assert_eq!(String::from_utf8_lossy(&got), "one two three");
+        let mut reply = [0; 5];
+        peer.read_exact(&mut reply).expect("the reply");
+        assert_eq!(&reply, b"reply");
+        std::mem::swap(&mut old, &mut new);
+    }
+}
