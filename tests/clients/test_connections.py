@@ -1,10 +1,13 @@
 """Many connections, and where they live."""
 
+import random
 import re
+import threading
 from collections import Counter
 from pathlib import Path
 
 import pytest
+import redis
 
 from conftest import BINARY, Server
 
@@ -32,6 +35,67 @@ def test_connections_are_spread_evenly_over_four_cores(tmp_path, count):
             s.close()
     finally:
         server.stop()
+
+
+#: Adds up under a key that only the script knows, which needs all shards, and returns what it was sent.
+SUM = "redis.call('INCRBY', 'sum:' .. ARGV[1], #ARGV[2]) return ARGV[2]"
+
+
+def call_scripts(r, name, rounds, rng, sent):
+    """Pipelines of a script and of commands that need one shard, of all sizes: every reply is as it must be."""
+    for _ in range(rounds):
+        pipe, expected = r.pipeline(transaction=rng.random() < 0.2), []
+        for _ in range(rng.choice([1, 1, 2, 30])):
+            text = "x" * rng.choice([1, 100, 70_000])
+            pipe.eval(SUM, 0, name, text)
+            pipe.append(f"log:{name}", "y")
+            sent[name] += len(text)
+            sent[f"log:{name}"] += 1
+            expected += [text, sent[f"log:{name}"]]
+        assert pipe.execute() == expected
+
+
+def test_clients_that_need_all_shards_gather(tmp_path):
+    """They move while they talk, and nothing is lost, doubled or out of order; who changes its habits moves back."""
+    server = Server(tmp_path, cores=2)
+    options = {"decode_responses": True, "max_connections": 1, "protocol": 2}
+    clients = [server.client(client_name=f"c{number}", **options) for number in range(6)]
+    sent, failures = Counter(), []
+
+    def work(number):
+        try:
+            call_scripts(clients[number], f"c{number}", 40, random.Random(number), sent)
+        except Exception as error:
+            failures.append(error)
+
+    def homes():
+        cores = {line["name"]: line["io-thread"] for line in observer.client_list()}
+        return Counter(cores[f"c{number}"] for number in range(6))
+
+    try:
+        observer = server.client(**options)
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+        [thread.start() for thread in threads]
+        for _ in range(100):
+            # Who comes and is killed meanwhile is gone, wherever it went.
+            victim = server.client(retry=None, single_connection_client=True, **options)
+            number = victim.client_id()
+            [victim.eval(SUM, 0, "none", "") for _ in range(random.randrange(60, 70))]
+            assert observer.client_kill_filter(_id=number) == 1
+            with pytest.raises(redis.ConnectionError):
+                [victim.eval(SUM, 0, "none", "") for _ in range(2)]
+        [thread.join() for thread in threads]
+        assert not failures, failures
+        for number in range(6):
+            assert int(observer.get(f"sum:c{number}")) == sent[f"c{number}"]
+            assert observer.strlen(f"log:c{number}") == sent[f"log:c{number}"]
+        if Path(BINARY).name == "ringfort":
+            assert len(homes()) == 1
+            for _ in range(600):
+                [client.get("k") for client in clients]
+            assert len(homes()) == 2
+    finally:
+        assert server.stop() == 0
 
 
 def test_connections_come_and_go(server):
