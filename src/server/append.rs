@@ -45,6 +45,8 @@ pub struct Appending {
     waits: Vec<Arc<Wait>>,
     /// What this core handed over has lower stamps.
     reached: u64,
+    /// The configuration changed since this core last compared it with the log.
+    pub(super) config_is_new: bool,
     /// The stamp of what a command just wrote, until that is noted for its client.
     pub(super) stamped: Option<u64>,
     /// How long the log was when this core last looked.
@@ -234,6 +236,7 @@ impl Core {
                 Ok::<(), ()>(())
             });
             off.expect("a configuration without a log is sound");
+            self.refresh_config();
         }
         self.signals.push(Signal::LogBegun { ok: result.is_ok() });
         self.send_signals();
@@ -298,8 +301,11 @@ impl Core {
 
     // ---- rewriting, and switching on and off ----
 
-    /// Switches the log on or off with all shards, if the configuration says other than what is.
+    /// Sends for all shards to switch the log on or off, if the configuration says other than what is.
     pub(super) fn follow_appendonly(&mut self) {
+        if !std::mem::take(&mut self.appending.config_is_new) {
+            return;
+        }
         let log = &self.shared.persistence.log;
         let differs = self.config.appendonly != self.shared.is_logged();
         if log.is_open.load(Acquire) && differs && !log.changes.swap(true, AcqRel) {

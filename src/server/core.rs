@@ -584,6 +584,7 @@ impl Core {
     /// Runs what became possible during this turn; call after the events of a turn.
     pub fn finish_turn(&mut self) {
         self.clock_is_old = true;
+        self.follow_appendonly();
         loop {
             self.serve_waiting();
             while let Some(id) = self.ready.pop_front() {
@@ -714,7 +715,7 @@ impl Core {
             self.config = self.shared.config();
             self.refresh_listeners();
             self.refresh_strictness();
-            self.follow_appendonly();
+            self.appending.config_is_new = true;
             self.publish_home();
         }
     }

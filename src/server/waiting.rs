@@ -198,7 +198,11 @@ impl Core {
             }
             return;
         }
-        let wait = self.take_wait(id.slot).expect("it was just there");
+        if self.may_hear(&self.connection_at(id.slot).session) {
+            // A command that runs behind others may end it: what was published before is in the box, unseen.
+            self.look_for_mail();
+        }
+        let Some(wait) = self.take_wait(id.slot) else { return };
         self.answer_wait(id.slot, &wait, answer);
         let connection = self.connection_mut(id.slot);
         if connection.state == State::Blocked {

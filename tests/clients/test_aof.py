@@ -411,6 +411,10 @@ def test_appendonly_is_switched_while_it_runs(tmp_path):
         r.set("later", 1)
         r.config_set("appendonly", "yes")
         wait_for(lambda: r.info("persistence")["aof_rewrites"] and not r.info("persistence")["aof_rewrite_in_progress"])
+        for value, enabled in [("no", 0), ("yes", 1)]:
+            assert r.pipeline(transaction=True).config_set("appendonly", value).execute() == [True]
+            wait_for(lambda: r.info("persistence")["aof_enabled"] == enabled)
+        wait_for(lambda: not r.info("persistence")["aof_rewrite_in_progress"])
         ours.stop()
     with logged(tmp_path) as ours:
         assert sorted(ours.ready().keys()) == [b"after", b"before", b"later", b"while"]
