@@ -89,6 +89,7 @@ impl Gates<'_> {
             }
         }
         if self.gates & gate::LOG_FAILED != 0
+            && self.shared.is_logged()
             && (self.writes(connection, command, args, flags::WRITE) || command.name == "PING")
         {
             return Some(Error::log_failed(self.shared.persistence.log.errno.load(Acquire)));

@@ -816,6 +816,22 @@ def test_a_full_disk_stops_writes_until_there_is_room(disk):
         assert r.dbsize() == count + 1 and r.get("after") == b"1" and not r.exists("refused")
 
 
+def test_a_log_that_fails_is_switched_off_and_keeps_nobody_from_writing(disk):
+    with logged(disk.folder, "--auto-aof-rewrite-percentage", "0", **disk.how) as ours:
+        ours.ready()
+        client = no_patience(ours)
+        for _ in range(3):
+            disk.fill(ours)
+            write_until_it_fails(client)
+            assert client.config_set("appendonly", "no") and client.set("after", 1)
+            disk.free(ours)
+            assert client.config_set("appendonly", "yes") and client.set("after", 2)
+            wait_for(lambda: not client.info("persistence")["aof_rewrite_in_progress"])
+            client.flushall()
+            client.bgrewriteaof()
+            wait_for(lambda: not client.info("persistence")["aof_rewrite_in_progress"])
+
+
 def test_a_full_disk_under_always_loses_nothing_acknowledged(disk):
     """Redis ends here. Waiting for the disk is as good: what waits is answered when there is room."""
     options = ["--appendfsync", "always", "--auto-aof-rewrite-percentage", "0"]
