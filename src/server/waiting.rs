@@ -226,8 +226,8 @@ impl Core {
 
     fn answer_wait(&mut self, slot: u32, wait: &Wait, answer: Answer) {
         self.count_answer(wait, &answer);
-        if !matches!(wait.nothing, Nothing::Durable { .. }) {
-            // Whatever served it was logged before.
+        if let Answer::Reply(_) = answer {
+            // What served it was logged before.
             self.connection_mut(slot).session.wrote = self.shared.log_next.load(Acquire);
         }
         self.write_pending(slot, wait.place());
