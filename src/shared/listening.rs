@@ -5,7 +5,7 @@
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::config::{Config, os_error_text};
@@ -31,12 +31,12 @@ struct State {
 impl Listening {
     /// The server accepts connections from these.
     pub fn begin(&self, listeners: Vec<Listener>) {
-        self.0.lock().expect("nobody panics opening sockets").begin(listeners);
+        self.state().begin(listeners);
     }
 
     /// `port` or `bind` may have changed. The error: what is new cannot be, what was goes on; the log says more.
     pub fn change(&self, old: &Config, new: &Config) -> Result<(), String> {
-        let mut state = self.0.lock().expect("nobody panics opening sockets");
+        let mut state = self.state();
         if !state.begun || (old.port == new.port && old.bind == new.bind) {
             return Ok(());
         }
@@ -54,9 +54,17 @@ impl Listening {
         result
     }
 
-    /// Sockets that the core that accepts has not seen.
+    /// Whether there are sockets that the core that accepts has not seen.
+    pub fn has_new(&self) -> bool {
+        !self.state().new.is_empty()
+    }
+
     pub fn take_new(&self) -> Vec<Listener> {
-        std::mem::take(&mut self.0.lock().expect("nobody panics opening sockets").new)
+        std::mem::take(&mut self.state().new)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("nobody panics opening sockets")
     }
 }
 

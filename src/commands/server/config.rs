@@ -29,16 +29,17 @@ pub fn set(cx: &mut Context, args: Args) -> Result<(), Error> {
         return Err(Error::LOADING);
     }
     let old = cx.shared.config();
-    // Also if that fails: what was closed for it was opened anew.
-    cx.signals.push(Signal::Listen);
-    cx.shared
-        .update_config(|config| {
-            let next = config.set(&pairs, local)?.config;
-            carry_out(&cx.shared.listening, config, &next)?;
-            *config = next;
-            Ok(())
-        })
-        .map_err(|text: String| Error::new(text))?;
+    let updated = cx.shared.update_config(|config| {
+        let next = config.set(&pairs, local)?.config;
+        carry_out(&cx.shared.listening, config, &next)?;
+        *config = next;
+        Ok(())
+    });
+    // Also if it failed: what was closed for it was opened anew.
+    if cx.shared.listening.has_new() {
+        cx.signals.push(Signal::Listen);
+    }
+    updated.map_err(|text: String| Error::new(text))?;
     if settings_of_ticks(&old) != settings_of_ticks(&cx.shared.config()) {
         // Cores that sleep without a tick have to look whether they need one now.
         cx.signals.push(Signal::Resume);
