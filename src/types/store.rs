@@ -69,13 +69,17 @@ pub struct Spot {
 }
 
 /// Fetches what lookups of these hashes will touch. Each stage is a short loop, so that the processor waits for many
-/// lines and translations of addresses at once: first it asks for all buckets, then for the entries they name.
+/// lines and translations of addresses at once: first it asks for all buckets, then for the entries they name or the buckets behind,
+/// then for the entries that these name.
 pub fn prefetch<'a>(wanted: impl Iterator<Item = (&'a Store, u64)>) {
     const AT_ONCE: usize = 64;
     let wanted: SmallVec<[_; AT_ONCE]> = wanted.collect();
     let ask = |(store, hash): &(&'a Store, u64)| store.table.prefetch_bucket(*hash);
     let awaited: SmallVec<[Awaited; AT_ONCE]> = wanted.iter().filter_map(ask).collect();
-    awaited.iter().for_each(Awaited::prefetch_entry);
+    let beyond: SmallVec<[Awaited; AT_ONCE]> = awaited.iter().filter_map(Awaited::prefetch_entry).collect();
+    beyond.iter().for_each(|bucket| {
+        bucket.prefetch_entry();
+    });
 }
 
 /// A hash table from keys to values.

@@ -345,19 +345,33 @@ pub(super) struct Place {
 
 /// A bucket that was asked for, and what will be looked for in it.
 pub(super) struct Awaited<'a> {
-    bucket: &'a Bucket,
+    segment: &'a Segment,
+    at: usize,
     tag: u8,
     bit: u64,
 }
 
-impl Awaited<'_> {
-    /// Second stage, when the bucket has arrived: asks for the entry that it names.
+impl<'a> Awaited<'a> {
     #[inline]
-    pub fn prefetch_entry(&self) {
-        let matching = |&slot: &usize| self.bucket.get(slot).0 & Packed::HASH_BIT == self.bit;
-        if let Some(slot) = self.bucket.matches(self.tag).find(matching) {
-            self.bucket.get(slot).prefetch();
+    fn ask(segment: &'a Segment, at: usize, tag: u8, bit: u64) -> Self {
+        prefetch(segment.bucket(at));
+        Awaited { segment, at, tag, bit }
+    }
+
+    /// Second stage, when the bucket has arrived: asks for the entry that it names. If a lookup goes on from here, so does this.
+    #[inline]
+    pub fn prefetch_entry(&self) -> Option<Awaited<'a>> {
+        let bucket = self.segment.bucket(self.at);
+        let matching = |&slot: &usize| bucket.get(slot).0 & Packed::HASH_BIT == self.bit;
+        match bucket.matches(self.tag).find(matching) {
+            Some(slot) => bucket.get(slot).prefetch(),
+            None if bucket.overflow() > 0 => {
+                let next = self.segment.after(self.at);
+                return Some(Awaited::ask(self.segment, next, self.tag, self.bit));
+            }
+            None => {}
         }
+        None
     }
 }
 
@@ -461,10 +475,8 @@ impl Table {
     #[inline]
     pub fn prefetch_bucket(&self, hash: u64) -> Option<Awaited<'_>> {
         let segment = self.segment(hash)?;
-        let bucket = segment.bucket(segment.home(hash));
-        prefetch(bucket);
         let (tag, bit) = fingerprint(hash);
-        Some(Awaited { bucket, tag, bit })
+        Some(Awaited::ask(segment, segment.home(hash), tag, bit))
     }
 
     /// Finds a key.
