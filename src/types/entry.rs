@@ -159,6 +159,21 @@ impl Entry {
         &self.body[start..start + self.key_len()]
     }
 
+    /// Whether this is its key. Keys are short: two words that overlap spare most a call.
+    #[inline]
+    pub fn has_key(&self, key: &[u8]) -> bool {
+        let own = self.key();
+        if own.len() != key.len() {
+            return false;
+        }
+        match (own.first_chunk::<WORD>(), own.last_chunk::<WORD>(), key.first_chunk(), key.last_chunk()) {
+            (Some(own_first), Some(own_last), Some(first), Some(last)) if key.len() <= 2 * WORD => {
+                own_first == first && own_last == last
+            }
+            _ => own == key,
+        }
+    }
+
     pub fn value(&self) -> Value<'_> {
         if self.is_boxed() {
             match self.object() {

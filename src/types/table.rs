@@ -337,6 +337,7 @@ type Owner = NonNull<Segment>;
 /// Where an entry lies; good until the table changes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
+    /// One of the directory's slots of the segment.
     segment: u32,
     home: u8,
     bucket: u8,
@@ -491,10 +492,10 @@ impl Table {
             for slot in bucket.matches(tag) {
                 let packed = bucket.get(slot);
                 // SAFETY: I2.
-                if packed.0 & Packed::HASH_BIT == bit && unsafe { packed.get() }.key() == key {
-                    let first = self.first(self.index(hash)) as u32;
+                if packed.0 & Packed::HASH_BIT == bit && unsafe { packed.get() }.has_key(key) {
+                    let segment = self.index(hash) as u32;
                     let (home, bucket, slot) = (home as u8, at as u8, slot as u8);
-                    return Some((Place { segment: first, home, bucket, slot }, packed));
+                    return Some((Place { segment, home, bucket, slot }, packed));
                 }
             }
             if bucket.overflow() == 0 {
@@ -602,7 +603,7 @@ impl Table {
         if self.len == 0 {
             self.clear(slab);
         } else if small {
-            self.shrink(slab, hasher, place.segment as usize);
+            self.shrink(slab, hasher, self.first(place.segment as usize));
         }
         packed
     }
