@@ -26,8 +26,8 @@ const SLICE_ENTRIES: usize = if cfg!(test) { 1 } else { 32 };
 /// How long a turn walks while nothing else is to be done.
 const WALK_US: u64 = if cfg!(test) { 0 } else { 1000 };
 /// While something is, a walk has this part of the time since the last one, up to a limit: what waits waits longer by that.
-const SHARE: u64 = 2;
-const SHARE_US_MAX: u64 = if cfg!(test) { 0 } else { 100 };
+const SHARE: u64 = if cfg!(test) { u64::MAX } else { 2 };
+const SHARE_US_MAX: u64 = 100;
 
 /// Whether something came that the core should see to.
 pub type News<'a> = &'a mut dyn FnMut() -> bool;

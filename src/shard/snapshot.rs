@@ -30,8 +30,8 @@ use std::collections::VecDeque;
 
 /// A chunk is handed on when it is this long. Tests have small ones, so that they have many.
 const CHUNK_BYTES: usize = if cfg!(test) { 256 } else { 128 * 1024 };
-/// Bytes that a step of a large collection writes.
-const STEP_BYTES: usize = if cfg!(test) { 1024 } else { 32 * 1024 };
+/// Bytes that a step of a large collection writes: some tens of microseconds.
+const STEP_BYTES: usize = if cfg!(test) { 1024 } else { 8 * 1024 };
 /// Buffers that a snapshot has in hand for its next chunks.
 const SPARE_CHUNKS: usize = 8;
 /// A step that writes any value as a whole.
