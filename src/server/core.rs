@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
 
 use super::batch::{Batch, Message, NewConnection};
+use super::walking::News;
 use crate::base::memory::SpentBuffers;
 use crate::base::rng::Rng;
 use crate::client::{Answer, Card, Connection, ConnectionId, Input, Requests, State, Wait, flag};
@@ -146,9 +147,8 @@ pub struct Core {
     /// Memory is full: keys of the home shard have to go.
     pub(super) evicting: bool,
     pub(super) storage: super::persist::Storage,
+    pub(super) walking: super::walking::Walking,
     pub(super) appending: super::append::Appending,
-    /// Something happened since idle work was last done.
-    pub(super) had_events: bool,
     /// The home shard came back in the middle of a step: look at `waiting` again.
     pub(super) revisit: bool,
     /// Unix ms: the time of whatever runs next, if not `clock_is_old`.
@@ -221,8 +221,8 @@ impl Core {
             bundle: super::mail::Bundle::default(),
             evicting: false,
             storage: super::persist::Storage::default(),
+            walking: super::walking::Walking::default(),
             appending: super::append::Appending::default(),
-            had_events: false,
             revisit: false,
             now_ms: 0,
             clock_is_old: true,
@@ -639,10 +639,9 @@ impl Core {
             || self.walk_rests()
     }
 
-    /// Work that is never urgent, a slice at a time: true while there is more.
-    pub fn idle_work(&mut self) -> bool {
-        let more = self.may_walk() && self.walk();
-        self.had_events = false;
+    /// Work that is never urgent, a slice at a time: true while there is more. `news`: whether something came meanwhile.
+    pub fn idle_work(&mut self, news: News) -> bool {
+        let more = self.may_walk() && self.walk(news);
         let more = self.free_some() || more;
         // What was evicted is told, and logged; what follows from it is the next turn's.
         let tells = !self.signals.is_empty();
@@ -691,7 +690,6 @@ impl Core {
     /// in this event comes after what was published before.
     #[inline]
     pub(super) fn begin_event(&mut self) {
-        self.had_events = true;
         self.clock_is_old = true;
         self.look_at_clock();
         self.refresh_config();
@@ -855,7 +853,7 @@ impl Core {
             Signal::MonitorLine { to, place, line } => self.monitor_line(to, place, line),
             Signal::Busy => self.refuse_waiting(),
             Signal::Shutdown => self.shared.set_gate(gate::SHUTDOWN, true),
-            Signal::SaveOver { id } => self.save_over(id),
+            Signal::SaveOver { id } => self.walking.save_over(id),
             Signal::LogBegun { ok } => self.log_switched(ok),
             Signal::LogFounded => self.serve_log_waits(),
             Signal::Listen => self.actions.listen = true,

@@ -154,7 +154,13 @@ impl Driver {
         }
         self.core.finish_turn();
         self.act();
-        let more = self.core.idle_work() || busy || self.port.has_input() || self.core.has_parked();
+        if self.core.may_walk() {
+            // Replies leave before the core takes its time.
+            self.ring.enter(0);
+        }
+        let (ring, port) = (&mut self.ring, &self.port);
+        let mut news = || port.has_input() || ring.has_events();
+        let more = self.core.idle_work(&mut news) || busy || self.port.has_input() || self.core.has_parked();
         if !self.core.actions.jobs.is_empty() || !self.core.actions.mesh.is_empty() {
             self.act();
         }

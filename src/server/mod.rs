@@ -31,3 +31,4 @@ pub mod run;
 pub mod slow;
 mod tracking;
 mod waiting;
+pub mod walking;

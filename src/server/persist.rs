@@ -1,12 +1,9 @@
-//! A core's part in snapshots and in loading: it walks its shard, hands chunks on, and takes parcels in.
-//! In: completions of the storage thread, time for slices, commands that hold the shards. Out: jobs, replies, log lines.
+//! A core's part in snapshots and in loading: it begins and ends them, and takes parcels in.
+//! In: completions of the storage thread, commands that hold the shards. Out: jobs, replies, log lines.
 //!
-//! 1. Chunks under way to the storage thread are bounded; while there is no room the walk rests. What is changed meanwhile
-//!    has to be written first all the same, so that beyond a bound the shard is set aside until there is room: what needs it waits,
-//!    as if it were lent.
-//! 2. While a `Hold` lasts its batch has all shards, and this core walks or fills them.
+//! 1. While a `Hold` lasts its batch has all shards, and this core walks or fills them.
 //!
-//! Absent: how a snapshot is consistent (`shard::snapshot`), files (`storage`).
+//! Absent: the walk over a shard (`walking`), files (`storage`).
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::*;
@@ -29,36 +26,16 @@ use crate::shared::{LoadCounters, Saves, gate};
 use crate::storage::{Cargo, Done, Failure, Job};
 use crate::types::Limits;
 
-/// Bytes of chunks under way to the storage thread.
-const ROOM_BYTES: usize = if cfg!(test) { 1024 } else { 4 << 20 };
-/// Bytes of chunks that wait: beyond, the shard is set aside, until there are so many left.
-const WAITING_BYTES_MAX: usize = if cfg!(test) { 1024 } else { 64 << 20 };
-const WAITING_BYTES_LOW: usize = WAITING_BYTES_MAX / 8;
-const SPARE_CHUNKS: usize = 32;
 /// Keys without elements that the log names while a file is loaded.
 const EMPTY_KEYS_TOLD: u64 = 10;
-/// Entries walked between two looks at the clock.
-const SLICE_ENTRIES: usize = if cfg!(test) { 1 } else { 64 };
 /// Entries of a file whose places are fetched together.
 const GROUP_ENTRIES: usize = 32;
-/// How long a turn walks: when there is other work, and when there is none.
-const WALK_US: u64 = if cfg!(test) { 0 } else { 100 };
-const WALK_IDLE_US: u64 = if cfg!(test) { 0 } else { 1000 };
 
 /// What a core knows of the storage thread.
 #[derive(Default)]
 pub struct Storage {
-    under_way: usize,
-    /// Buffers of chunks, to be filled again.
-    spare: Vec<Vec<u8>>,
-    /// Snapshots up to this number are over.
-    over: u64,
     /// The command that holds all shards.
-    held: Option<Held>,
-    /// The home shard, while its chunks have to wait (1).
-    set_aside: Option<Box<Shard>>,
-    /// A walk that is slowed down on purpose rests until then, µs.
-    rests_until_us: u64,
+    pub(super) held: Option<Held>,
     /// Changes of the home shard when they were last made known.
     pub(super) changes_known: u64,
     /// There were changes that no snapshot has, when this core last looked.
@@ -69,8 +46,8 @@ pub struct Storage {
     parcels: VecDeque<(u64, Parcel)>,
 }
 
-struct Held {
-    batch: Box<Batch>,
+pub(super) struct Held {
+    pub(super) batch: Box<Batch>,
     hold: Hold,
     /// The file that is being loaded.
     load: Option<u64>,
@@ -80,12 +57,7 @@ impl Core {
     /// The storage thread did something.
     pub(super) fn stored(&mut self, done: Done) {
         match done {
-            Done::Room { bytes, buffer } => {
-                self.storage.under_way -= bytes;
-                if self.storage.spare.len() < SPARE_CHUNKS {
-                    self.storage.spare.push(buffer);
-                }
-            }
+            Done::Room { bytes, buffer } => self.walking.room(bytes, buffer),
             Done::Saved { stream, result } => self.saved(stream, result),
             Done::Loading { bytes, .. } => self.shared.persistence.load.bytes_total.store(bytes, Relaxed),
             Done::Cargo { stream, cargo, read } => {
@@ -103,109 +75,6 @@ impl Core {
             Done::Logged => self.logged(),
             Done::Log(news) => self.log_news(news),
         }
-    }
-
-    // ---- walking ----
-
-    /// Walks the home shard, or the shards that a command holds, for a while. True: there is more to do now.
-    pub(super) fn walk(&mut self) -> bool {
-        if let Some(mut held) = self.storage.held.take() {
-            let mut more = false;
-            for shard in &mut held.batch.held {
-                more |= self.walk_shard(shard);
-            }
-            self.storage.held = Some(held);
-            return more;
-        }
-        if let Some(mut shard) = self.storage.set_aside.take() {
-            self.walk_shard(&mut shard);
-            if shard.chunk_bytes() > WAITING_BYTES_LOW {
-                self.storage.set_aside = Some(shard);
-                return false;
-            }
-            self.shard_returned(shard);
-            return true;
-        }
-        let Some(mut shard) = self.shards[self.id].take_if(|shard| shard.is_walking()) else { return false };
-        let more = self.walk_shard(&mut shard);
-        if shard.chunk_bytes() > WAITING_BYTES_MAX {
-            self.storage.set_aside = Some(shard);
-        } else {
-            self.shards[self.id] = Some(shard);
-        }
-        more
-    }
-
-    /// Whether `walk` has something to do without the storage thread doing something first.
-    pub fn may_walk(&self) -> bool {
-        let room = self.storage.under_way < ROOM_BYTES;
-        match (&self.storage.held, &self.storage.set_aside) {
-            (Some(held), _) => room && held.batch.held.iter().any(|shard| shard.is_walking()),
-            (None, Some(_)) => room,
-            (None, None) => room && self.shards[self.id].as_ref().is_some_and(|shard| shard.is_walking()),
-        }
-    }
-
-    /// A walk rests on purpose: ticks wake it.
-    pub(super) fn walk_rests(&self) -> bool {
-        self.config.rdb_key_save_delay_us > 0 && self.may_walk()
-    }
-
-    fn walk_shard(&mut self, shard: &mut Shard) -> bool {
-        let Some(id) = shard.snapshot_id() else {
-            return shard.is_walking() && !shard.walk_slice(SLICE_ENTRIES, &mut self.storage.spare);
-        };
-        if id <= self.storage.over {
-            shard.cancel_snapshot();
-            return true;
-        }
-        let delay_us = self.config.rdb_key_save_delay_us.max(0) as u64;
-        let start = self.shared.clock.mono_us();
-        let budget = if self.had_events { WALK_US } else { WALK_IDLE_US };
-        while self.hand_on(shard, id) && start >= self.storage.rests_until_us {
-            let keys = shard.snapshot_progress().keys;
-            let over =
-                shard.walk_slice(if delay_us > 0 { 1 } else { SLICE_ENTRIES }, &mut self.storage.spare);
-            if over {
-                while self.hand_on(shard, id) && shard.chunk_bytes() > 0 {}
-                return self.end_walk(shard, id);
-            }
-            let written = (shard.snapshot_progress().keys - keys) as u64;
-            if delay_us > 0 {
-                self.storage.rests_until_us = start + delay_us * written;
-                return false;
-            }
-            if self.shared.clock.mono_us() - start >= budget {
-                return true;
-            }
-        }
-        false
-    }
-
-    /// The walk is over; the snapshot ends here when its chunks are handed on.
-    fn end_walk(&mut self, shard: &mut Shard, id: u64) -> bool {
-        if shard.chunk_bytes() == 0 {
-            let bytes = shard.snapshot_progress().bytes_peak as u64;
-            self.shared.metrics[shard.id].snapshot_bytes_peak.set(bytes);
-            shard.end_snapshot();
-            self.actions.jobs.push(Job::End { stream: id });
-        }
-        false
-    }
-
-    /// Hands chunks on while there is room. True: there is still some.
-    fn hand_on(&mut self, shard: &mut Shard, stream: u64) -> bool {
-        while self.storage.under_way < ROOM_BYTES {
-            let Some(chunk) = shard.take_chunk() else { return true };
-            self.storage.under_way += chunk.bytes.len();
-            self.actions.jobs.push(Job::Chunk {
-                stream,
-                producer: shard.id,
-                bytes: chunk.bytes,
-                open: chunk.open,
-            });
-        }
-        false
     }
 
     // ---- saving ----
@@ -243,11 +112,6 @@ impl Core {
             self.hold_saved(ok);
         }
         self.look_at_save_points();
-    }
-
-    /// Snapshots up to this number are over: their walks end.
-    pub(super) fn save_over(&mut self, id: u64) {
-        self.storage.over = self.storage.over.max(id);
     }
 
     /// Publishes how much changed, and begins a snapshot if a save point says so.

@@ -30,8 +30,10 @@ use std::collections::VecDeque;
 
 /// A chunk is handed on when it is this long. Tests have small ones, so that they have many.
 const CHUNK_BYTES: usize = if cfg!(test) { 256 } else { 128 * 1024 };
-/// Bytes that a step of a large collection writes.
-const STEP_BYTES: usize = if cfg!(test) { 1024 } else { 32 * 1024 };
+/// Bytes that a step of a large collection writes: some tens of microseconds.
+const STEP_BYTES: usize = if cfg!(test) { 1024 } else { 8 * 1024 };
+/// Buffers that a snapshot has in hand for its next chunks.
+const SPARE_CHUNKS: usize = 8;
 /// A step that writes any value as a whole.
 const WHOLE_BYTES: usize = usize::MAX / 2;
 /// The cursor of a walk that has come to the end.
@@ -145,6 +147,8 @@ pub(super) struct Snapshot {
     aside: Vec<Db>,
     full: VecDeque<Chunk>,
     full_bytes: usize,
+    /// Buffers to be filled.
+    spare: Vec<Vec<u8>>,
     keys: usize,
     bytes_peak: usize,
 }
@@ -166,15 +170,15 @@ impl Snapshot {
     }
 
     /// Hands on what fills a chunk; all there is if `all`.
-    fn cut(&mut self, spare: &mut Vec<Vec<u8>>, all: bool) {
+    fn cut(&mut self, all: bool) {
         let least = if all { 1 } else { CHUNK_BYTES };
         if self.records.bytes.len() >= least {
-            let bytes = self.records.take(spare);
+            let bytes = self.records.take(&mut self.spare);
             self.full_bytes += bytes.len();
             self.full.push_back(Chunk { bytes, open: self.open });
         }
         if !self.open && self.behind.bytes.len() >= least {
-            let bytes = self.behind.take(spare);
+            let bytes = self.behind.take(&mut self.spare);
             self.full_bytes += bytes.len();
             self.full.push_back(Chunk { bytes, open: false });
         }
@@ -182,12 +186,12 @@ impl Snapshot {
     }
 
     /// The large collection is complete: what waited for it follows.
-    fn close(&mut self, spare: &mut Vec<Vec<u8>>) {
+    fn close(&mut self) {
         self.open = false;
         // What the last chunk began to say about databases is not known in this one.
         self.records.db = None;
         if !self.behind.bytes.is_empty() {
-            self.cut(spare, true);
+            self.cut(true);
         }
     }
 
@@ -207,7 +211,7 @@ impl Shard {
     pub fn begin_snapshot(&mut self, plan: Plan) {
         if self.snapshot.is_some() {
             self.cancel_snapshot();
-            while !self.walk_slice(usize::MAX, &mut Vec::new()) {}
+            while !self.walk_slice(usize::MAX) {}
         }
         for (number, db) in self.dbs.iter_mut().enumerate() {
             let walk = Walk { number: number as u16, cursor: 0, open: None };
@@ -222,6 +226,7 @@ impl Shard {
             aside: Vec::new(),
             full: VecDeque::new(),
             full_bytes: 0,
+            spare: Vec::new(),
             keys: 0,
             bytes_peak: 0,
         }));
@@ -252,7 +257,15 @@ impl Shard {
         }
     }
 
-    /// The next chunk that is full; once the walk is over, whatever there is. `spare`: buffers to be filled again.
+    /// Some of these buffers are the snapshot's to be filled, so that what is written before a change need not wait for memory.
+    pub fn lend_buffers(&mut self, buffers: &mut Vec<Vec<u8>>) {
+        if let Some(snapshot) = &mut self.snapshot {
+            let some = SPARE_CHUNKS.saturating_sub(snapshot.spare.len()).min(buffers.len());
+            snapshot.spare.extend(buffers.drain(buffers.len() - some..));
+        }
+    }
+
+    /// The next chunk that is full; once the walk is over, whatever there is.
     pub fn take_chunk(&mut self) -> Option<Chunk> {
         let snapshot = self.snapshot.as_mut()?;
         let chunk = snapshot.full.pop_front()?;
@@ -272,7 +285,7 @@ impl Shard {
     }
 
     /// Writes about so many entries, or a step of a large one. True: the walk is over, and the last chunks are full.
-    pub fn walk_slice(&mut self, entries: usize, spare: &mut Vec<Vec<u8>>) -> bool {
+    pub fn walk_slice(&mut self, entries: usize) -> bool {
         let Some(snapshot) = self.snapshot.as_mut() else { return true };
         let mut aside = std::mem::take(&mut snapshot.aside);
         let mut dbs: Vec<&mut Db> =
@@ -284,7 +297,7 @@ impl Shard {
             Some(at) => {
                 walk_db(dbs[at], snapshot, entries);
                 if snapshot.open && dbs[at].walk.as_ref().is_none_or(|walk| walk.open.is_none()) {
-                    snapshot.close(spare);
+                    snapshot.close();
                 }
                 end_of(dbs[at]);
                 dbs.len() == 1 && dbs[at].walk.is_none()
@@ -295,17 +308,17 @@ impl Shard {
         let (done, left): (Vec<Db>, Vec<Db>) = aside.into_iter().partition(|db| db.walk.is_none());
         snapshot.aside = left;
         done.into_iter().for_each(|db| self.trash.throw_db(db));
-        snapshot.cut(spare, over);
+        snapshot.cut(over);
         if over && snapshot.cancelled {
             self.snapshot = None;
         }
         over
     }
 
-    /// The snapshot is over, and its chunks were taken.
-    pub fn end_snapshot(&mut self) {
+    /// The snapshot is over, and its chunks were taken. Gives back the buffers that it was lent.
+    pub fn end_snapshot(&mut self) -> Vec<Vec<u8>> {
         assert!(self.chunk_bytes() == 0 && self.dbs.iter().all(|db| db.walk.is_none()), "it is over");
-        self.snapshot = None;
+        self.snapshot.take().map_or_else(Vec::new, |snapshot| snapshot.spare)
     }
 
     /// A key is about to be changed: what the snapshot wants of it is written now.
@@ -326,13 +339,13 @@ impl Shard {
             let entry = store.find_hashed(hash, key).expect("it is being written");
             let whole = rest.step(snapshot.plan.format, entry, WHOLE_BYTES, &mut snapshot.records.bytes);
             assert!(whole, "a step of any length writes all");
-            snapshot.close(&mut Vec::new());
+            snapshot.close();
         } else if Store::is_ahead(walk.cursor, hash)
             && let Some(entry) = store.find_hashed_mut(hash, key).filter(|entry| !entry.is_marked())
         {
             snapshot.write_whole(walk.number, entry);
             entry.set_mark(true);
-            snapshot.cut(&mut Vec::new(), false);
+            snapshot.cut(false);
         }
     }
 

@@ -22,13 +22,13 @@ impl World {
         let (mut open, mut over) = (None, vec![false; shards.len()]);
         while !over.iter().all(|over| *over) || shards.iter().any(|shard| shard.chunk_bytes() > 0) {
             let at = open.unwrap_or_else(|| rng.below(shards.len() as u64) as usize);
-            over[at] = over[at] || shards[at].walk_slice(8, &mut Vec::new());
+            over[at] = over[at] || shards[at].walk_slice(8);
             if let Some(chunk) = shards[at].take_chunk() {
                 file.extend(chunk.bytes);
                 open = chunk.open.then_some(at);
             }
         }
-        shards.iter_mut().for_each(|shard| shard.end_snapshot());
+        shards.iter_mut().for_each(|shard| drop(shard.end_snapshot()));
         Some(file)
     }
 }

@@ -478,7 +478,8 @@ impl World {
                 self.in_turn[core] = true;
             }
             Event::IdleWork(core) => {
-                self.cores[core].idle_work();
+                let rng = &mut self.rng;
+                self.cores[core].idle_work(&mut || rng.below(2) == 0);
                 self.in_turn[core] = true;
             }
             Event::TimePasses => {

@@ -112,7 +112,7 @@ fn apply(shard: &mut Shard, step: &Step) {
         Step::Move(number) => rename(shard, (0, number), (1, number)),
         Step::Flush(db) => _ = shard.flush(db, &now),
         Step::Swap => shard.swap(0, 1, &now),
-        Step::Slices(count) => (0..count).for_each(|_| _ = shard.walk_slice(8, &mut Vec::new())),
+        Step::Slices(count) => (0..count).for_each(|_| _ = shard.walk_slice(8)),
     }
 }
 
@@ -168,7 +168,7 @@ fn written_as_commands(shard: &mut Shard) -> State {
 
 /// All chunks, of which each but for the rest of a record begins with that.
 fn walked_to_the_end(shard: &mut Shard, begin: &[u8]) -> Vec<u8> {
-    while !shard.walk_slice(8, &mut Vec::new()) {}
+    while !shard.walk_slice(8) {}
     let mut file = Vec::new();
     let mut open = false;
     while let Some(chunk) = shard.take_chunk() {
@@ -317,7 +317,7 @@ fn write_a_large_collection(format: Format, written: fn(&mut Shard) -> State) {
     shard.begin_snapshot(plan(1, format));
     let mut slices = 0;
     let mut number = 0;
-    while !shard.walk_slice(8, &mut Vec::new()) {
+    while !shard.walk_slice(8) {
         slices += 1;
         number = (number + 1) % KEYS;
         apply(&mut shard, &Step::SetString(0, number, 99));
