@@ -370,7 +370,8 @@ pub static TABLE: &[Opt] = &[
     int("auto-aof-rewrite-percentage", "100", 0, I32).apply(|c, v| c.auto_aof_rewrite_percentage = v.int()),
     mem("auto-aof-rewrite-min-size", "64mb", 0, I64).apply(|c, v| c.auto_aof_rewrite_min_size = v.int()),
     bool("aof-load-truncated", "yes").apply(|c, v| c.aof_load_truncated = v.bool()),
-    mem("aof-load-corrupt-tail-max-size", "0", 0, I64),
+    mem("aof-load-corrupt-tail-max-size", "0", 0, I64)
+        .apply(|c, v| c.aof_load_corrupt_tail_max_bytes = v.int()),
     bool("aof-use-rdb-preamble", "yes").apply(|c, v| c.aof_use_rdb_preamble = v.bool()),
     bool("aof-timestamp-enabled", "no").apply(|c, v| c.aof_timestamp_enabled = v.bool()),
     bool("aof-rewrite-incremental-fsync", "yes"),

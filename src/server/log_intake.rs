@@ -118,22 +118,27 @@ impl LogIntake {
                         break Err(failure);
                     }
                 }
-                Err(error) => break Err(self.broken(&error)),
+                Err(error) => {
+                    // What comes before may be all that is wanted.
+                    self.send_all(out);
+                    break Err(self.broken(&error, reader.good()));
+                }
             }
         };
         self.state = Reading::Commands(reader);
         result
     }
 
-    fn broken(&self, error: &aof::Error) -> Failure {
+    fn broken(&self, error: &aof::Error, good: u64) -> Failure {
         let name = &self.name;
-        Failure::Content(match error.what {
-            What::Multi | What::Exec => format!("{error} in the append only file {name}"),
-            _ => format!(
-                "Bad file format reading the append only file {name}: make a backup of your AOF file, then use \
-                 ./redis-check-aof --fix <filename.manifest> ({error})"
-            ),
-        })
+        if matches!(error.what, What::Multi | What::Exec) {
+            return Failure::Content(format!("{error} in the append only file {name}"));
+        }
+        let text = format!(
+            "Bad file format reading the append only file {name}: make a backup of your AOF file, then use \
+             ./redis-check-aof --fix <filename.manifest> ({error})"
+        );
+        Failure::Corrupt { good, text }
     }
 
     fn take(&mut self, command: aof::Command, out: &mut Vec<(usize, Cargo)>) -> Result<(), Failure> {

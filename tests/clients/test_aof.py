@@ -660,6 +660,62 @@ def test_bytes_that_changed(tmp_path):
             assert_refused(ours, *(["nknown command 'QNCRBY'", file] if byte == b"Q" else [f"Bad file format {file}: {advice}"]))
 
 
+def test_a_corrupt_tail(tmp_path):
+    """What is no command is left out with what comes behind it, if all of that is no more than may be left out."""
+    path, log, commands = small_log(tmp_path)
+    multi, exec_ = (next(c for c in commands if c[2][0].upper() == word) for word in (b"MULTI", b"EXEC"))
+    cases = [(commands[-1][0], commands[-1][0]), (multi[1], multi[0]), (exec_[0] + 1, multi[0])]
+    for number, (at, good) in enumerate(cases):
+        spoilt = log[:at] + b"?" + log[at + 1 :]
+        path.write_bytes(spoilt)
+        for size in (0, len(log) - good - 1):
+            with logged(tmp_path, "--aof-load-corrupt-tail-max-size", str(size)) as ours:
+                assert_refused(ours, "Bad file format reading the append only file appendonly.aof.1.incr.aof: make a backup")
+            assert path.read_bytes() == spoilt
+        size = len(log) - good
+        with logged(tmp_path, "--aof-load-corrupt-tail-max-size", str(size), cores=1 + number) as ours:
+            r = ours.ready()
+            data, has_list = state_after([command for command in commands if command[1] <= good])
+            assert {key: r.get(key) for key in (b"a", b"b", b"c") if r.exists(key)} == data
+            assert r.exists("l") == has_list
+            assert f"!!! Truncating the AOF appendonly.aof.1.incr.aof at offset {good} !!!" in ours.text()
+            assert "loaded anyway because its corrupt tail" in ours.text()
+            r.config_set("appendfsync", "always")
+            r.set("d", at)
+            kill(ours)
+        with logged(tmp_path, "--aof-load-truncated", "no") as ours:
+            r = ours.ready()
+            assert {key: r.get(key) for key in (b"a", b"b", b"c", b"d") if r.exists(key)} == data | {b"d": b"%d" % at}
+            ours.stop()
+
+
+def test_a_corrupt_tail_is_the_end_of_the_last_file(tmp_path):
+    path, log, _ = small_log(tmp_path)
+    (folder_of(tmp_path) / "appendonly.aof.2.incr.aof").write_bytes(log)
+    path.write_bytes(log + b"?")
+    with open(folder_of(tmp_path) / "appendonly.aof.manifest", "a") as names:
+        names.write("file appendonly.aof.2.incr.aof seq 2 type i\n")
+    with logged(tmp_path, "--aof-load-corrupt-tail-max-size", "1mb") as ours:
+        assert_refused(ours, "Bad file format reading the append only file appendonly.aof.1.incr.aof")
+    assert path.read_bytes() == log + b"?"
+
+
+@pytest.mark.parametrize("tail", [b"*2\r\n$", b"?"])
+def test_a_base_that_ends_the_log_is_cut_where_it_is_whole(tmp_path, tail):
+    """It was left as it was, and the next start refused a broken file that is not the last one."""
+    log = b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n"
+    (tmp_path / "appendonly.aof").write_bytes(log + tail)
+    options = ("--aof-load-corrupt-tail-max-size", "1") if tail == b"?" else ()
+    with logged(tmp_path, *options) as ours:
+        r = ours.ready()
+        assert r.get("a") == b"1" and r.info("persistence")["aof_current_size"] == len(log)
+        r.incr("a")
+        ours.stop()
+    assert (folder_of(tmp_path) / "appendonly.aof").read_bytes() == log
+    with logged(tmp_path) as ours:
+        assert ours.ready().get("a") == b"2"
+
+
 def test_a_file_that_is_cut_before_the_last_is_refused(tmp_path):
     small_log(tmp_path)
     with logged(tmp_path) as ours:

@@ -465,7 +465,7 @@ pub fn log_failure(config: &Config, failure: &Failure) {
             )
         }
         Failure::System { .. } => format!("Write error saving DB on disk: {system}"),
-        Failure::Content(text) | Failure::Cut { text, .. } => text.clone(),
+        Failure::Content(text) | Failure::Cut { text, .. } | Failure::Corrupt { text, .. } => text.clone(),
         Failure::Cancelled => "Background saving cancelled".into(),
     });
 }
