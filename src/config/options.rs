@@ -464,7 +464,9 @@ pub static TABLE: &[Opt] = &[
     // For tests and for finding faults.
     int("key-load-delay", "0", -I32 - 1, I32).hidden().apply(|c, v| c.key_load_delay_us = v.int()),
     int("rdb-key-save-delay", "0", -I32 - 1, I32).hidden().apply(|c, v| c.rdb_key_save_delay_us = v.int()),
-    int("loading-process-events-interval-bytes", "2097152", KB, I32).hidden(),
+    int("loading-process-events-interval-bytes", "2097152", KB, I32)
+        .hidden()
+        .apply(|c, v| c.loading_process_events_interval_bytes = v.int()),
     int("watchdog-period", "0", 0, I32).hidden(),
     bool("use-exit-on-panic", "no").hidden(),
     bool("lua-enable-deprecated-api", "no").hidden().immutable(),

@@ -9,6 +9,7 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from conftest import BINARY, Server
+from conftest import BINARY, Server, free_port
 from crash import commands_of
 from test_rdb_files import contents as raw_contents
 from test_rdb_files import fill, program
@@ -423,13 +424,24 @@ def test_appendonly_is_switched_while_it_runs(tmp_path):
 @pytest.mark.parametrize("cores", [1, 3])
 def test_a_log_that_cannot_be_opened_is_not_switched_on(tmp_path, cores):
     folder_of(tmp_path).write_text("no folder")
-    with Instance(tmp_path, cores=cores) as ours:
+    with Instance(tmp_path, "--enable-protected-configs", "yes", cores=cores) as ours:
         for client in (ours.ready(), ours.ready(), ours.ready()):
             with pytest.raises(redis.ResponseError, match="'appendonly'\\) - Unable to turn on AOF. Check server logs."):
                 client.config_set("appendonly", "yes")
             assert client.config_get("appendonly") == {"appendonly": "no"}
             assert client.info("persistence")["aof_enabled"] == 0
             assert client.set("k", 1)
+        # All that the command set goes back, whatever came before or behind.
+        options = ["appendonly", "maxmemory-samples", "save", "dir", "loglevel", "notify-keyspace-events", "hz", "timeout", "port"]
+        before = client.config_get(*options)
+        (tmp_path / "elsewhere").mkdir()
+        (tmp_path / "elsewhere" / "appendonlydir").write_text("no folder")
+        changes = ["maxmemory-samples", 7, "save", "77 7", "appendonly", "yes", "loglevel", "debug", "notify-keyspace-events", "KEA"]
+        for more in (["hz", 50, "timeout", 100, "port", free_port()], ["dir", str(tmp_path / "elsewhere")]):
+            with pytest.raises(redis.ResponseError, match="'appendonly'\\) - Unable to turn on AOF. Check server logs."):
+                client.execute_command("CONFIG", "SET", *changes, *more)
+            assert client.config_get(*options) == before
+            assert ours.ready().ping()
         folder_of(tmp_path).unlink()
         assert client.config_set("appendonly", "yes")
         assert client.info("persistence")["aof_enabled"] == 1
@@ -508,6 +520,30 @@ def test_debug_loadaof_gives_the_same_data(tmp_path):
         assert r.execute_command("DEBUG", "LOADAOF")
         assert r.get("more") == b"1" and r.delete("more")
         assert contents(r) == expected
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+@pytest.mark.parametrize("what", ["LOADAOF", "RELOAD"])
+def test_clients_are_told_that_a_file_is_loaded(tmp_path, cores, what):
+    """As Redis does now and then while it reads: not each of them, or a file that is read at once, shows it."""
+    with logged(tmp_path, "--rdbcompression", "no", cores=cores) as ours:
+        r = ours.ready()
+        pipe = r.pipeline(transaction=False)
+        for n in range(5000):
+            pipe.set(f"k{n}", "v" * 300)
+        pipe.execute()
+        r.config_set("loading-process-events-interval-bytes", 1024)
+        r.config_set("key-load-delay", 100)
+        thread = threading.Thread(target=r.execute_command, args=("DEBUG", what))
+        thread.start()
+        time.sleep(0.05)
+        with socket.create_connection(("127.0.0.1", ours.port), 20) as s:
+            s.sendall(b"PING\r\nGET k1\r\nSET k1 x\r\nDBSIZE\r\n")
+            replies = s.makefile("rb")
+            assert all(replies.readline().startswith(b"-LOADING ") for _ in range(4))
+        thread.join()
+        assert r.get("k1") == b"v" * 300 and r.dbsize() == 5000
+        assert r.info("persistence")["loading"] == 0
 
 
 @pytest.mark.parametrize("cores", [1, 3])
