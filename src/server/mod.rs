@@ -22,6 +22,7 @@ mod log_intake;
 mod mail;
 pub mod monitor;
 mod moving;
+mod parcels;
 pub mod parked;
 mod persist;
 pub mod process;
