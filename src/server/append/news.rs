@@ -73,10 +73,8 @@ impl Core {
                 ));
             }
         }
-        let log = &self.shared.persistence.log;
-        log.is_rebasing.store(false, Release);
-        let began_s = log.began_s.load(Acquire);
-        self.end_rewrite(result.is_ok(), began_s);
+        let began_s = self.shared.persistence.log.rewrites().rebasing_since_s;
+        self.end_rewrite(result.is_ok(), began_s.expect("the log was told of the base"));
     }
 
     fn log_fails(&mut self, failure: &Failure) {

@@ -29,7 +29,7 @@ impl Core {
         let unfounded = log.waits_for_base.load(Relaxed);
         let by_itself =
             self.shared.is_logged() && (grown || unfounded) && self.now_ms / 1000 >= rewrites.not_before_s;
-        let free = self.shared.persistence.saves().running.is_none() && !log.is_rebasing.load(Acquire);
+        let free = self.shared.persistence.saves().running.is_none() && rewrites.rebasing_since_s.is_none();
         (rewrites.scheduled || by_itself) && free
     }
 
@@ -56,9 +56,7 @@ impl Core {
         let form = saving.base.expect("it is the base of the log");
         match result {
             Ok(bytes) => {
-                let log = &self.shared.persistence.log;
-                log.began_s.store(saving.began_s, Release);
-                log.is_rebasing.store(true, Release);
+                self.shared.persistence.log.rewrites().rebasing_since_s = Some(saving.began_s);
                 let base = Base { path: new_base(&self.config), form, bytes };
                 self.actions.jobs.push(Job::Rebase(Some(Box::new(base))));
             }

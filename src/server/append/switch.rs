@@ -31,8 +31,7 @@ impl Core {
             self.put_mark(self.beginning(Source::Memory));
             self.shared.set_logged(true);
             if self.shared.persistence.saves().running.is_some() {
-                self.shared.persistence.log.rewrites().scheduled = true;
-                self.shared.persistence.wanted.store(true, Release);
+                self.shared.persistence.schedule_rewrite();
             } else {
                 self.begin_rewrite(shards);
             }
