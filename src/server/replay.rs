@@ -356,3 +356,36 @@ fn log_load_failure(failure: &Failure, name: &str, last: bool) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where a file of 100 bytes is cut, if what follows byte `good` is corrupt and so many bytes may be.
+    fn cut_at(good: u64, max: &[u8]) -> Option<u64> {
+        let mut config = Config::default();
+        config.set_by_server("aof-load-corrupt-tail-max-size", max);
+        let failure = Failure::Corrupt { good, text: "no command".into() };
+        cut_of(&failure, "name", 100, &config).map(|cut| cut.good)
+    }
+
+    #[test]
+    fn a_corrupt_tail_may_have_so_many_bytes() {
+        for (good, max, cut) in
+            [(99, &b"0"[..], None), (90, b"9", None), (90, b"10", Some(90)), (0, b"1kb", Some(0))]
+        {
+            assert_eq!(cut_at(good, max), cut, "{good} {max:?}");
+        }
+    }
+
+    #[test]
+    fn a_short_tail_is_another_option() {
+        let mut config = Config::default();
+        let failure = Failure::Cut { good: 7, text: "short".into() };
+        assert_eq!(cut_of(&failure, "name", 9, &config).map(|cut| cut.good), Some(7));
+        config.set_by_server("aof-load-truncated", b"no");
+        config.set_by_server("aof-load-corrupt-tail-max-size", b"100");
+        assert!(cut_of(&failure, "name", 9, &config).is_none());
+        assert!(cut_of(&Failure::Content("else".into()), "name", 9, &config).is_none());
+    }
+}
