@@ -70,7 +70,7 @@ pub enum Note {
 }
 
 /// What a command waits for that keeps all shards: nothing else runs meanwhile.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub enum Hold {
     /// SAVE: the snapshot of this number.
     Save { id: u64 },
@@ -82,8 +82,8 @@ pub enum Hold {
     Reload { id: Option<u64>, flush: bool, merge: bool },
     /// DEBUG LOADAOF: what was logged is in files, then these are read.
     LoadLog,
-    /// CONFIG SET appendonly: the log ends, or its files are open.
-    SwitchLog,
+    /// CONFIG SET appendonly: the log ends, or its files are open. What the command changed, as it was before.
+    SwitchLog { before: Vec<(Vec<u8>, Vec<u8>)> },
 }
 
 /// Collections of several keys; None where there is no such key.

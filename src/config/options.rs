@@ -370,7 +370,8 @@ pub static TABLE: &[Opt] = &[
     int("auto-aof-rewrite-percentage", "100", 0, I32).apply(|c, v| c.auto_aof_rewrite_percentage = v.int()),
     mem("auto-aof-rewrite-min-size", "64mb", 0, I64).apply(|c, v| c.auto_aof_rewrite_min_size = v.int()),
     bool("aof-load-truncated", "yes").apply(|c, v| c.aof_load_truncated = v.bool()),
-    mem("aof-load-corrupt-tail-max-size", "0", 0, I64),
+    mem("aof-load-corrupt-tail-max-size", "0", 0, I64)
+        .apply(|c, v| c.aof_load_corrupt_tail_max_bytes = v.int()),
     bool("aof-use-rdb-preamble", "yes").apply(|c, v| c.aof_use_rdb_preamble = v.bool()),
     bool("aof-timestamp-enabled", "no").apply(|c, v| c.aof_timestamp_enabled = v.bool()),
     bool("aof-rewrite-incremental-fsync", "yes"),
@@ -463,7 +464,9 @@ pub static TABLE: &[Opt] = &[
     // For tests and for finding faults.
     int("key-load-delay", "0", -I32 - 1, I32).hidden().apply(|c, v| c.key_load_delay_us = v.int()),
     int("rdb-key-save-delay", "0", -I32 - 1, I32).hidden().apply(|c, v| c.rdb_key_save_delay_us = v.int()),
-    int("loading-process-events-interval-bytes", "2097152", KB, I32).hidden(),
+    int("loading-process-events-interval-bytes", "2097152", KB, I32)
+        .hidden()
+        .apply(|c, v| c.loading_process_events_interval_bytes = v.int()),
     int("watchdog-period", "0", 0, I32).hidden(),
     bool("use-exit-on-panic", "no").hidden(),
     bool("lua-enable-deprecated-api", "no").hidden().immutable(),

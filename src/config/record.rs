@@ -136,6 +136,8 @@ pub struct Config {
     pub auto_aof_rewrite_percentage: u32,
     pub auto_aof_rewrite_min_size: u64,
     pub aof_load_truncated: bool,
+    pub aof_load_corrupt_tail_max_bytes: u64,
+    pub loading_process_events_interval_bytes: u64,
     pub aof_use_rdb_preamble: bool,
     pub aof_timestamp_enabled: bool,
     // Replication.
@@ -325,6 +327,8 @@ fn blank() -> Config {
         auto_aof_rewrite_percentage: 0,
         auto_aof_rewrite_min_size: 0,
         aof_load_truncated: false,
+        aof_load_corrupt_tail_max_bytes: 0,
+        loading_process_events_interval_bytes: 0,
         aof_use_rdb_preamble: false,
         aof_timestamp_enabled: false,
         replicaof: None,

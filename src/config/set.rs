@@ -248,6 +248,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_shown_can_be_set() {
+        let config = Config::default();
+        for opt in TABLE.iter().filter(|opt| !opt.immutable) {
+            let name = opt.name.as_bytes();
+            let shown = config.get(&[name]);
+            let again = config.set(&[name, &shown[0].1], true).map(|change| change.config.get(&[name]));
+            // Those that are protected have to be allowed first.
+            let refused = |text: &String| opt.protected && text.contains("can't set protected config");
+            assert!(
+                again.as_ref().is_ok_and(|again| *again == shown) || again.is_err_and(|text| refused(&text))
+            );
+        }
+    }
+
+    #[test]
     fn the_server_changes_what_clients_may_not() {
         let mut config = Config::default();
         config.set_by_server("slaveof", b"example.org 6380");

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::parcels::{ENTRIES_BYTES, Parcels};
 use crate::commands::server::persistence::failure_text;
 use crate::persist::Parcel;
 use crate::persist::rdb::file::{Event, Raw, Reader, Usage, What};
@@ -11,21 +12,15 @@ use crate::shard::Moment;
 use crate::shared::Shared;
 use crate::storage::{Cargo, Failure, Intake};
 
-/// A parcel is sent when it has so many bytes.
-const PARCEL_BYTES: usize = 256 * 1024;
-
 pub struct RdbIntake {
     shared: Arc<Shared>,
-    /// The core that gets all of it.
-    sole: Option<usize>,
     reader: Reader,
     databases: u64,
     /// Of the file, if that is known.
     bytes_total: u64,
     /// Databases whose size the file told.
     hinted: Vec<u64>,
-    /// For each core.
-    parcels: Vec<Parcel>,
+    parcels: Parcels<Parcel>,
     ended: bool,
 }
 
@@ -34,12 +29,11 @@ impl RdbIntake {
         let config = shared.config();
         let reader = Reader::new(None);
         Self {
-            sole,
             reader: if config.rdbchecksum { reader } else { reader.without_checksum() },
             databases: config.databases as u64,
             bytes_total: 0,
             hinted: Vec::new(),
-            parcels: (0..shared.slots.shard_count()).map(|_| Parcel::default()).collect(),
+            parcels: Parcels::new(shared.slots.shard_count(), sole),
             ended: false,
             shared,
         }
@@ -62,12 +56,11 @@ impl RdbIntake {
                             self.databases
                         )));
                     }
-                    let core = self.sole.unwrap_or_else(|| self.shared.slots.shard(&raw.key));
-                    let parcel = &mut self.parcels[core];
+                    let core = self.shared.slots.shard(&raw.key);
+                    let parcel = self.parcels.of(core);
                     parcel.push(&raw);
-                    if parcel.bytes() >= PARCEL_BYTES {
-                        let full = std::mem::replace(parcel, Parcel::with_room(PARCEL_BYTES));
-                        out.push((core, Cargo::Entries(full)));
+                    if parcel.bytes() >= ENTRIES_BYTES {
+                        self.parcels.send(core, out);
                     }
                 }
                 Ok(Some(Event::ResizeDb { keys, .. })) => self.hint(keys),
@@ -75,7 +68,7 @@ impl RdbIntake {
                     note_aux(&key, &value, &self.shared.persistence.load.used_bytes);
                 }
                 Ok(Some(Event::Function(code))) => {
-                    self.parcels[self.sole.unwrap_or(0)].push_library(&code);
+                    self.parcels.of(0).push_library(&code);
                 }
                 Ok(Some(Event::End(_))) => self.ended = true,
                 Ok(Some(_)) => {}
@@ -99,9 +92,7 @@ impl RdbIntake {
 
     /// Tells all cores that entries go to how many there are.
     fn tell(&mut self, db: u64, keys: u64) {
-        let mine = |core| self.sole.is_none_or(|sole| sole == core);
-        let parcels = self.parcels.iter_mut().enumerate().filter(|(core, _)| mine(*core));
-        parcels.for_each(|(_, parcel)| parcel.push_hint(db, keys));
+        self.parcels.all().for_each(|parcel| parcel.push_hint(db, keys));
     }
 }
 
@@ -123,11 +114,7 @@ impl Intake for RdbIntake {
         for db in std::mem::take(&mut self.hinted) {
             self.tell(db, 0);
         }
-        for (core, parcel) in self.parcels.iter_mut().enumerate() {
-            if !parcel.is_empty() {
-                out.push((core, Cargo::Entries(std::mem::take(parcel))));
-            }
-        }
+        self.parcels.send_all(out);
         Ok(())
     }
 }

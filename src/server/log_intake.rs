@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::intake::RdbIntake;
+use super::parcels::Parcels;
 use crate::client::{Args, Request, ShardSet};
 use crate::commands::routing::shards_of;
 use crate::commands::{Registry, Route, flags};
@@ -15,7 +16,7 @@ use crate::resp::Span;
 use crate::shared::Shared;
 use crate::storage::{Cargo, Commands, Failure, Intake};
 
-/// A parcel is sent when its commands have so many bytes.
+/// A parcel of commands is sent when it has so many bytes.
 const PARCEL_BYTES: usize = 64 * 1024;
 /// Enough of a file to see whether it begins with an RDB file.
 const PREAMBLE_BYTES: usize = 6;
@@ -26,15 +27,12 @@ const COMMAND_BYTES_MAX: usize = u32::MAX as usize - PARCEL_BYTES;
 pub struct LogIntake {
     shared: Arc<Shared>,
     registry: Arc<Registry>,
-    /// The core that gets all of it.
-    sole: Option<usize>,
     name: String,
     state: Reading,
     db: u16,
     /// The commands of the transaction that is open, with their databases.
     transaction: Option<Vec<Queued>>,
-    /// For each core.
-    parcels: Vec<Commands>,
+    parcels: Parcels<Commands>,
 }
 
 /// A command of a transaction that is not read to its end.
@@ -55,12 +53,11 @@ enum Reading {
 impl LogIntake {
     pub fn new(shared: Arc<Shared>, registry: Arc<Registry>, sole: Option<usize>, name: String) -> Self {
         Self {
-            sole,
             name,
             state: Reading::Begin(Vec::new()),
             db: 0,
             transaction: None,
-            parcels: (0..shared.slots.shard_count()).map(|_| Commands::default()).collect(),
+            parcels: Parcels::new(shared.slots.shard_count(), sole),
             shared,
             registry,
         }
@@ -97,7 +94,7 @@ impl LogIntake {
     fn decide(&mut self, begin: &[u8], out: &mut Vec<(usize, Cargo)>) -> Result<(), Failure> {
         if has_preamble(begin) {
             crate::log::notice(format!("Reading RDB base file on AOF loading from {}...", self.name));
-            let rdb = Box::new(RdbIntake::new(self.shared.clone(), self.sole));
+            let rdb = Box::new(RdbIntake::new(self.shared.clone(), self.parcels.sole()));
             self.state = Reading::Preamble(rdb, 0);
         } else {
             self.state = Reading::Commands(aof::Reader::new(0));
@@ -118,22 +115,27 @@ impl LogIntake {
                         break Err(failure);
                     }
                 }
-                Err(error) => break Err(self.broken(&error)),
+                Err(error) => {
+                    // What comes before may be all that is wanted.
+                    self.parcels.send_all(out);
+                    break Err(self.broken(&error, reader.good()));
+                }
             }
         };
         self.state = Reading::Commands(reader);
         result
     }
 
-    fn broken(&self, error: &aof::Error) -> Failure {
+    fn broken(&self, error: &aof::Error, good: u64) -> Failure {
         let name = &self.name;
-        Failure::Content(match error.what {
-            What::Multi | What::Exec => format!("{error} in the append only file {name}"),
-            _ => format!(
-                "Bad file format reading the append only file {name}: make a backup of your AOF file, then use \
-                 ./redis-check-aof --fix <filename.manifest> ({error})"
-            ),
-        })
+        if matches!(error.what, What::Multi | What::Exec) {
+            return Failure::Content(format!("{error} in the append only file {name}"));
+        }
+        let text = format!(
+            "Bad file format reading the append only file {name}: make a backup of your AOF file, then use \
+             ./redis-check-aof --fix <filename.manifest> ({error})"
+        );
+        Failure::Corrupt { good, text }
     }
 
     fn take(&mut self, command: aof::Command, out: &mut Vec<(usize, Cargo)>) -> Result<(), Failure> {
@@ -198,7 +200,7 @@ impl LogIntake {
             // Nothing that a log is for; Redis answers it with an error that nobody reads.
             return Ok(());
         }
-        let count = self.parcels.len();
+        let count = self.shared.slots.shard_count();
         let shards = match row.route {
             Route::Script => ShardSet::first(count),
             _ => shards_of(row, args, &self.shared.slots),
@@ -212,15 +214,13 @@ impl LogIntake {
             shards,
         };
         let core = shards.lowest().unwrap_or(0);
-        match shards.sole() {
-            _ if self.sole.is_some() => self.put(self.sole.unwrap_or(0), db, bytes, spans, request, out),
-            Some(core) => self.put(core, db, bytes, spans, request, out),
-            None => {
-                self.send_all(out);
-                self.put(core, db, bytes, spans, request, out);
-                self.parcels[core].alone = true;
-                self.send(core, out);
-            }
+        if shards.sole().is_some() || self.parcels.sole().is_some() {
+            self.put(core, db, bytes, spans, request, out);
+        } else {
+            self.parcels.send_all(out);
+            self.put(core, db, bytes, spans, request, out);
+            self.parcels.of(core).alone = true;
+            self.parcels.send(core, out);
         }
         Ok(())
     }
@@ -234,32 +234,19 @@ impl LogIntake {
         request: Request,
         out: &mut Vec<(usize, Cargo)>,
     ) {
-        if self.parcels[core].db != db {
-            self.send(core, out);
-            self.parcels[core].db = db;
+        if self.parcels.of(core).db != db {
+            self.parcels.send(core, out);
         }
-        let parcel = &mut self.parcels[core];
+        let parcel = self.parcels.of(core);
+        parcel.db = db;
         let (begin, first_span) = (parcel.buf.len() as u32, parcel.requests.spans.len() as u32);
         parcel.buf.extend_from_slice(bytes);
         parcel.requests.spans.extend(spans.iter().map(|s| Span { start: s.start + begin, len: s.len }));
         let end = parcel.buf.len() as u32;
         parcel.requests.list.push(Request { first_span, begin, end, ..request });
         if parcel.buf.len() >= PARCEL_BYTES {
-            self.send(core, out);
+            self.parcels.send(core, out);
         }
-    }
-
-    fn send(&mut self, core: usize, out: &mut Vec<(usize, Cargo)>) {
-        let parcel = &mut self.parcels[core];
-        let db = parcel.db;
-        if !parcel.requests.list.is_empty() {
-            out.push((core, Cargo::Commands(Box::new(std::mem::take(parcel)))));
-            self.parcels[core].db = db;
-        }
-    }
-
-    fn send_all(&mut self, out: &mut Vec<(usize, Cargo)>) {
-        (0..self.parcels.len()).for_each(|core| self.send(core, out));
     }
 }
 
@@ -273,7 +260,7 @@ impl Intake for LogIntake {
             let begin = std::mem::take(begin);
             self.decide(&begin, out)?;
         }
-        self.send_all(out);
+        self.parcels.send_all(out);
         match &mut self.state {
             Reading::Preamble(rdb, _) => rdb.end(out),
             Reading::Commands(reader) => reader.end().map_err(|error| {

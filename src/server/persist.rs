@@ -62,6 +62,7 @@ impl Core {
             Done::Loading { bytes, .. } => self.shared.persistence.load.bytes_total.store(bytes, Relaxed),
             Done::Cargo { stream, cargo, read } => {
                 self.shared.persistence.load.bytes.fetch_max(read, Relaxed);
+                self.show_load(&cargo, read);
                 self.delay_loading(&cargo);
                 match cargo {
                     Cargo::Entries(parcel) => {
@@ -244,15 +245,15 @@ impl Core {
             batch.held.push(shard);
         }
         assert_eq!(batch.held.len(), self.shards.len(), "2: who holds has all shards");
-        let ready = matches!(hold, Hold::Reload { id: None, .. });
+        let go_on: Option<fn(&mut Core)> = match hold {
+            Hold::Reload { id: None, .. } => Some(|core| core.hold_saved(true)),
+            Hold::LoadLog => Some(Core::await_log),
+            Hold::SwitchLog { .. } => Some(Core::switch_held_log),
+            _ => None,
+        };
         self.storage.held = Some(Held { batch, hold, load: None });
-        if ready {
-            self.hold_saved(true);
-        }
-        match hold {
-            Hold::LoadLog => self.await_log(),
-            Hold::SwitchLog => self.switch_held_log(),
-            _ => {}
+        if let Some(go_on) = go_on {
+            go_on(self);
         }
     }
 
@@ -283,7 +284,7 @@ impl Core {
                 }
                 self.release(Err("ERR Errors trying to SHUTDOWN. Check logs."));
             }
-            Hold::LoadLog | Hold::SwitchLog => unreachable!("it waits for the log"),
+            Hold::LoadLog | Hold::SwitchLog { .. } => unreachable!("it waits for the log"),
             Hold::Reload { .. } if !ok => self.release(Err("ERR")),
             Hold::Reload { flush, .. } => self.reload(flush),
         }
@@ -299,12 +300,13 @@ impl Core {
 
     /// The log's files are open, or cannot be: whoever switched it on gets the reply.
     pub(super) fn log_switched(&mut self, ok: bool) {
-        if !matches!(&self.storage.held, Some(Held { hold: Hold::SwitchLog, .. })) {
-            return;
-        }
+        let Some(Held { hold: Hold::SwitchLog { before }, .. }) = &mut self.storage.held else { return };
         if ok {
             return self.release(Ok(()));
         }
+        let before = std::mem::take(before);
+        crate::commands::server::config::set_back(&self.shared, &mut self.signals, &before);
+        self.send_signals();
         self.switch_shards_log();
         self.release(Err(&set_failed("appendonly", "Unable to turn on AOF. Check server logs.")));
     }
@@ -318,7 +320,10 @@ impl Core {
 
     /// The command is over: its reply, and the shards go home.
     fn release(&mut self, result: Result<(), &str>) {
-        let Held { mut batch, .. } = self.storage.held.take().expect("2: the command holds the shards");
+        let Held { mut batch, load, .. } = self.storage.held.take().expect("2: the command holds the shards");
+        if load.is_some() {
+            self.shared.set_gate(gate::LOADING, false);
+        }
         self.give_back(&mut batch, ShardSet::EMPTY);
         if batch.connection.is_none() {
             return self.recycle(batch);
@@ -477,6 +482,16 @@ impl Core {
         Ok(())
     }
 
+    /// A command that holds all shards loads a file: where Redis would look at its clients meanwhile, which is with the first
+    /// command of a log and with every so many bytes, they are told so from here on.
+    fn show_load(&self, cargo: &Cargo, read: u64) {
+        let shown =
+            matches!(cargo, Cargo::Commands(_)) || read >= self.config.loading_process_events_interval_bytes;
+        if self.holds_all() && shown {
+            self.shared.set_gate(gate::LOADING, true);
+        }
+    }
+
     /// Slows loading down, for tests.
     fn delay_loading(&self, cargo: &Cargo) {
         let delay_us = self.config.key_load_delay_us.max(0) as u64;
@@ -558,7 +573,7 @@ impl Hold {
         match self {
             Hold::Save { id } | Hold::Flush { id } | Hold::Shutdown { id, .. } => *id == save,
             Hold::Reload { id, .. } => *id == Some(save),
-            Hold::LoadLog | Hold::SwitchLog => false,
+            Hold::LoadLog | Hold::SwitchLog { .. } => false,
         }
     }
 }

@@ -185,25 +185,18 @@ impl Core {
     /// A file of the log was read, or could not be.
     pub(super) fn log_file_read(&mut self, result: Result<u64, Failure>) {
         let opening = self.appending.opening.as_mut().expect("the caller looked");
-        let (name, _) = opening.files.pop_front().expect("it is being read");
+        let (name, bytes) = opening.files.pop_front().expect("it is being read");
         let last = opening.files.is_empty();
-        let result = match result {
-            Err(Failure::Cut { good, text }) if last && !opening.again && self.config.aof_load_truncated => {
-                crate::log::warning(text);
-                crate::log::warning(format!("!!! Warning: short read while loading the AOF file {name}!!!"));
-                crate::log::warning(format!("!!! Truncating the AOF {name} at offset {good} !!!"));
-                crate::log::warning(format!(
-                    "AOF {name} loaded anyway because aof-load-truncated is enabled"
-                ));
-                opening.cut = Some(good);
-                opening.last_bytes = good;
-                Ok(good)
-            }
-            result => result,
-        };
         if let Err(failure) = result {
-            log_load_failure(&failure, &name, last);
-            return self.opened(Err(Failure::Cancelled));
+            let cut = cut_of(&failure, &name, bytes, &self.config).filter(|_| last && !opening.again);
+            let Some(Cut { good, said }) = cut else {
+                log_load_failure(&failure, &name, last);
+                return self.opened(Err(Failure::Cancelled));
+            };
+            crate::log::warning(failure_text(&failure));
+            said.into_iter().for_each(crate::log::warning);
+            opening.cut = Some(good);
+            opening.last_bytes = good;
         }
         let kind = if opening.read == 1 && !name.ends_with(".incr.aof") { "base" } else { "incr" };
         let seconds = (self.shared.clock.unix_ms() - opening.file_began_ms) as f64 / 1000.0;
@@ -312,6 +305,33 @@ fn session(db: u16) -> Session {
     }
 }
 
+/// Where a file is cut off that is good up to there, and what the operator is told of it.
+struct Cut {
+    good: u64,
+    said: Vec<String>,
+}
+
+/// Whether the rest of the last file may be left out, as the configuration has it.
+fn cut_of(failure: &Failure, name: &str, bytes: u64, config: &Config) -> Option<Cut> {
+    let truncating = |good| format!("!!! Truncating the AOF {name} at offset {good} !!!");
+    match *failure {
+        Failure::Cut { good, .. } if config.aof_load_truncated => {
+            let short = format!("!!! Warning: short read while loading the AOF file {name}!!!");
+            let reason = format!("AOF {name} loaded anyway because aof-load-truncated is enabled");
+            Some(Cut { good, said: vec![short, truncating(good), reason] })
+        }
+        Failure::Corrupt { good, .. } => {
+            let (rest, max) = (bytes.saturating_sub(good), config.aof_load_corrupt_tail_max_bytes);
+            let reason = format!(
+                "AOF {name} loaded anyway because its corrupt tail of {rest} bytes is within \
+                 aof-load-corrupt-tail-max-size, which is {max}"
+            );
+            (rest <= max).then(|| Cut { good, said: vec![truncating(good), reason] })
+        }
+        _ => None,
+    }
+}
+
 /// Writes to the log why a file of the append-only log could not be read.
 fn log_load_failure(failure: &Failure, name: &str, last: bool) {
     match failure {
@@ -327,12 +347,45 @@ fn log_load_failure(failure: &Failure, name: &str, last: bool) {
             crate::log::warning(text);
             crate::log::warning("Fatal error: the truncated file is not the last file");
         }
-        Failure::Content(text) => crate::log::warning(text),
+        Failure::Content(text) | Failure::Corrupt { text, .. } => crate::log::warning(text),
         failure => {
             let text = failure_text(failure);
             crate::log::warning(format!(
                 "Fatal error: can't open the append log file {name} for reading: {text}"
             ));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where a file of 100 bytes is cut, if what follows byte `good` is corrupt and so many bytes may be.
+    fn cut_at(good: u64, max: &[u8]) -> Option<u64> {
+        let mut config = Config::default();
+        config.set_by_server("aof-load-corrupt-tail-max-size", max);
+        let failure = Failure::Corrupt { good, text: "no command".into() };
+        cut_of(&failure, "name", 100, &config).map(|cut| cut.good)
+    }
+
+    #[test]
+    fn a_corrupt_tail_may_have_so_many_bytes() {
+        for (good, max, cut) in
+            [(99, &b"0"[..], None), (90, b"9", None), (90, b"10", Some(90)), (0, b"1kb", Some(0))]
+        {
+            assert_eq!(cut_at(good, max), cut, "{good} {max:?}");
+        }
+    }
+
+    #[test]
+    fn a_short_tail_is_another_option() {
+        let mut config = Config::default();
+        let failure = Failure::Cut { good: 7, text: "short".into() };
+        assert_eq!(cut_of(&failure, "name", 9, &config).map(|cut| cut.good), Some(7));
+        config.set_by_server("aof-load-truncated", b"no");
+        config.set_by_server("aof-load-corrupt-tail-max-size", b"100");
+        assert!(cut_of(&failure, "name", 9, &config).is_none());
+        assert!(cut_of(&Failure::Content("else".into()), "name", 9, &config).is_none());
     }
 }

@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use super::batch::{BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, Batch, Kind};
-use super::core::{Core, OUTPUT_PAUSE_BYTES};
+use super::connections::OUTPUT_PAUSE_BYTES;
+use super::core::Core;
 use super::dispatch::{Gates, Verdict};
 use super::room::Room;
 use crate::base::clock::{ticks, ticks_to_ns};

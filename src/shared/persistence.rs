@@ -24,9 +24,6 @@ pub struct LogState {
     pub changes: AtomicBool,
     /// It began from memory and has no base yet.
     pub waits_for_base: AtomicBool,
-    /// A base is saved, and its log is about to be told; when that base was begun, Unix seconds.
-    pub is_rebasing: AtomicBool,
-    pub began_s: AtomicI64,
     /// The number of the last error of a write, as the system has it; 0: writing goes well.
     pub errno: AtomicI32,
     /// When it was last synced, or asked to be; Unix ms.
@@ -34,11 +31,13 @@ pub struct LogState {
     pub rewrites: Mutex<Rewrites>,
 }
 
-/// How rewrites of the log went.
+/// Rewrites of the log. While the base is being saved, it is `Saves::running`.
 #[derive(Clone, Copy, Debug)]
 pub struct Rewrites {
     /// One is to begin once no other snapshot is on its way.
     pub scheduled: bool,
+    /// The base is saved, and the log is about to be told; when it was begun, Unix seconds.
+    pub rebasing_since_s: Option<i64>,
     pub last_ok: bool,
     /// How long the last one took; -1: there was none.
     pub last_duration_s: i64,
@@ -53,6 +52,7 @@ impl LogState {
     fn new(cores: usize) -> Self {
         let rewrites = Rewrites {
             scheduled: false,
+            rebasing_since_s: None,
             last_ok: true,
             last_duration_s: -1,
             last_bytes: 0,
@@ -65,8 +65,6 @@ impl LogState {
             is_open: AtomicBool::new(false),
             changes: AtomicBool::new(false),
             waits_for_base: AtomicBool::new(false),
-            is_rebasing: AtomicBool::new(false),
-            began_s: AtomicI64::new(0),
             errno: AtomicI32::new(0),
             synced_ms: AtomicI64::new(0),
             rewrites: Mutex::new(rewrites),
@@ -83,8 +81,9 @@ impl Rewrites {
     const FAILURES_MIN: u32 = 3;
     const PAUSE_S_MAX: i64 = 3600;
 
-    /// A rewrite is over.
+    /// A rewrite is over that began then.
     pub fn end(&mut self, ok: bool, began_s: i64, now_s: i64, bytes: u64) {
+        self.rebasing_since_s = None;
         self.last_ok = ok;
         self.last_duration_s = now_s - began_s;
         self.last_bytes = bytes;
@@ -180,6 +179,18 @@ impl Persistence {
 
     pub fn saves(&self) -> MutexGuard<'_, Saves> {
         self.saves.lock().expect("nobody panics holding the state of saves")
+    }
+
+    /// A rewrite is to begin once no other snapshot is on its way.
+    pub fn schedule_rewrite(&self) {
+        self.log.rewrites().scheduled = true;
+        self.wanted.store(true, Release);
+    }
+
+    /// The same for a snapshot in the background.
+    pub fn schedule_save(&self) {
+        self.saves().scheduled = true;
+        self.wanted.store(true, Release);
     }
 
     /// A number for a stream that no other ever had.

@@ -46,7 +46,9 @@ pub async fn run<D: Disk>(disk: D, mut load: Load, jobs: Jobs, deliver: Deliver)
     let read = read(&disk, &mut load, &mut parcels, &deliver).await;
     parcels.all_taken().await;
     let result = match read {
-        Ok(_) if parcels.refused => Err(Failure::Content("a value could not be loaded".into())),
+        Ok(_) | Err(Failure::Cut { .. } | Failure::Corrupt { .. }) if parcels.refused => {
+            Err(Failure::Content("a value could not be loaded".into()))
+        }
         read => read,
     };
     deliver(load.owner, Done::Loaded { stream: load.stream, result });

@@ -221,13 +221,14 @@ impl<D: Disk> Writer<D> {
         self.bytes_before = 0;
         if let Source::Files { cut: wanted, bytes_before, empty } = begin.source {
             self.bytes_before = bytes_before;
-            if manifest.files().next().is_none() {
+            if !manifest.incr.is_empty() {
+                cut = wanted;
+            } else if let Some(base) = &manifest.base {
+                self.bytes_before = self.end_base(&base.name, wanted).await?;
+            } else {
                 let name = manifest.new_base(&self.name, begin.form == BaseForm::Rdb);
                 save::replace(self.disk.clone(), &self.directory.join(name), &empty).await?;
                 self.bytes_before = empty.len() as u64;
-            }
-            if !manifest.incr.is_empty() {
-                cut = wanted;
             }
         }
         if self.unnamed || manifest.incr.is_empty() {
@@ -248,6 +249,14 @@ impl<D: Disk> Writer<D> {
         self.progress.bytes_rewritten.store(bytes, Relaxed);
         self.file = Some(file);
         Ok(())
+    }
+
+    /// The base is the last file of the log, and is to be cut to so many bytes; how many it has then.
+    async fn end_base(&self, name: &str, cut: Option<u64>) -> Result<u64, Failure> {
+        let file = self.disk.append(&self.directory.join(name), cut).await;
+        let mut file = file.map_err(Failure::system(Doing::Open))?;
+        file.sync().await.map_err(Failure::system(Doing::Sync))?;
+        Ok(file.bytes())
     }
 
     /// What follows goes into a new increment.

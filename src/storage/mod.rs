@@ -242,6 +242,11 @@ pub enum Failure {
         good: u64,
         text: String,
     },
+    /// What stands in the log is no command; up to so many bytes it is whole.
+    Corrupt {
+        good: u64,
+        text: String,
+    },
     Cancelled,
 }
 

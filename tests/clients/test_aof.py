@@ -9,6 +9,7 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from conftest import BINARY, Server
+from conftest import BINARY, Server, free_port
 from crash import commands_of
 from test_rdb_files import contents as raw_contents
 from test_rdb_files import fill, program
@@ -423,13 +424,24 @@ def test_appendonly_is_switched_while_it_runs(tmp_path):
 @pytest.mark.parametrize("cores", [1, 3])
 def test_a_log_that_cannot_be_opened_is_not_switched_on(tmp_path, cores):
     folder_of(tmp_path).write_text("no folder")
-    with Instance(tmp_path, cores=cores) as ours:
+    with Instance(tmp_path, "--enable-protected-configs", "yes", cores=cores) as ours:
         for client in (ours.ready(), ours.ready(), ours.ready()):
             with pytest.raises(redis.ResponseError, match="'appendonly'\\) - Unable to turn on AOF. Check server logs."):
                 client.config_set("appendonly", "yes")
             assert client.config_get("appendonly") == {"appendonly": "no"}
             assert client.info("persistence")["aof_enabled"] == 0
             assert client.set("k", 1)
+        # All that the command set goes back, whatever came before or behind.
+        options = ["appendonly", "maxmemory-samples", "save", "dir", "loglevel", "notify-keyspace-events", "hz", "timeout", "port"]
+        before = client.config_get(*options)
+        (tmp_path / "elsewhere").mkdir()
+        (tmp_path / "elsewhere" / "appendonlydir").write_text("no folder")
+        changes = ["maxmemory-samples", 7, "save", "77 7", "appendonly", "yes", "loglevel", "debug", "notify-keyspace-events", "KEA"]
+        for more in (["hz", 50, "timeout", 100, "port", free_port()], ["dir", str(tmp_path / "elsewhere")]):
+            with pytest.raises(redis.ResponseError, match="'appendonly'\\) - Unable to turn on AOF. Check server logs."):
+                client.execute_command("CONFIG", "SET", *changes, *more)
+            assert client.config_get(*options) == before
+            assert ours.ready().ping()
         folder_of(tmp_path).unlink()
         assert client.config_set("appendonly", "yes")
         assert client.info("persistence")["aof_enabled"] == 1
@@ -508,6 +520,30 @@ def test_debug_loadaof_gives_the_same_data(tmp_path):
         assert r.execute_command("DEBUG", "LOADAOF")
         assert r.get("more") == b"1" and r.delete("more")
         assert contents(r) == expected
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+@pytest.mark.parametrize("what", ["LOADAOF", "RELOAD"])
+def test_clients_are_told_that_a_file_is_loaded(tmp_path, cores, what):
+    """As Redis does now and then while it reads: not each of them, or a file that is read at once, shows it."""
+    with logged(tmp_path, "--rdbcompression", "no", cores=cores) as ours:
+        r = ours.ready()
+        pipe = r.pipeline(transaction=False)
+        for n in range(5000):
+            pipe.set(f"k{n}", "v" * 300)
+        pipe.execute()
+        r.config_set("loading-process-events-interval-bytes", 1024)
+        r.config_set("key-load-delay", 100)
+        thread = threading.Thread(target=r.execute_command, args=("DEBUG", what))
+        thread.start()
+        time.sleep(0.05)
+        with socket.create_connection(("127.0.0.1", ours.port), 20) as s:
+            s.sendall(b"PING\r\nGET k1\r\nSET k1 x\r\nDBSIZE\r\n")
+            replies = s.makefile("rb")
+            assert all(replies.readline().startswith(b"-LOADING ") for _ in range(4))
+        thread.join()
+        assert r.get("k1") == b"v" * 300 and r.dbsize() == 5000
+        assert r.info("persistence")["loading"] == 0
 
 
 @pytest.mark.parametrize("cores", [1, 3])
@@ -658,6 +694,62 @@ def test_bytes_that_changed(tmp_path):
             file = "reading the append only file appendonly.aof.1.incr.aof"
             advice = "make a backup of your AOF file, then use ./"
             assert_refused(ours, *(["nknown command 'QNCRBY'", file] if byte == b"Q" else [f"Bad file format {file}: {advice}"]))
+
+
+def test_a_corrupt_tail(tmp_path):
+    """What is no command is left out with what comes behind it, if all of that is no more than may be left out."""
+    path, log, commands = small_log(tmp_path)
+    multi, exec_ = (next(c for c in commands if c[2][0].upper() == word) for word in (b"MULTI", b"EXEC"))
+    cases = [(commands[-1][0], commands[-1][0]), (multi[1], multi[0]), (exec_[0] + 1, multi[0])]
+    for number, (at, good) in enumerate(cases):
+        spoilt = log[:at] + b"?" + log[at + 1 :]
+        path.write_bytes(spoilt)
+        for size in (0, len(log) - good - 1):
+            with logged(tmp_path, "--aof-load-corrupt-tail-max-size", str(size)) as ours:
+                assert_refused(ours, "Bad file format reading the append only file appendonly.aof.1.incr.aof: make a backup")
+            assert path.read_bytes() == spoilt
+        size = len(log) - good
+        with logged(tmp_path, "--aof-load-corrupt-tail-max-size", str(size), cores=1 + number) as ours:
+            r = ours.ready()
+            data, has_list = state_after([command for command in commands if command[1] <= good])
+            assert {key: r.get(key) for key in (b"a", b"b", b"c") if r.exists(key)} == data
+            assert r.exists("l") == has_list
+            assert f"!!! Truncating the AOF appendonly.aof.1.incr.aof at offset {good} !!!" in ours.text()
+            assert "loaded anyway because its corrupt tail" in ours.text()
+            r.config_set("appendfsync", "always")
+            r.set("d", at)
+            kill(ours)
+        with logged(tmp_path, "--aof-load-truncated", "no") as ours:
+            r = ours.ready()
+            assert {key: r.get(key) for key in (b"a", b"b", b"c", b"d") if r.exists(key)} == data | {b"d": b"%d" % at}
+            ours.stop()
+
+
+def test_a_corrupt_tail_is_the_end_of_the_last_file(tmp_path):
+    path, log, _ = small_log(tmp_path)
+    (folder_of(tmp_path) / "appendonly.aof.2.incr.aof").write_bytes(log)
+    path.write_bytes(log + b"?")
+    with open(folder_of(tmp_path) / "appendonly.aof.manifest", "a") as names:
+        names.write("file appendonly.aof.2.incr.aof seq 2 type i\n")
+    with logged(tmp_path, "--aof-load-corrupt-tail-max-size", "1mb") as ours:
+        assert_refused(ours, "Bad file format reading the append only file appendonly.aof.1.incr.aof")
+    assert path.read_bytes() == log + b"?"
+
+
+@pytest.mark.parametrize("tail", [b"*2\r\n$", b"?"])
+def test_a_base_that_ends_the_log_is_cut_where_it_is_whole(tmp_path, tail):
+    """It was left as it was, and the next start refused a broken file that is not the last one."""
+    log = b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n"
+    (tmp_path / "appendonly.aof").write_bytes(log + tail)
+    options = ("--aof-load-corrupt-tail-max-size", "1") if tail == b"?" else ()
+    with logged(tmp_path, *options) as ours:
+        r = ours.ready()
+        assert r.get("a") == b"1" and r.info("persistence")["aof_current_size"] == len(log)
+        r.incr("a")
+        ours.stop()
+    assert (folder_of(tmp_path) / "appendonly.aof").read_bytes() == log
+    with logged(tmp_path) as ours:
+        assert ours.ready().get("a") == b"2"
 
 
 def test_a_file_that_is_cut_before_the_last_is_refused(tmp_path):

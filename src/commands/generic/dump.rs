@@ -19,14 +19,19 @@ pub fn dump(cx: &mut Context, args: Args) -> Result<(), Error> {
 pub fn refusal(error: rdb::Error) -> Error {
     match error {
         rdb::Error::Footer => Error::BAD_PAYLOAD,
-        rdb::Error::Corrupt(text) => {
-            crate::log::warning(format!(
-                "Internal error in a value to restore: {text} (integrity check failed)"
-            ));
-            Error::BAD_FORMAT
-        }
-        rdb::Error::Unsupported(_) => Error::BAD_FORMAT,
+        rdb::Error::Corrupt(_) | rdb::Error::Unsupported(_) => Error::BAD_FORMAT,
     }
+}
+
+/// Says in the log what is wrong with a payload that came.
+fn not_restored(error: rdb::Error, payload: &[u8]) -> Error {
+    if let (rdb::Error::Corrupt(text), Some(&form)) = (error, payload.first()) {
+        let part = rdb::part(form);
+        crate::log::warning(format!(
+            "Internal error in a value to restore: {part} integrity check failed. ({text})"
+        ));
+    }
+    refusal(error)
 }
 
 /// What may stand behind RESTORE's payload.
@@ -80,7 +85,8 @@ pub fn restore(cx: &mut Context, args: Args) -> Result<(), Error> {
     if ttl_ms < 0 {
         return Err(Error::INVALID_TTL);
     }
-    let value = object::restore(args.at(3), checks(cx), &cx.limits()).map_err(refusal)?;
+    let value = object::restore(args.at(3), checks(cx), &cx.limits())
+        .map_err(|error| not_restored(error, args.at(3)))?;
     // Redis wraps, too: too long a time has passed already.
     let base_ms = if options.absolute { 0 } else { cx.now_ms() };
     let expiry = (ttl_ms != 0).then(|| ttl_ms.wrapping_add(base_ms));

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering::Acquire;
 use crate::client::{Args, flag};
 use crate::commands::{Context, Error, Hold, Note, Signal};
 use crate::config::{Config, Opt, set_failed};
-use crate::shared::gate;
 use crate::shared::listening::Listening;
+use crate::shared::{Shared, gate};
 
 /// CONFIG GET pattern [pattern ...]: what is in force now, also behind a CONFIG SET of the same pipeline.
 pub fn get(cx: &mut Context, args: Args) -> Result<(), Error> {
@@ -29,32 +29,52 @@ pub fn set(cx: &mut Context, args: Args) -> Result<(), Error> {
         return Err(Error::LOADING);
     }
     let old = cx.shared.config();
-    let updated = cx.shared.update_config(|config| {
-        let next = config.set(&pairs, local)?.config;
-        carry_out(&cx.shared.listening, config, &next)?;
-        *config = next;
-        Ok(())
-    });
-    // Also if it failed: what was closed for it was opened anew.
-    if cx.shared.listening.has_new() {
-        cx.signals.push(Signal::Listen);
-    }
-    updated.map_err(|text: String| Error::new(text))?;
-    if settings_of_ticks(&old) != settings_of_ticks(&cx.shared.config()) {
-        // Cores that sleep without a tick have to look whether they need one now.
-        cx.signals.push(Signal::Resume);
-    }
-    if cx.shared.config().maxmemory > 0 {
-        for core in 0..cx.shared.slots.shard_count() {
-            cx.signals.push(Signal::Evict { core });
-        }
-    }
+    let changed = change(cx.shared, cx.signals, &pairs, local).map_err(Error::new)?;
     if switches_log(cx) {
-        cx.notes.push(Note::Hold(Hold::SwitchLog));
+        let names: Vec<&[u8]> = changed.iter().map(|name| name.as_bytes()).collect();
+        cx.notes.push(Note::Hold(Hold::SwitchLog { before: old.get(&names) }));
     } else {
         cx.out.ok();
     }
     Ok(())
+}
+
+/// A CONFIG SET that switched the log on failed: its options are as they were before.
+pub fn set_back(shared: &Shared, signals: &mut Vec<Signal>, before: &[(Vec<u8>, Vec<u8>)]) {
+    let pairs: Vec<&[u8]> = before.iter().flat_map(|(name, value)| [&name[..], &value[..]]).collect();
+    if let Err(text) = change(shared, signals, &pairs, true) {
+        crate::log::warning(format!("Failed restoring failed CONFIG SET command: {text}"));
+    }
+}
+
+/// Changes options, does what has to happen for it, and says which they are.
+fn change(
+    shared: &Shared,
+    signals: &mut Vec<Signal>,
+    pairs: &[&[u8]],
+    local: bool,
+) -> Result<Vec<&'static str>, String> {
+    let old = shared.config();
+    let mut changed = Vec::new();
+    let updated = shared.update_config(|config| {
+        let next = config.set(pairs, local)?;
+        carry_out(&shared.listening, config, &next.config)?;
+        (*config, changed) = (next.config, next.changed);
+        Ok::<(), String>(())
+    });
+    // Also if it failed: what was closed for it was opened anew.
+    if shared.listening.has_new() {
+        signals.push(Signal::Listen);
+    }
+    updated?;
+    if settings_of_ticks(&old) != settings_of_ticks(&shared.config()) {
+        // Cores that sleep without a tick have to look whether they need one now.
+        signals.push(Signal::Resume);
+    }
+    if shared.config().maxmemory > 0 {
+        signals.extend((0..shared.slots.shard_count()).map(|core| Signal::Evict { core }));
+    }
+    Ok(changed)
 }
 
 /// Whether the log is to begin or end here, before anything else runs. In a transaction the core sees to it afterwards.

@@ -2,7 +2,7 @@
 //! Absent: clients (`connection`), ACLs, persistence, replication.
 
 mod command_info;
-mod config;
+pub mod config;
 mod debug;
 mod docs;
 mod info;

@@ -6,7 +6,6 @@
 //! Absent: who walks and who waits (see `server::persist`).
 
 use std::path::PathBuf;
-use std::sync::atomic::Ordering::{Acquire, Release};
 
 use crate::client::Args;
 use crate::commands::{Context, Error, Hold, Note, Signal};
@@ -238,14 +237,9 @@ pub fn cancel(cx: &mut Context) -> Option<Saving> {
     let shards = cx.keyspace.shards.iter_mut().filter_map(|shard| shard.as_deref_mut());
     let given_up = give_up(cx.shared, shards, cx.jobs);
     if given_up.is_some_and(|saving| saving.base.is_some()) {
-        schedule_rewrite(cx.shared);
+        cx.shared.persistence.schedule_rewrite();
     }
     given_up
-}
-
-fn schedule_rewrite(shared: &Shared) {
-    shared.persistence.log.rewrites().scheduled = true;
-    shared.persistence.wanted.store(true, Release);
 }
 
 pub fn save(cx: &mut Context, _args: Args) -> Result<(), Error> {
@@ -276,8 +270,7 @@ pub fn bgsave(cx: &mut Context, args: Args) -> Result<(), Error> {
         if !schedule && !cx.session.atomic {
             return Err(Error::REWRITE_RUNNING);
         }
-        cx.shared.persistence.saves().scheduled = true;
-        cx.shared.persistence.wanted.store(true, Release);
+        cx.shared.persistence.schedule_save();
         cx.out.simple("Background saving scheduled");
         return Ok(());
     }
@@ -305,13 +298,13 @@ fn bgsave_cancel(cx: &mut Context) -> Result<(), Error> {
 pub fn bgrewriteaof(cx: &mut Context, _args: Args) -> Result<(), Error> {
     let running = cx.shared.persistence.saves().running;
     let log = &cx.shared.persistence.log;
-    if running.is_some_and(|saving| saving.base.is_some()) || log.is_rebasing.load(Acquire) {
+    if running.is_some_and(|saving| saving.base.is_some()) || log.rewrites().rebasing_since_s.is_some() {
         return Err(Error::new("ERR Background append only file rewriting already in progress"));
     }
     // Somebody waits for it: the pause after failures is over.
     log.rewrites().not_before_s = 0;
     if running.is_some() || cx.session.atomic {
-        schedule_rewrite(cx.shared);
+        cx.shared.persistence.schedule_rewrite();
         cx.out.simple("Background append only file rewriting scheduled");
         return Ok(());
     }
@@ -342,8 +335,7 @@ fn begin_after_flushall(cx: &mut Context) -> Option<u64> {
     let running = cx.shared.persistence.saves().running;
     if running.is_some_and(|saving| saving.base.is_some()) {
         if !cx.config.save_points.is_empty() {
-            cx.shared.persistence.saves().scheduled = true;
-            cx.shared.persistence.wanted.store(true, Release);
+            cx.shared.persistence.schedule_save();
         }
         return None;
     }
@@ -465,7 +457,7 @@ pub fn log_failure(config: &Config, failure: &Failure) {
             )
         }
         Failure::System { .. } => format!("Write error saving DB on disk: {system}"),
-        Failure::Content(text) | Failure::Cut { text, .. } => text.clone(),
+        Failure::Content(text) | Failure::Cut { text, .. } | Failure::Corrupt { text, .. } => text.clone(),
         Failure::Cancelled => "Background saving cancelled".into(),
     });
 }

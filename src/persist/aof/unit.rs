@@ -31,7 +31,7 @@ pub struct Begin {
 
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// From what the manifest names. The last increment is cut to so many bytes; the files before it have so many. `empty`: the
+    /// From what the manifest names. The last one is cut to so many bytes; the files before it have so many. `empty`: the
     /// base of a server without data, for a manifest without files.
     Files { cut: Option<u64>, bytes_before: u64, empty: Vec<u8> },
     /// From data that are in no file: a base of them is on its way, and until it is there the manifest stays as it is.

@@ -121,6 +121,25 @@ pub(super) mod form {
     pub const STREAM_4: u8 = 26;
 }
 
+/// What of a value of this form has to hold together, as Redis names it in its log.
+pub fn part(form: u8) -> &'static str {
+    match form {
+        form::HASH_ZIPMAP => "Zipmap",
+        form::LIST_ZIPLIST => "List ziplist",
+        form::SET_INTSET => "Intset",
+        form::ZSET_ZIPLIST => "Zset ziplist",
+        form::HASH_ZIPLIST => "Hash ziplist",
+        form::LIST_QUICKLIST => "Ziplist",
+        form::LIST_QUICKLIST_2 => "Listpack",
+        form::SET_LISTPACK => "Set listpack",
+        form::ZSET_LISTPACK => "Zset listpack",
+        form::HASH_LISTPACK => "Hash listpack",
+        form::HASH_LISTPACK_EX => "Hash listpackex",
+        form::STREAM | form::STREAM_2 | form::STREAM_3 | form::STREAM_4 => "Stream listpack",
+        _ => "Value",
+    }
+}
+
 /// How a node of a list is written.
 mod container {
     pub const PLAIN: u64 = 1;

@@ -109,7 +109,7 @@ fn read_consumer(form: u8, reader: &mut Reader, group: &mut Group, pending: &[(I
     };
     let (consumer, is_new) = group.find_or_create(&name, seen_ms);
     if !is_new {
-        return Err(Error::Corrupt("two consumers of one name"));
+        return Err(Error::Corrupt("Duplicate stream consumer detected"));
     }
     group.consumer_mut(consumer).active_ms = active_ms;
     for _ in 0..count(reader, ID_BYTES)? {

@@ -197,14 +197,17 @@ fn append_only(cx: &mut Context, text: &mut Text, rewrite: Option<Saving>, now_s
     let (rewrites, logged) = (*log.rewrites(), cx.shared.is_logged());
     // Between the command that switches the log on and the moment at which it is, a rewrite is already on its way.
     let begins = log.changes.load(Acquire) && cx.config.appendonly;
-    let runs = rewrite.is_some() || log.is_rebasing.load(Acquire) || begins;
-    let began_s = rewrite.map_or(log.began_s.load(Acquire), |saving| saving.began_s);
+    let runs = rewrite.is_some() || rewrites.rebasing_since_s.is_some() || begins;
+    let began_s = rewrite.map(|saving| saving.began_s).or(rewrites.rebasing_since_s);
     let state = |ok: bool| if ok { "ok" } else { "err" };
     text.field("aof_enabled", (logged || begins) as u8);
     text.field("aof_rewrite_in_progress", runs as u8);
     text.field("aof_rewrite_scheduled", rewrites.scheduled as u8);
     text.field("aof_last_rewrite_time_sec", rewrites.last_duration_s);
-    text.field("aof_current_rewrite_time_sec", if runs && !begins { now_s - began_s } else { -1 });
+    text.field(
+        "aof_current_rewrite_time_sec",
+        began_s.filter(|_| !begins).map_or(-1, |began_s| now_s - began_s),
+    );
     text.field("aof_last_bgrewrite_status", state(rewrites.last_ok));
     text.field("aof_rewrites", rewrites.count);
     text.field("aof_rewrites_consecutive_failures", rewrites.consecutive_failures);
