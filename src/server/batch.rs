@@ -83,6 +83,8 @@ pub struct Batch {
     pub notes: Vec<Note>,
     /// Its commands are read from a log, in this stream of the storage thread.
     pub replayed: u64,
+    /// What its next commands look up was fetched with that of other batches.
+    pub is_fetched: bool,
 }
 
 impl Batch {
@@ -156,6 +158,7 @@ impl Batch {
         self.extra = ShardSet::EMPTY;
         self.notes.clear();
         self.replayed = 0;
+        self.is_fetched = false;
         self.stamps.clear();
         self.confirmations.clear();
         for buf in [&mut self.buf, &mut self.replies] {

@@ -66,6 +66,8 @@ const INPUT_PAUSE_BYTES: usize = 1 << 20;
 /// Unsent replies beyond which a connection's commands wait. Input is still received, up to its own limit: a client that
 /// sends a long pipeline before it reads must not be left blocked in its send.
 pub(super) const OUTPUT_PAUSE_BYTES: usize = 32 << 20;
+/// So many bytes of replies may wait for a batch that is away, to leave together with its replies.
+const HELD_REPLIES_BYTES_MAX: usize = 16 * 1024;
 /// Spare buffers kept for connections that come to life, and the largest that is worth keeping.
 const SPARE_BUFFERS: usize = 64;
 const SPARE_BUFFER_BYTES_MAX: usize = 64 * 1024;
@@ -462,7 +464,8 @@ impl Core {
         self.spare_buffers.pop().unwrap_or_default()
     }
 
-    /// There is output: tells the driver once, and enforces the limits on unsent replies.
+    /// There is output: tells the driver once, and enforces the limits on unsent replies. The replies of a pipeline leave
+    /// together, as in Redis: those in front of a batch that is away wait for it.
     pub(super) fn output_grew(&mut self, slot: u32) {
         let now_ms = self.now_ms;
         let limits = self.config.client_output_buffer_limits;
@@ -474,7 +477,8 @@ impl Core {
             self.bind_output(slot);
         }
         let connection = self.connection_mut(slot);
-        if !connection.dirty {
+        let is_held = connection.state == State::Away && connection.output.len() <= HELD_REPLIES_BYTES_MAX;
+        if !connection.dirty && !is_held {
             connection.dirty = true;
             self.actions.send.push(slot);
         }
@@ -496,6 +500,18 @@ impl Core {
         }
     }
 
+    /// What waits for batches that are away leaves now: they may take long.
+    pub(super) fn send_held_replies(&mut self) {
+        for slot in 0..self.slots.len() as u32 {
+            let is_held = |connection: &Connection| {
+                connection.state == State::Away && !connection.output.is_empty()
+            };
+            if self.slots[slot as usize].connection.as_deref().is_some_and(is_held) {
+                self.send_again(slot);
+            }
+        }
+    }
+
     /// Ends a connection, after its output was sent (`flush`) or at once. Its batch, if away, still finishes.
     pub(super) fn close(&mut self, slot: u32, flush: bool) {
         let away = self.connection_mut(slot).state == State::Away;
@@ -506,6 +522,10 @@ impl Core {
             }
             return;
         }
+        if flush && away {
+            self.send_again(slot);
+        }
+        let connection = self.connection_mut(slot);
         connection.state = State::Closing;
         connection.input = Input::default();
         connection.transaction = None;
@@ -853,8 +873,14 @@ impl Core {
             Signal::Unwait { wait, .. } => self.unwait(wait),
             Signal::Mail { .. } => self.take_mail(),
             Signal::MonitorLine { to, place, line } => self.monitor_line(to, place, line),
-            Signal::Busy => self.refuse_waiting(),
-            Signal::Shutdown => self.shared.set_gate(gate::SHUTDOWN, true),
+            Signal::Busy => {
+                self.refuse_waiting();
+                self.send_held_replies();
+            }
+            Signal::Shutdown => {
+                self.send_held_replies();
+                self.shared.set_gate(gate::SHUTDOWN, true);
+            }
             Signal::SaveOver { id } => self.save_over(id),
             Signal::LogBegun { ok } => self.log_switched(ok),
             Signal::LogFounded => self.serve_log_waits(),

@@ -299,6 +299,7 @@ impl Driver {
                         batch.prefetch();
                     }
                 }
+                self.core.prefetch_batches(&mut group);
             }
             group.drain(..).for_each(|message| self.core.message(message));
             self.group = group;
