@@ -412,11 +412,24 @@ impl Core {
         self.shared.metrics[self.id].client_bytes.add(bytes.wrapping_sub(old));
     }
 
+    /// Whether replies wait for a batch that is away, whose own are to follow: those of a pipeline leave together, as in
+    /// Redis. Where the batch may take long, they do not wait.
+    fn holds_replies(&self, slot: u32) -> bool {
+        let connection = self.connection_at(slot);
+        connection.state == State::Away
+            && connection.output.len() <= HELD_REPLIES_BYTES_MAX
+            && self.shared.gates() & (gate::BUSY | gate::SHUTDOWN) == 0
+    }
+
     /// Hands the connection's output to the driver, in exchange for an empty buffer.
     pub fn take_output(&mut self, slot: u32, buffer: &mut Vec<u8>) {
+        debug_assert!(buffer.is_empty());
+        let is_held = self.holds_replies(slot);
         let connection = self.connection_mut(slot);
         connection.dirty = false;
-        debug_assert!(buffer.is_empty());
+        if is_held {
+            return;
+        }
         if !connection.bound.is_empty() {
             let ready = self.take_unbound(slot);
             let connection = self.connection_mut(slot);
@@ -464,8 +477,7 @@ impl Core {
         self.spare_buffers.pop().unwrap_or_default()
     }
 
-    /// There is output: tells the driver once, and enforces the limits on unsent replies. The replies of a pipeline leave
-    /// together, as in Redis: those in front of a batch that is away wait for it.
+    /// There is output: tells the driver once, and enforces the limits on unsent replies.
     pub(super) fn output_grew(&mut self, slot: u32) {
         let now_ms = self.now_ms;
         let limits = self.config.client_output_buffer_limits;
@@ -477,8 +489,7 @@ impl Core {
             self.bind_output(slot);
         }
         let connection = self.connection_mut(slot);
-        let is_held = connection.state == State::Away && connection.output.len() <= HELD_REPLIES_BYTES_MAX;
-        if !connection.dirty && !is_held {
+        if !connection.dirty {
             connection.dirty = true;
             self.actions.send.push(slot);
         }
@@ -500,12 +511,11 @@ impl Core {
         }
     }
 
-    /// What waits for batches that are away leaves now: they may take long.
+    /// What waits for batches that are away leaves now.
     pub(super) fn send_held_replies(&mut self) {
         for slot in 0..self.slots.len() as u32 {
-            let is_held = |connection: &Connection| {
-                connection.state == State::Away && !connection.output.is_empty()
-            };
+            let is_held =
+                |connection: &Connection| connection.state == State::Away && !connection.output.is_empty();
             if self.slots[slot as usize].connection.as_deref().is_some_and(is_held) {
                 self.send_again(slot);
             }
@@ -878,8 +888,8 @@ impl Core {
                 self.send_held_replies();
             }
             Signal::Shutdown => {
-                self.send_held_replies();
                 self.shared.set_gate(gate::SHUTDOWN, true);
+                self.send_held_replies();
             }
             Signal::SaveOver { id } => self.save_over(id),
             Signal::LogBegun { ok } => self.log_switched(ok),

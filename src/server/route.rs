@@ -563,17 +563,14 @@ impl Core {
         batch.confirmations.clear();
         let mut notes = std::mem::take(&mut batch.notes);
         self.take_notes(slot, &mut notes);
+        self.output_grew(slot);
         if !batch.is_done() {
             // It came home early because its replies had grown: the rest goes on.
-            self.output_grew(slot);
             batch.session = Some(self.connection_mut(slot).session);
             return self.advance(batch);
         }
         let leaving = open && self.connection_mut(slot).leaving;
         self.settle(slot, id);
-        if open {
-            self.output_grew(slot);
-        }
         if leaving {
             self.close(slot, true);
         }
