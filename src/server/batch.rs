@@ -5,7 +5,7 @@
 
 use smallvec::SmallVec;
 
-use crate::base::prefetch::prefetch;
+use crate::base::prefetch::{prefetch, prefetch_to_write};
 
 use crate::client::{Connection, ConnectionId, Requests, Session, ShardSet, Watched};
 use crate::commands::server::persistence::Shutdown;
@@ -23,6 +23,7 @@ pub const BATCH_REPLIES_MAX: usize = 1024 * 1024;
 
 /// What the commands of a batch are to each other.
 #[derive(Default)]
+#[repr(u8)]
 pub enum Kind {
     /// One after the other, each atomic by itself.
     #[default]
@@ -62,20 +63,24 @@ pub enum Task {
     Log,
 }
 
+/// Its fields are in the order of their use: a core that it visits touches the first four cache lines, and its home the rest.
 #[derive(Default)]
+#[repr(C, align(64))]
 pub struct Batch {
-    pub connection: Option<ConnectionId>,
-    pub session: Option<Session>,
-    pub buf: Vec<u8>,
     pub requests: Requests,
     /// The next command to run.
     pub next: usize,
-    pub kind: Kind,
+    /// What its next commands look up was fetched with that of other batches.
+    pub is_fetched: bool,
+    pub replies: Vec<u8>,
+    pub buf: Vec<u8>,
+    pub connection: Option<ConnectionId>,
+    pub session: Option<Session>,
     /// Shards that its next command needs besides its own, to serve the clients that wait for what it changes.
     pub extra: ShardSet,
     /// Shards borrowed for its next command.
     pub held: SmallVec<[Box<Shard>; 2]>,
-    pub replies: Vec<u8>,
+    pub kind: Kind,
     /// For a client with subscriptions: which messages come before which replies.
     pub stamps: Vec<Stamp>,
     /// Replies that CLIENT REPLY does not silence: confirmations of subscriptions.
@@ -85,21 +90,35 @@ pub struct Batch {
     pub replayed: u64,
 }
 
+/// The cache lines of a batch that every core needs which it visits.
+const HOT_LINES: usize = 4;
+const LINE_BYTES: usize = 64;
+// What all variants of `Kind` have in common, which one it is, stands first.
+const _: () = assert!(std::mem::offset_of!(Batch, kind) < HOT_LINES * LINE_BYTES);
+const _: () =
+    assert!(std::mem::offset_of!(Batch, connection) + size_of::<Option<ConnectionId>>() <= 2 * LINE_BYTES);
+
 impl Batch {
     pub fn home(&self) -> ConnectionId {
         self.connection.expect("a batch belongs to a connection")
     }
 
-    /// Fetches what its next command is read from and answered into: it was written on another core.
+    /// Fetches the lines that a visit begins with: they were written on another core.
+    pub fn prefetch_head(&self) {
+        let head = (&raw const *self).cast::<u8>();
+        (0..HOT_LINES).for_each(|line| prefetch_to_write(head.wrapping_add(line * LINE_BYTES)));
+    }
+
+    /// Fetches what its next command is read from and answered into.
     pub fn prefetch(&self) {
         let Some(next) = self.requests.list.get(self.next) else { return };
-        let line = 64 / size_of::<Span>();
+        let line = LINE_BYTES / size_of::<Span>();
         prefetch(next);
         prefetch(&self.requests.spans[next.first_span as usize]);
         prefetch(self.requests.spans.as_ptr().wrapping_add(next.first_span as usize + line));
         prefetch(&self.buf[next.begin as usize]);
-        prefetch(self.buf.as_ptr().wrapping_add(next.begin as usize + 64));
-        prefetch(self.replies.as_ptr().wrapping_add(self.replies.len()));
+        prefetch(self.buf.as_ptr().wrapping_add(next.begin as usize + LINE_BYTES));
+        prefetch_to_write(self.replies.as_ptr().wrapping_add(self.replies.len()));
     }
 
     /// The core where it ends.
@@ -156,6 +175,7 @@ impl Batch {
         self.extra = ShardSet::EMPTY;
         self.notes.clear();
         self.replayed = 0;
+        self.is_fetched = false;
         self.stamps.clear();
         self.confirmations.clear();
         for buf in [&mut self.buf, &mut self.replies] {

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::*;
 use super::batch::{Message, NewConnection};
 use super::core::Core;
 use crate::client::{Card, Connection, ConnectionId, Input, State, flag};
+use crate::shared::gate;
 
 /// A place for a connection.
 pub struct Slot {
@@ -22,6 +23,8 @@ const INPUT_PAUSE_BYTES: usize = 1 << 20;
 /// Unsent replies beyond which a connection's commands wait. Input is still received, up to its own limit: a client that
 /// sends a long pipeline before it reads must not be left blocked in its send.
 pub(super) const OUTPUT_PAUSE_BYTES: usize = 32 << 20;
+/// So many bytes of replies may wait for a batch that is away, to leave together with its replies.
+const HELD_REPLIES_BYTES_MAX: usize = 16 * 1024;
 /// Spare buffers kept for connections that come to life, and the largest that is worth keeping.
 const SPARE_BUFFERS: usize = 64;
 const SPARE_BUFFER_BYTES_MAX: usize = 64 * 1024;
@@ -205,11 +208,24 @@ impl Core {
         self.shared.metrics[self.id].client_bytes.add(bytes.wrapping_sub(old));
     }
 
+    /// Whether replies wait for a batch that is away, whose own are to follow: those of a pipeline leave together, as in
+    /// Redis. Where the batch may take long, they do not wait.
+    fn holds_replies(&self, slot: u32) -> bool {
+        let connection = self.connection_at(slot);
+        connection.state == State::Away
+            && connection.output.len() <= HELD_REPLIES_BYTES_MAX
+            && self.shared.gates() & (gate::BUSY | gate::SHUTDOWN) == 0
+    }
+
     /// Hands the connection's output to the driver, in exchange for an empty buffer.
     pub fn take_output(&mut self, slot: u32, buffer: &mut Vec<u8>) {
+        debug_assert!(buffer.is_empty());
+        let is_held = self.holds_replies(slot);
         let connection = self.connection_mut(slot);
         connection.dirty = false;
-        debug_assert!(buffer.is_empty());
+        if is_held {
+            return;
+        }
         if !connection.bound.is_empty() {
             let ready = self.take_unbound(slot);
             let connection = self.connection_mut(slot);
@@ -239,6 +255,17 @@ impl Core {
         {
             connection.dirty = true;
             self.actions.send.push(slot);
+        }
+    }
+
+    /// What waits for batches that are away leaves now.
+    pub(super) fn send_held_replies(&mut self) {
+        for slot in 0..self.slots.len() as u32 {
+            let is_held =
+                |connection: &Connection| connection.state == State::Away && !connection.output.is_empty();
+            if self.slots[slot as usize].connection.as_deref().is_some_and(is_held) {
+                self.send_again(slot);
+            }
         }
     }
 
@@ -301,6 +328,10 @@ impl Core {
             }
             return;
         }
+        if flush && away {
+            self.send_again(slot);
+        }
+        let connection = self.connection_mut(slot);
         connection.state = State::Closing;
         connection.input = Input::default();
         connection.transaction = None;

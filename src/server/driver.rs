@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use super::batch::{Message, NewConnection};
 use super::core::Core;
 use super::courier::Courier;
-use crate::base::prefetch::prefetch;
 use crate::mesh::Port;
 use crate::net::{Event, Peer, Ring};
 use crate::shared::gate;
@@ -296,8 +295,7 @@ impl Driver {
             if group.len() > 1 {
                 for message in &group {
                     if let Message::Batch(batch) = message {
-                        prefetch(&raw const **batch);
-                        prefetch((&raw const **batch).cast::<u8>().wrapping_add(128));
+                        batch.prefetch_head();
                     }
                 }
                 for message in &group {
@@ -305,6 +303,7 @@ impl Driver {
                         batch.prefetch();
                     }
                 }
+                self.core.prefetch_batches(&mut group);
             }
             group.drain(..).for_each(|message| self.core.message(message));
             self.group = group;

@@ -16,10 +16,12 @@ use crate::client::{ReplyMode, Request, Session, ShardSet, State, Tracking, flag
 use crate::commands::script::Ongoing;
 use crate::commands::{Pending, Route};
 use crate::resp::Out;
-use crate::shard::Shard;
+use crate::shard::{Shard, store};
 
 /// With more cores than this batches hop from shard to shard: while one core has all shards the others run no command.
 pub(super) const CONVOY_CORES_MAX: usize = 2;
+/// So many commands of a batch are fetched together with those of other batches that came with it.
+const FETCHED_WITH_OTHERS: usize = 4;
 /// Spare batches kept by a core.
 const SPARE_BATCHES: usize = 64;
 
@@ -278,9 +280,31 @@ impl Core {
         self.send_signals();
     }
 
-    pub(super) fn run_plain(&mut self, batch: &mut Batch, borrowed: ShardSet) {
+    /// Fetches what the commands will look up that run next.
+    fn prefetch_run(&self, batch: &mut Batch) {
+        let fetched = if std::mem::take(&mut batch.is_fetched) { FETCHED_WITH_OTHERS } else { 0 };
+        let first = (batch.next + fetched).min(batch.requests.list.len());
         let db = batch.session.map_or(0, |session| session.db);
-        self.prefetch(&batch.requests, batch.next, &batch.buf, db);
+        self.prefetch(&batch.requests, first, &batch.buf, db);
+    }
+
+    /// Fetches what the next commands of these batches will look up, for all of them at once: each alone has few.
+    pub fn prefetch_batches(&self, messages: &mut [Message]) {
+        let batches = messages.iter_mut().filter_map(|message| match message {
+            Message::Batch(batch) if matches!(batch.kind, Kind::Plain) && !batch.is_done() => {
+                batch.is_fetched = true;
+                Some(&**batch)
+            }
+            _ => None,
+        });
+        store::prefetch(batches.flat_map(|batch| {
+            let db = batch.session.map_or(0, |session| session.db);
+            self.lookups(&batch.requests, batch.next, &batch.buf, db).take(FETCHED_WITH_OTHERS)
+        }));
+    }
+
+    pub(super) fn run_plain(&mut self, batch: &mut Batch, borrowed: ShardSet) {
+        self.prefetch_run(batch);
         while batch.next < batch.requests.list.len() && batch.replies.len() <= BATCH_REPLIES_MAX {
             self.look_at_clock();
             let request = batch.requests.list[batch.next];

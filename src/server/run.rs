@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::pubsub::Books;
 use crate::resp::{Limits, Out, ProtocolError, Step};
 use crate::script::Engine;
-use crate::shard::{Moment, Report, Shard, store};
+use crate::shard::{Moment, Report, Shard, Store, store};
 use crate::shared::{Shared, gate};
 use crate::storage::Job;
 
@@ -456,20 +456,32 @@ impl Core {
         self.prefetch(chunk, 0, bytes, db);
     }
 
-    /// Fetches the buckets, then the entries, of the first keys of commands from `first` on: those on shards at hand.
+    /// Fetches the buckets, then the entries, of the first keys of the commands from `first` on that can run now.
     pub(super) fn prefetch(&self, requests: &Requests, first: usize, bytes: &[u8], db: u16) {
-        const SMALL: usize = 4096;
-        let commands = &requests.list[first..requests.list.len().min(first + CHUNK_COMMANDS)];
-        if commands.len() < 2 {
-            return;
+        if requests.list.len() >= first + 2 {
+            store::prefetch(self.lookups(requests, first, bytes, db).take(CHUNK_COMMANDS));
         }
-        store::prefetch(commands.iter().filter_map(|request| {
-            let shard = self.shards[request.shards.sole()?].as_ref()?;
-            let store = &shard.dbs[db as usize].store;
+    }
+
+    /// What the commands from `first` on will look up first, each in which store and by which hash; up to the first one
+    /// whose shard is elsewhere, for what is behind it runs later, or on another core.
+    #[inline]
+    pub(super) fn lookups<'a>(
+        &'a self,
+        requests: &'a Requests,
+        first: usize,
+        bytes: &'a [u8],
+        db: u16,
+    ) -> impl Iterator<Item = (&'a Store, u64)> {
+        const SMALL: usize = 4096;
+        let lookup = move |request: &Request| {
+            let Some(number) = request.shards.sole() else { return Some(None) };
+            let store = &self.shards[number].as_ref()?.dbs[db as usize].store;
             let first_key = self.registry.row(request.command).first_key();
             let is_worthwhile = request.argc as usize > first_key && store.len() > SMALL;
-            is_worthwhile.then(|| (store, store.hash(requests.args(request, bytes).at(first_key))))
-        }));
+            Some(is_worthwhile.then(|| (store, store.hash(requests.args(request, bytes).at(first_key)))))
+        };
+        requests.list[first..].iter().map_while(lookup).flatten()
     }
 
     /// Runs parsed commands in order. Some(bytes used): the connection has to wait before it goes on.
@@ -733,6 +745,9 @@ impl Core {
 
     pub(super) fn new_batch(&mut self, slot: u32) -> Box<Batch> {
         let mut batch = self.spare_batches.pop().unwrap_or_default();
+        if batch.replies.capacity() == 0 {
+            batch.replies = self.spare_buffer();
+        }
         let connection = self.connection_mut(slot);
         batch.connection = Some(connection.id);
         batch.session = Some(connection.session);

@@ -70,8 +70,14 @@ impl Core {
             Signal::Unwait { wait, .. } => self.unwait(wait),
             Signal::Mail { .. } => self.take_mail(),
             Signal::MonitorLine { to, place, line } => self.monitor_line(to, place, line),
-            Signal::Busy => self.refuse_waiting(),
-            Signal::Shutdown => self.shared.set_gate(gate::SHUTDOWN, true),
+            Signal::Busy => {
+                self.refuse_waiting();
+                self.send_held_replies();
+            }
+            Signal::Shutdown => {
+                self.shared.set_gate(gate::SHUTDOWN, true);
+                self.send_held_replies();
+            }
             Signal::SaveOver { id } => self.walking.save_over(id),
             Signal::LogBegun { ok } => self.log_switched(ok),
             Signal::LogFounded => self.serve_log_waits(),

@@ -127,3 +127,30 @@ def test_maxclients(tmp_path):
             s.close()
     finally:
         server.stop()
+
+
+def test_replies_of_a_pipeline_leave_together(server, r):
+    """Whatever shards its commands go to, in whatever order."""
+    with server.raw() as s:
+        for count in range(1, 41):
+            before = r.info("stats")["total_writes_processed"]
+            s.sendall(b"".join(b"PING\r\nEXISTS key:%d:%d\r\n" % (count, n) for n in range(8)))
+            got = b""
+            while len(got) < 8 * len(b"+PONG\r\n:0\r\n"):
+                got += s.recv(4096)
+            assert got == b"+PONG\r\n:0\r\n" * 8
+            # The reply to the first INFO, and the pipeline's.
+            assert r.info("stats")["total_writes_processed"] - before == 2
+
+
+def test_what_was_answered_leaves_although_a_script_hangs(tmp_path):
+    server = Server(tmp_path, "--busy-reply-threshold", "50")
+    killer = server.client()
+    for key in (b"a", b"b", b"c", b"d"):
+        with server.raw() as s:
+            s.sendall(b"PING\r\nEVAL 'while true do end' 1 %s\r\nPING\r\n" % key)
+            assert s.recv(100) == b"+PONG\r\n"
+            assert killer.script_kill()
+            assert s.recv(100).startswith(b"-ERR Script killed by user")
+    killer.close()
+    assert server.stop() == 0
