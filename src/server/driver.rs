@@ -66,21 +66,24 @@ pub struct Driver {
     group: Vec<Message>,
 }
 
-/// How long to look for work before sleeping: grows while that pays, shrinks to nothing while it does not.
+/// How long to look for work of other cores before sleeping: grows while that pays, shrinks to nothing while it does not.
 struct Polling {
     max_us: u64,
     us: u64,
     slept_at: Option<Instant>,
+    /// There are no other cores.
+    alone: bool,
 }
 
 impl Polling {
-    fn new(max_us: u64) -> Self {
-        Self { max_us, us: 0, slept_at: None }
+    fn new(max_us: u64, alone: bool) -> Self {
+        Self { max_us, us: 0, slept_at: None, alone }
     }
 
     /// A message came right after going to sleep: looking a little longer would have caught it.
     fn woken_by_mesh(&mut self) {
         if let Some(at) = self.slept_at.take()
+            && !self.alone
             && at.elapsed().as_micros() as u64 <= self.max_us
         {
             self.us = (self.us * 2).clamp(self.max_us.min(4), self.max_us);
@@ -100,7 +103,7 @@ impl Driver {
     /// The driver of `core`, on the thread that will run it.
     pub fn new(core: Core, ends: Ends) -> Self {
         let Ends { ring, port, rings, bell, courier, stop_fd, booted } = ends;
-        let max_us = if core.shared.slots.shard_count() > 1 { core.config().poll_us_max as u64 } else { 0 };
+        let poll = Polling::new(core.config().poll_us_max as u64, core.shared.slots.shard_count() == 1);
         Self {
             core,
             ring,
@@ -113,7 +116,7 @@ impl Driver {
             closing: Vec::new(),
             output_waits: false,
             stop_fd,
-            poll: Polling::new(max_us),
+            poll,
             group: Vec::new(),
         }
     }
@@ -180,7 +183,7 @@ impl Driver {
 
     /// Nothing is left to do: looks a little longer, then sleeps until something happens (D1).
     fn rest(&mut self) {
-        if self.poll.us > 0 && self.look_around() {
+        if self.await_disk() || (self.poll.us > 0 && self.look_around()) {
             return;
         }
         if self.port.announce_sleep() {
@@ -193,23 +196,38 @@ impl Driver {
         }
     }
 
-    /// Polls the mesh and the ring for a while. True: there is work.
+    /// Polls for work of other cores for a while. True: there is some.
     fn look_around(&mut self) -> bool {
+        let found = self.poll_for(self.poll.us, std::hint::spin_loop);
+        if found {
+            self.poll.paid()
+        } else {
+            self.poll.in_vain()
+        }
+        found
+    }
+
+    /// Polls while replies wait for a sync, which is short on a disk that is worth it. The storage thread may be on the
+    /// same CPU: it goes first. True: there is work.
+    fn await_disk(&mut self) -> bool {
+        self.poll.max_us > 0
+            && self.core.awaits_disk()
+            && self.poll_for(self.poll.max_us, std::thread::yield_now)
+    }
+
+    /// Polls the mesh and the ring for so long. True: there is work.
+    fn poll_for(&mut self, us: u64, between: fn()) -> bool {
         self.ring.enter(0);
         let start = Instant::now();
-        loop {
+        while (start.elapsed().as_micros() as u64) < us {
             for _ in 0..16 {
                 if self.port.has_input() || self.ring.has_events() {
-                    self.poll.paid();
                     return true;
                 }
-                std::hint::spin_loop();
-            }
-            if start.elapsed().as_micros() as u64 >= self.poll.us {
-                self.poll.in_vain();
-                return false;
+                between();
             }
         }
+        false
     }
 
     fn take_events(&mut self) -> bool {

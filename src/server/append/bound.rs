@@ -60,4 +60,9 @@ impl Core {
         self.appending.held.push(slot);
         ready
     }
+
+    /// Whether output waits for the disk.
+    pub fn awaits_disk(&self) -> bool {
+        self.appending.strict && !self.appending.held.is_empty()
+    }
 }
