@@ -186,6 +186,12 @@ pub struct Connection {
     pub receive_paused: bool,
     /// It is in the core's list of connections with something to send.
     pub dirty: bool,
+    /// Its output waits for the replies of the batch that is away.
+    pub held: bool,
+    /// Output does not wait for the batch that is away: more was received meanwhile, or the batch takes long.
+    pub impatient: bool,
+    /// The peer says no more: it ends once what it said is done.
+    pub ended: bool,
     /// Output that waits for the log: so many bytes until all units below this stamp are durable, then so many more.
     pub bound: VecDeque<(usize, u64)>,
     /// Bytes of all of that.
@@ -237,6 +243,9 @@ impl Connection {
             wait: None,
             receive_paused: false,
             dirty: false,
+            held: false,
+            impatient: false,
+            ended: false,
             bound: VecDeque::new(),
             bound_bytes: 0,
             unsent: 0,

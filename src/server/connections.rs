@@ -8,7 +8,6 @@ use std::sync::atomic::Ordering::*;
 use super::batch::{Message, NewConnection};
 use super::core::Core;
 use crate::client::{Card, Connection, ConnectionId, Input, State, flag};
-use crate::shared::gate;
 
 /// A place for a connection.
 pub struct Slot {
@@ -23,8 +22,6 @@ const INPUT_PAUSE_BYTES: usize = 1 << 20;
 /// Unsent replies beyond which a connection's commands wait. Input is still received, up to its own limit: a client that
 /// sends a long pipeline before it reads must not be left blocked in its send.
 pub(super) const OUTPUT_PAUSE_BYTES: usize = 32 << 20;
-/// So many bytes of replies may wait for a batch that is away, to leave together with its replies.
-const HELD_REPLIES_BYTES_MAX: usize = 16 * 1024;
 /// Spare buffers kept for connections that come to life, and the largest that is worth keeping.
 const SPARE_BUFFERS: usize = 64;
 const SPARE_BUFFER_BYTES_MAX: usize = 64 * 1024;
@@ -113,6 +110,7 @@ impl Core {
         }
         let connection = self.connection_mut(slot);
         if connection.input.is_empty() && connection.state == State::Ready && !connection.clogged {
+            connection.impatient = false;
             let used = self.run_input(slot, bytes);
             let connection = self.connection_mut(slot);
             if used == bytes.len() {
@@ -122,6 +120,7 @@ impl Core {
                 self.bound_input(slot);
             }
         } else {
+            connection.impatient = true;
             connection.input.extend(bytes);
             self.run_buffered(slot);
         }
@@ -140,6 +139,10 @@ impl Core {
             }
         }
         self.bound_input(slot);
+        let connection = self.connection_mut(slot);
+        if connection.ended && connection.state != State::Away {
+            self.close(slot, true);
+        }
     }
 
     /// Keeps a connection's input within bounds: stops receiving while it cannot run, closes it past the limit.
@@ -164,9 +167,15 @@ impl Core {
         }
     }
 
-    /// The peer closed, or the socket failed: nobody will read what is left.
+    /// The peer says no more, or the socket failed. What it said before is done and answered first, as far as it need not wait.
     pub fn hung_up(&mut self, slot: u32) {
-        self.close(slot, false);
+        let connection = self.connection_mut(slot);
+        if connection.clogged || connection.state == State::Closing {
+            return self.close(slot, false);
+        }
+        connection.ended = true;
+        self.begin_event();
+        self.run_buffered(slot);
     }
 
     /// The driver sent `bytes` of what it took from `take_output`.
@@ -208,24 +217,15 @@ impl Core {
         self.shared.metrics[self.id].client_bytes.add(bytes.wrapping_sub(old));
     }
 
-    /// Whether replies wait for a batch that is away, whose own are to follow: those of a pipeline leave together, as in
-    /// Redis. Where the batch may take long, they do not wait.
-    fn holds_replies(&self, slot: u32) -> bool {
-        let connection = self.connection_at(slot);
-        connection.state == State::Away
-            && connection.output.len() <= HELD_REPLIES_BYTES_MAX
-            && self.shared.gates() & (gate::BUSY | gate::SHUTDOWN) == 0
-    }
-
     /// Hands the connection's output to the driver, in exchange for an empty buffer.
     pub fn take_output(&mut self, slot: u32, buffer: &mut Vec<u8>) {
         debug_assert!(buffer.is_empty());
-        let is_held = self.holds_replies(slot);
         let connection = self.connection_mut(slot);
         connection.dirty = false;
-        if is_held {
+        if self.holds_replies(slot) {
             return;
         }
+        let connection = self.connection_mut(slot);
         if !connection.bound.is_empty() {
             let ready = self.take_unbound(slot);
             let connection = self.connection_mut(slot);
@@ -255,17 +255,6 @@ impl Core {
         {
             connection.dirty = true;
             self.actions.send.push(slot);
-        }
-    }
-
-    /// What waits for batches that are away leaves now.
-    pub(super) fn send_held_replies(&mut self) {
-        for slot in 0..self.slots.len() as u32 {
-            let is_held =
-                |connection: &Connection| connection.state == State::Away && !connection.output.is_empty();
-            if self.slots[slot as usize].connection.as_deref().is_some_and(is_held) {
-                self.send_again(slot);
-            }
         }
     }
 
@@ -320,18 +309,15 @@ impl Core {
 
     /// Ends a connection, after its output was sent (`flush`) or at once. Its batch, if away, still finishes.
     pub(super) fn close(&mut self, slot: u32, flush: bool) {
-        let away = self.connection_mut(slot).state == State::Away;
         let connection = self.connection_mut(slot);
+        let away = connection.state == State::Away;
         if connection.state == State::Closing {
             if !flush {
                 self.actions.close.push((slot, false));
             }
             return;
         }
-        if flush && away {
-            self.send_again(slot);
-        }
-        let connection = self.connection_mut(slot);
+        let held = connection.held;
         connection.state = State::Closing;
         connection.input = Input::default();
         connection.transaction = None;
@@ -339,6 +325,10 @@ impl Core {
         let (id, card) = (connection.id, connection.card.clone());
         // K2: while the batch is away the slot stays taken, which `awaited` remembers.
         self.connection_mut(slot).awaited = away;
+        if held {
+            // The batch it waited for will not send it.
+            self.send_again(slot);
+        }
         self.unwatch_all(watched);
         self.abandon_wait(slot);
         // It may wait without knowing: the news of that come with the batch.

@@ -122,6 +122,7 @@ pub struct Core {
     pub(super) storage: super::persist::Storage,
     pub(super) walking: super::walking::Walking,
     pub(super) appending: super::append::Appending,
+    pub(super) holding: super::holding::Holding,
     /// The home shard came back in the middle of a step: look at `waiting` again.
     pub(super) revisit: bool,
     /// Unix ms: the time of whatever runs next, if not `clock_is_old`.
@@ -196,6 +197,7 @@ impl Core {
             storage: super::persist::Storage::default(),
             walking: super::walking::Walking::default(),
             appending: super::append::Appending::default(),
+            holding: super::holding::Holding::default(),
             revisit: false,
             now_ms: 0,
             clock_is_old: true,
@@ -241,6 +243,7 @@ impl Core {
                 break;
             }
         }
+        self.release_overdue_replies();
         self.make_up_for_tick();
         if self.parked.is_some() {
             self.begin_event();

@@ -66,7 +66,7 @@ pub struct Driver {
     group: Vec<Message>,
 }
 
-/// How long to look for work of other cores before sleeping: grows while that pays, shrinks to nothing while it does not.
+/// How long to look for work before sleeping. For work of other cores: grows while that pays, shrinks to nothing while it does not.
 struct Polling {
     max_us: u64,
     us: u64,
@@ -441,6 +441,7 @@ impl Driver {
     fn last_words(&mut self) {
         let deadline = Instant::now() + LAST_WORDS;
         self.core.finish_log();
+        self.core.release_replies();
         self.act();
         loop {
             let all_left = self.port.flush();

@@ -13,6 +13,7 @@ mod courier;
 pub mod dispatch;
 pub mod driver;
 mod effects;
+mod holding;
 #[cfg(test)]
 pub mod inspect;
 pub mod intake;

@@ -179,8 +179,12 @@ impl Core {
                     batch = self.park(batch)?;
                     self.let_go_walking();
                 }
-                Gather::Wait => return Some(batch),
+                Gather::Wait => {
+                    batch.is_fetched = false;
+                    return Some(batch);
+                }
                 Gather::GoTo(core) => {
+                    batch.is_fetched = false;
                     let all_at_hand = batch.needs().is_subset(batch.holds());
                     if all_at_hand && matches!(batch.kind, Kind::Errand { .. }) && !self.convoy.is_empty() {
                         self.run_convoy(&mut batch);

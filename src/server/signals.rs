@@ -72,12 +72,9 @@ impl Core {
             Signal::MonitorLine { to, place, line } => self.monitor_line(to, place, line),
             Signal::Busy => {
                 self.refuse_waiting();
-                self.send_held_replies();
+                self.release_replies();
             }
-            Signal::Shutdown => {
-                self.shared.set_gate(gate::SHUTDOWN, true);
-                self.send_held_replies();
-            }
+            Signal::Shutdown => self.shared.set_gate(gate::SHUTDOWN, true),
             Signal::SaveOver { id } => self.walking.save_over(id),
             Signal::LogBegun { ok } => self.log_switched(ok),
             Signal::LogFounded => self.serve_log_waits(),

@@ -321,11 +321,13 @@ impl Core {
         self.end_overdue_waits();
     }
 
-    /// In how many milliseconds the next wait times out, if any does.
+    /// In how many milliseconds the next wait times out, or replies were held for too long, if any are.
     pub fn alarm_ms(&self) -> Option<u64> {
-        let &(at_ms, _) = self.deadlines.first()?;
-        // One that is overdue is being served just now.
-        Some((at_ms - self.shared.clock.unix_ms()).max(1) as u64)
+        self.holding_ms().or_else(|| {
+            let &(at_ms, _) = self.deadlines.first()?;
+            // One that is overdue is being served just now.
+            Some((at_ms - self.shared.clock.unix_ms()).max(1) as u64)
+        })
     }
 
     /// Forgets a wait that is over, in the home shard.

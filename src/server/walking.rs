@@ -26,8 +26,8 @@ const SLICE_ENTRIES: usize = if cfg!(test) { 1 } else { 32 };
 /// How long a turn walks while nothing else is to be done.
 const WALK_US: u64 = if cfg!(test) { 0 } else { 1000 };
 /// While something is, a walk has this part of the time since the last one, up to a limit: what waits waits longer by that.
-const SHARE: u64 = if cfg!(test) { u64::MAX } else { 2 };
-const SHARE_US_MAX: u64 = 100;
+const SHARE: u64 = 2;
+const SHARE_US_MAX: u64 = if cfg!(test) { 0 } else { 100 };
 
 /// Whether something came that the core should see to.
 pub type News<'a> = &'a mut dyn FnMut() -> bool;
@@ -52,6 +52,11 @@ impl Walking {
     /// So many bytes of chunks are written; their buffer can be filled again.
     pub fn room(&mut self, bytes: usize, buffer: Vec<u8>) {
         self.under_way -= bytes;
+        self.keep(buffer);
+    }
+
+    /// Keeps a buffer that is not needed any more.
+    fn keep(&mut self, buffer: Vec<u8>) {
         if self.spare.len() < SPARE_CHUNKS && buffer.capacity() <= SPARE_BYTES_MAX {
             self.spare.push(buffer);
         }
@@ -148,7 +153,7 @@ impl Core {
             let bytes = shard.snapshot_progress().bytes_peak as u64;
             self.shared.metrics[shard.id].snapshot_bytes_peak.set(bytes);
             let buffers = shard.end_snapshot();
-            buffers.into_iter().for_each(|buffer| self.walking.room(0, buffer));
+            buffers.into_iter().for_each(|buffer| self.walking.keep(buffer));
             self.actions.jobs.push(Job::End { stream: id });
         }
         false

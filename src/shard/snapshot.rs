@@ -33,7 +33,7 @@ const CHUNK_BYTES: usize = if cfg!(test) { 256 } else { 128 * 1024 };
 /// Bytes that a step of a large collection writes: some tens of microseconds.
 const STEP_BYTES: usize = if cfg!(test) { 1024 } else { 8 * 1024 };
 /// Buffers that a snapshot has in hand for its next chunks.
-const SPARE_CHUNKS: usize = 8;
+const LENT_CHUNKS: usize = 8;
 /// A step that writes any value as a whole.
 const WHOLE_BYTES: usize = usize::MAX / 2;
 /// The cursor of a walk that has come to the end.
@@ -260,7 +260,7 @@ impl Shard {
     /// Some of these buffers are the snapshot's to be filled, so that what is written before a change need not wait for memory.
     pub fn lend_buffers(&mut self, buffers: &mut Vec<Vec<u8>>) {
         if let Some(snapshot) = &mut self.snapshot {
-            let some = SPARE_CHUNKS.saturating_sub(snapshot.spare.len()).min(buffers.len());
+            let some = LENT_CHUNKS.saturating_sub(snapshot.spare.len()).min(buffers.len());
             snapshot.spare.extend(buffers.drain(buffers.len() - some..));
         }
     }

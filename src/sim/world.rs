@@ -478,8 +478,7 @@ impl World {
                 self.in_turn[core] = true;
             }
             Event::IdleWork(core) => {
-                let rng = &mut self.rng;
-                self.cores[core].idle_work(&mut || rng.below(2) == 0);
+                self.cores[core].idle_work(&mut || false);
                 self.in_turn[core] = true;
             }
             Event::TimePasses => {
@@ -683,5 +682,52 @@ mod tests {
         world.end_turn(0);
         assert_eq!(world.seat(second), (core, slot));
         assert!(!world.is_shut(second));
+    }
+
+    const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
+
+    /// A client on one of three cores, its slot there, and the GET of a key that is another core's.
+    fn client_far_from_its_key() -> (World, usize, u32, Vec<u8>) {
+        let mut world = World::new(3, 1);
+        let client = world.connect();
+        (0..3).for_each(|core| world.end_turn(core));
+        let (core, slot) = world.seat(client);
+        let slots = &world.cores[core].shared.slots;
+        let key = (0..).map(|n| format!("key:{n}")).find(|key| slots.shard(key.as_bytes()) != core);
+        let key = key.expect("most keys are");
+        let get = format!("*2\r\n$3\r\nGET\r\n${}\r\n{key}\r\n", key.len());
+        (world, core, slot, get.into_bytes())
+    }
+
+    /// A pipeline's replies leave together, but none waits for long: the batch may be somewhere where it takes long.
+    #[test]
+    fn replies_wait_for_a_batch_for_a_moment_only() {
+        let (mut world, core, slot, get) = client_far_from_its_key();
+        let core = &mut world.cores[core];
+        core.received(slot, &[PING, &get].concat());
+        core.finish_turn();
+        let mut output = Vec::new();
+        core.take_output(slot, &mut output);
+        assert!(output.is_empty(), "it is to leave with what the batch brings");
+        let ms = core.alarm_ms().expect("it is looked at again");
+        world.clock_us.fetch_add(ms * 1000, Relaxed);
+        core.finish_turn();
+        assert!(core.actions.send.contains(&slot));
+        core.take_output(slot, &mut output);
+        assert_eq!(output, b"+PONG\r\n");
+        assert_eq!(core.alarm_ms(), None);
+    }
+
+    /// What came behind the commands that a batch took away does not keep the replies to these.
+    #[test]
+    fn replies_do_not_wait_for_what_came_later() {
+        let (mut world, core, slot, get) = client_far_from_its_key();
+        let core = &mut world.cores[core];
+        core.received(slot, &[PING, &get].concat());
+        core.received(slot, &get);
+        core.finish_turn();
+        let mut output = Vec::new();
+        core.take_output(slot, &mut output);
+        assert_eq!(output, b"+PONG\r\n");
     }
 }
