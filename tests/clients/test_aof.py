@@ -547,6 +547,50 @@ def test_clients_are_told_that_a_file_is_loaded(tmp_path, cores, what):
 
 
 @pytest.mark.parametrize("cores", [1, 3])
+@pytest.mark.parametrize("around", [(b"", b""), (b"MULTI\r\n", b"EXEC\r\n")], ids=["plain", "multi"])
+def test_options_are_set_while_the_log_is_read(tmp_path, cores, around):
+    """The log was taken to be off before it was read, and was switched on: the server died, or began the log anew."""
+    count = 4000
+    commands = [("SET", f"k{n}", "v" * 100) for n in range(count)]
+    log = "".join(f"*{len(words)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in words) for words in commands)
+    (tmp_path / "appendonly.aof").write_text(log)
+    with logged(tmp_path, "--key-load-delay", "150", cores=cores) as ours:
+        asked, loading = 0, True
+        while loading:
+            try:
+                with socket.create_connection(("127.0.0.1", ours.port), 20) as s:
+                    s.sendall(around[0] + b"CONFIG SET hz 50\r\n" + around[1] + b"GET x\r\n")
+                    lines = s.makefile("rb")
+                    answers = [lines.readline() for _ in range(5 if around[0] else 2)]
+                    assert answers[-2] == b"+OK\r\n", (answers, ours.text())
+                    asked, loading = asked + 1, answers[-1].startswith(b"-LOADING ")
+            except ConnectionRefusedError:
+                assert ours.process.poll() is None, ours.text()
+        assert asked > 2, "it loaded too fast to be seen"
+        r = ours.ready()
+        assert r.dbsize() == count and r.set("more", 1)
+        assert r.info("persistence")["aof_enabled"] == 1
+        names = {path.name for path in folder_of(tmp_path).iterdir()}
+        assert names == {"appendonly.aof", "appendonly.aof.1.incr.aof", "appendonly.aof.manifest"}
+        ours.stop()
+    with logged(tmp_path, cores=cores) as ours:
+        assert ours.ready().dbsize() == count + 1
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_options_are_set_behind_a_switch_in_a_transaction(tmp_path, cores):
+    """The next command took the log's beginning for its own, and the server died."""
+    with Instance(tmp_path, cores=cores) as ours:
+        r = ours.ready()
+        for value in ["yes", "no"] * 3 + ["yes"]:
+            pipe = r.pipeline(transaction=False)
+            pipe.execute_command("MULTI").config_set("appendonly", value).execute_command("EXEC").config_set("hz", 50)
+            assert pipe.execute()[-1] is True
+            wait_for(lambda: r.info("persistence")["aof_enabled"] == (value == "yes"))
+        assert r.set("k", 1)
+
+
+@pytest.mark.parametrize("cores", [1, 3])
 def test_a_slow_script_in_a_log(tmp_path, cores):
     """Old logs have scripts as they were sent. One that takes long is waited for, and nothing behind it is refused."""
     slow = "redis.call('SET', KEYS[1], 'y') for i = 1, 200000 do redis.call('PING') end"

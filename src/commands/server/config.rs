@@ -1,7 +1,6 @@
 //! CONFIG: looks at the configuration, changes it while the server runs, writes it back.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Acquire;
 
 use crate::client::{Args, flag};
 use crate::commands::{Context, Error, Hold, Note, Signal};
@@ -30,7 +29,7 @@ pub fn set(cx: &mut Context, args: Args) -> Result<(), Error> {
     }
     let old = cx.shared.config();
     let changed = change(cx.shared, cx.signals, &pairs, local).map_err(Error::new)?;
-    if switches_log(cx) {
+    if switches_log(cx, &changed) {
         let names: Vec<&[u8]> = changed.iter().map(|name| name.as_bytes()).collect();
         cx.notes.push(Note::Hold(Hold::SwitchLog { before: old.get(&names) }));
     } else {
@@ -77,11 +76,14 @@ fn change(
     Ok(changed)
 }
 
-/// Whether the log is to begin or end here, before anything else runs. In a transaction the core sees to it afterwards.
-fn switches_log(cx: &Context) -> bool {
-    let log = &cx.shared.persistence.log;
-    let differs = cx.shared.config().appendonly != cx.shared.is_logged();
-    differs && log.is_open.load(Acquire) && !cx.session.atomic
+/// Whether the log is to begin or end here, before anything else runs: who names it has all shards. In a transaction the
+/// core sees to it afterwards.
+fn switches_log(cx: &Context, changed: &[&str]) -> bool {
+    let differs = || cx.shared.config().appendonly != cx.shared.is_logged();
+    changed.contains(&"appendonly")
+        && differs()
+        && cx.shared.persistence.log.can_switch()
+        && !cx.session.atomic
 }
 
 fn settings_of_ticks(config: &Arc<Config>) -> (u32, u32) {
