@@ -300,12 +300,12 @@ impl Core {
 
     /// The log's files are open, or cannot be: whoever switched it on gets the reply.
     pub(super) fn log_switched(&mut self, ok: bool) {
-        let Some(Held { hold: Hold::SwitchLog { before }, .. }) = &mut self.storage.held else { return };
+        let Some(Held { hold: Hold::SwitchLog { changed }, .. }) = &mut self.storage.held else { return };
         if ok {
             return self.release(Ok(()));
         }
-        let before = std::mem::take(before);
-        crate::commands::server::config::set_back(&self.shared, &mut self.signals, &before);
+        let changed = std::mem::take(changed);
+        crate::commands::server::config::set_back(&self.shared, &mut self.signals, &changed);
         self.send_signals();
         self.switch_shards_log();
         self.release(Err(&set_failed("appendonly", "Unable to turn on AOF. Check server logs.")));
