@@ -129,7 +129,7 @@ impl Core {
                 && persistence::is_due(&self.config, &saves, changes, self.now_ms / 1000).is_some()
         };
         if !self.storage.fetching
-            && !self.is_loading()
+            && !self.shared.is_loading()
             && (due() || self.scheduled_is_due(&saves) || self.rewrite_is_due())
         {
             self.storage.fetching = true;
@@ -149,10 +149,6 @@ impl Core {
     /// BGSAVE SCHEDULE, or BGSAVE in a transaction.
     fn scheduled_is_due(&self, saves: &Saves) -> bool {
         saves.scheduled && saves.running.is_none()
-    }
-
-    fn is_loading(&self) -> bool {
-        self.shared.gates() & gate::LOADING != 0
     }
 
     /// Sends for all shards, for something that no connection asked for.

@@ -6,7 +6,7 @@ use crate::client::{Args, flag};
 use crate::commands::{Context, Error, Hold, Note, Signal};
 use crate::config::{Change, Changed, Config, Opt, set_failed};
 use crate::shared::listening::Listening;
-use crate::shared::{Shared, gate};
+use crate::shared::Shared;
 
 /// CONFIG GET pattern [pattern ...]: what is in force now, also behind a CONFIG SET of the same pipeline.
 pub fn get(cx: &mut Context, args: Args) -> Result<(), Error> {
@@ -23,8 +23,7 @@ pub fn get(cx: &mut Context, args: Args) -> Result<(), Error> {
 pub fn set(cx: &mut Context, args: Args) -> Result<(), Error> {
     let pairs: Vec<&[u8]> = args.from(2).iter().collect();
     let local = is_local(cx);
-    let loading = cx.shared.gates() & gate::LOADING != 0;
-    if loading && pairs.iter().step_by(2).any(|name| Opt::is_settled(name)) {
+    if cx.shared.is_loading() && pairs.iter().step_by(2).any(|name| Opt::is_settled(name)) {
         return Err(Error::LOADING);
     }
     let changed = change(cx.shared, cx.signals, |config| config.set(&pairs, local)).map_err(Error::new)?;
