@@ -240,7 +240,7 @@ impl Core {
         if let Some(shard) = self.shards[self.id].take() {
             batch.held.push(shard);
         }
-        assert_eq!(batch.held.len(), self.shards.len(), "2: who holds has all shards");
+        assert_eq!(batch.held.len(), self.shards.len(), "1: who holds has all shards");
         let go_on: Option<fn(&mut Core)> = match hold {
             Hold::Reload { id: None, .. } => Some(|core| core.hold_saved(true)),
             Hold::LoadLog => Some(Core::await_log),
@@ -308,7 +308,7 @@ impl Core {
     }
 
     fn switch_shards_log(&mut self) {
-        let mut held = self.storage.held.take().expect("2: the command holds the shards");
+        let mut held = self.storage.held.take().expect("1: the command holds the shards");
         self.config = self.shared.config();
         self.switch_log(&mut held.batch.held);
         self.storage.held = Some(held);
@@ -316,7 +316,7 @@ impl Core {
 
     /// The command is over: its reply, and the shards go home.
     fn release(&mut self, result: Result<(), &str>) {
-        let Held { mut batch, load, .. } = self.storage.held.take().expect("2: the command holds the shards");
+        let Held { mut batch, load, .. } = self.storage.held.take().expect("1: the command holds the shards");
         if load.is_some() {
             self.shared.set_gate(gate::LOADING, false);
         }
@@ -362,11 +362,12 @@ impl Core {
         }
     }
 
-    /// Whether a command holds all shards; and if so, whether it is DEBUG LOADAOF, and no file is being loaded yet.
+    /// Whether a command holds all shards.
     pub(super) fn holds_all(&self) -> bool {
         self.storage.held.is_some()
     }
 
+    /// Whether that is DEBUG LOADAOF, and no file is being loaded yet.
     pub(super) fn holds_for_log(&self) -> bool {
         matches!(&self.storage.held, Some(Held { hold: Hold::LoadLog, load: None, .. }))
     }

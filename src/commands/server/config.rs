@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::client::{Args, flag};
 use crate::commands::{Context, Error, Hold, Note, Signal};
 use crate::config::{Change, Changed, Config, Opt, set_failed};
-use crate::shared::listening::Listening;
 use crate::shared::Shared;
+use crate::shared::listening::Listening;
 
 /// CONFIG GET pattern [pattern ...]: what is in force now, also behind a CONFIG SET of the same pipeline.
 pub fn get(cx: &mut Context, args: Args) -> Result<(), Error> {

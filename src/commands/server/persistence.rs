@@ -15,7 +15,7 @@ use crate::persist::aof::{self, BaseForm, Mark};
 use crate::persist::rdb::file::{Version, Writer, trailer};
 use crate::shard::snapshot::{Clocks, Plan};
 use crate::shard::{Moment, Shard};
-use crate::shared::{Saves, Saving, Shared, gate};
+use crate::shared::{Saves, Saving, Shared};
 use crate::storage::{Doing, Failure, Job, Save, Seal};
 use crate::{base::crc::Crc64, commands::server::lolwut::REDIS_VERSION};
 
