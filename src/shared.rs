@@ -330,6 +330,11 @@ impl Shared {
         self.gates.load(Acquire)
     }
 
+    /// Whether a file is being loaded.
+    pub fn is_loading(&self) -> bool {
+        self.gates() & gate::LOADING != 0
+    }
+
     pub fn set_gate(&self, bit: u32, on: bool) {
         if on {
             self.gates.fetch_or(bit, AcqRel);

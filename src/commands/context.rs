@@ -5,7 +5,7 @@
 
 use crate::base::rng::Rng;
 use crate::client::{Answer, Args, Card, Connection, ConnectionId, Session, Wait, Watched};
-use crate::config::{Config, Events};
+use crate::config::{Changed, Config, Events};
 use crate::pubsub::{Books, Kind};
 use crate::resp::Out;
 use crate::script::Engine;
@@ -82,8 +82,8 @@ pub enum Hold {
     Reload { id: Option<u64>, flush: bool, merge: bool },
     /// DEBUG LOADAOF: what was logged is in files, then these are read.
     LoadLog,
-    /// CONFIG SET appendonly: the log ends, or its files are open. What the command changed, as it was before.
-    SwitchLog { before: Vec<(Vec<u8>, Vec<u8>)> },
+    /// CONFIG SET appendonly: the log ends, or its files are open. What the command changed is taken back if they cannot be.
+    SwitchLog { changed: Vec<Changed> },
 }
 
 /// Collections of several keys; None where there is no such key.

@@ -2,7 +2,7 @@
 //!
 //! In: a file, the command line, CONFIG SET. Out: a [`Config`], which the server shares behind an `Arc` and replaces
 //! as a whole; the hot path reads its typed fields.
-//! Absent: carrying a change out (rebinding a port, resizing a log): CONFIG SET answers with the names of what
+//! Absent: carrying a change out (rebinding a port, resizing a log): CONFIG SET answers with what
 //! changed, and the server does it.
 
 mod checks;
@@ -19,7 +19,7 @@ pub use checks::expand as expand_title;
 pub use file::{ConfigError, Declared};
 pub use options::{Opt, TABLE};
 pub use record::Config;
-pub use set::{Change, set_failed};
+pub use set::{Change, Changed, set_failed};
 pub use types::{AppendFsync, BufferLimit, ClientClass, Cores, Events, Guard, MaxmemoryPolicy, SavePoint};
 
 use std::os::unix::ffi::OsStrExt;

@@ -8,8 +8,16 @@ use crate::base::glob;
 #[derive(Debug)]
 pub struct Change {
     pub config: Config,
-    /// The options that were named, in order, by the names of the table.
-    pub changed: Vec<&'static str>,
+    /// The options that have another value now, in the order in which they were named.
+    pub changed: Vec<Changed>,
+}
+
+/// An option, by its name in the table, with what CONFIG GET answers before and after a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    pub name: &'static str,
+    pub before: Vec<u8>,
+    pub after: Vec<u8>,
 }
 
 /// The reply of a CONFIG SET that failed at the option `name`.
@@ -79,8 +87,33 @@ impl Config {
                 return Err(set_failed(name, why));
             }
         }
-        let changed = named.iter().map(|(at, _)| TABLE[*at].name).collect();
+        let changed = self.changes_to(&config, named.iter().map(|(at, _)| *at));
         Ok(Change { config, changed })
+    }
+
+    /// Which of the options at these places have another value in the next configuration, each once.
+    fn changes_to(&self, next: &Config, places: impl Iterator<Item = usize>) -> Vec<Changed> {
+        let mut changed: Vec<Changed> = Vec::new();
+        for at in places {
+            let (name, before, after) = (TABLE[at].name, self.show(at), next.show(at));
+            if before != after && !changed.iter().any(|known| known.name == name) {
+                changed.push(Changed { name, before, after });
+            }
+        }
+        changed
+    }
+
+    /// The configuration after a change is taken back, but for options that were changed again since.
+    /// The error is the text that CONFIG SET would answer.
+    pub fn set_back(&self, changed: &[Changed]) -> Result<Change, String> {
+        let unchanged = |option: &&Changed| self.get(&[option.name.as_bytes()])[0].1 == option.after;
+        let still = changed.iter().filter(unchanged);
+        let pairs: Vec<&[u8]> =
+            still.flat_map(|option| [option.name.as_bytes(), &option.before[..]]).collect();
+        if pairs.is_empty() {
+            return Ok(Change { config: self.clone(), changed: Vec::new() });
+        }
+        self.set(&pairs, true)
     }
 
     /// A change that the server makes: a limit lowered at start, a password set through ACL, a new master.
@@ -226,7 +259,25 @@ mod tests {
         let arguments: [&[u8]; 4] = [b"slave-priority", b"1", b"replica-priority", b"2"];
         let change = Config::default().set(&arguments, true).unwrap();
         assert_eq!(change.config.replica_priority, 2);
-        assert_eq!(change.changed, ["replica-priority", "replica-priority"]);
+        let (before, after) = (b"100".to_vec(), b"2".to_vec());
+        assert_eq!(change.changed, [Changed { name: "replica-priority", before, after }]);
+    }
+
+    #[test]
+    fn what_has_the_same_value_is_no_change() {
+        let change = Config::default().set(&[b"hz", b"010", b"timeout", b"7"], true).unwrap();
+        let names: Vec<&str> = change.changed.iter().map(|option| option.name).collect();
+        assert_eq!(names, ["timeout"]);
+    }
+
+    #[test]
+    fn what_is_taken_back_is_what_nobody_changed_since() {
+        let old = Config::default();
+        let change = old.set(&[b"hz", b"50", b"timeout", b"7"], true).unwrap();
+        let since = change.config.set(&[b"hz", b"60", b"maxclients", b"77"], true).unwrap();
+        let back = since.config.set_back(&change.changed).unwrap();
+        assert_eq!((back.config.hz, back.config.timeout_s, back.config.maxclients), (60, old.timeout_s, 77));
+        assert!(back.config.set_back(&change.changed).unwrap().changed.is_empty());
     }
 
     #[test]

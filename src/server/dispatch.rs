@@ -94,8 +94,16 @@ impl Gates<'_> {
         {
             return Some(Error::log_failed(self.shared.persistence.log.errno.load(Acquire)));
         }
-        let refused = self.gates & gate::LOADING != 0 && !command.is(flags::LOADING);
+        let refused = self.gates & gate::LOADING != 0 && self.needs_data(connection, command);
         refused.then_some(Error::LOADING)
+    }
+
+    /// Whether a command, or with EXEC one of those that are queued, does not run while a file is loaded.
+    fn needs_data(&self, connection: &Connection, command: &Command) -> bool {
+        let needs = |command: &Command| !command.is(flags::LOADING);
+        let queued = connection.transaction.as_ref().filter(|_| command.name == "EXEC");
+        let mut requests = queued.iter().flat_map(|queued| &queued.requests.list);
+        needs(command) || requests.any(|request| needs(self.registry.row(request.command)))
     }
 
     /// Whether a command has one of these flags; EXEC has those of what is queued.

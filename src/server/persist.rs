@@ -129,7 +129,7 @@ impl Core {
                 && persistence::is_due(&self.config, &saves, changes, self.now_ms / 1000).is_some()
         };
         if !self.storage.fetching
-            && !self.is_loading()
+            && !self.shared.is_loading()
             && (due() || self.scheduled_is_due(&saves) || self.rewrite_is_due())
         {
             self.storage.fetching = true;
@@ -149,10 +149,6 @@ impl Core {
     /// BGSAVE SCHEDULE, or BGSAVE in a transaction.
     fn scheduled_is_due(&self, saves: &Saves) -> bool {
         saves.scheduled && saves.running.is_none()
-    }
-
-    fn is_loading(&self) -> bool {
-        self.shared.gates() & gate::LOADING != 0
     }
 
     /// Sends for all shards, for something that no connection asked for.
@@ -244,7 +240,7 @@ impl Core {
         if let Some(shard) = self.shards[self.id].take() {
             batch.held.push(shard);
         }
-        assert_eq!(batch.held.len(), self.shards.len(), "2: who holds has all shards");
+        assert_eq!(batch.held.len(), self.shards.len(), "1: who holds has all shards");
         let go_on: Option<fn(&mut Core)> = match hold {
             Hold::Reload { id: None, .. } => Some(|core| core.hold_saved(true)),
             Hold::LoadLog => Some(Core::await_log),
@@ -300,19 +296,19 @@ impl Core {
 
     /// The log's files are open, or cannot be: whoever switched it on gets the reply.
     pub(super) fn log_switched(&mut self, ok: bool) {
-        let Some(Held { hold: Hold::SwitchLog { before }, .. }) = &mut self.storage.held else { return };
+        let Some(Held { hold: Hold::SwitchLog { changed }, .. }) = &mut self.storage.held else { return };
         if ok {
             return self.release(Ok(()));
         }
-        let before = std::mem::take(before);
-        crate::commands::server::config::set_back(&self.shared, &mut self.signals, &before);
+        let changed = std::mem::take(changed);
+        crate::commands::server::config::set_back(&self.shared, &mut self.signals, &changed);
         self.send_signals();
         self.switch_shards_log();
         self.release(Err(&set_failed("appendonly", "Unable to turn on AOF. Check server logs.")));
     }
 
     fn switch_shards_log(&mut self) {
-        let mut held = self.storage.held.take().expect("2: the command holds the shards");
+        let mut held = self.storage.held.take().expect("1: the command holds the shards");
         self.config = self.shared.config();
         self.switch_log(&mut held.batch.held);
         self.storage.held = Some(held);
@@ -320,7 +316,7 @@ impl Core {
 
     /// The command is over: its reply, and the shards go home.
     fn release(&mut self, result: Result<(), &str>) {
-        let Held { mut batch, load, .. } = self.storage.held.take().expect("2: the command holds the shards");
+        let Held { mut batch, load, .. } = self.storage.held.take().expect("1: the command holds the shards");
         if load.is_some() {
             self.shared.set_gate(gate::LOADING, false);
         }
@@ -366,11 +362,12 @@ impl Core {
         }
     }
 
-    /// Whether a command holds all shards; and if so, whether it is DEBUG LOADAOF, and no file is being loaded yet.
+    /// Whether a command holds all shards.
     pub(super) fn holds_all(&self) -> bool {
         self.storage.held.is_some()
     }
 
+    /// Whether that is DEBUG LOADAOF, and no file is being loaded yet.
     pub(super) fn holds_for_log(&self) -> bool {
         matches!(&self.storage.held, Some(Held { hold: Hold::LoadLog, load: None, .. }))
     }

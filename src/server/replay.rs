@@ -138,6 +138,7 @@ impl Core {
             progress: log.progress.clone(),
             cores: self.shards.len(),
         })));
+        log.starts.store(self.config.appendonly, Release);
         log.is_open.store(true, Release);
         if self.config.appendonly {
             self.read_log_files(found.files, false);
@@ -230,6 +231,7 @@ impl Core {
         }
         if result.is_ok() {
             self.shared.set_logged(true);
+            self.shared.persistence.log.starts.store(false, Release);
         }
         self.started(result.map(|()| None).map_err(|_| Failure::Cancelled));
     }

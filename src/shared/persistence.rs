@@ -20,6 +20,8 @@ pub struct LogState {
     pub progress: Arc<Progress>,
     /// The storage thread takes what cores have for the log.
     pub is_open: AtomicBool,
+    /// What the start found of it is being read, or opened: it is on already, as the configuration says.
+    pub starts: AtomicBool,
     /// It is about to be switched on or off, as the configuration says.
     pub changes: AtomicBool,
     /// It began from memory and has no base yet.
@@ -63,12 +65,18 @@ impl LogState {
         Self {
             progress: Arc::new(Progress::new(cores)),
             is_open: AtomicBool::new(false),
+            starts: AtomicBool::new(false),
             changes: AtomicBool::new(false),
             waits_for_base: AtomicBool::new(false),
             errno: AtomicI32::new(0),
             synced_ms: AtomicI64::new(0),
             rewrites: Mutex::new(rewrites),
         }
+    }
+
+    /// Whether it can be switched on and off.
+    pub fn can_switch(&self) -> bool {
+        self.is_open.load(Acquire) && !self.starts.load(Acquire)
     }
 
     pub fn rewrites(&self) -> MutexGuard<'_, Rewrites> {

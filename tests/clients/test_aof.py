@@ -535,15 +535,95 @@ def test_clients_are_told_that_a_file_is_loaded(tmp_path, cores, what):
         r.config_set("loading-process-events-interval-bytes", 1024)
         r.config_set("key-load-delay", 100)
         thread = threading.Thread(target=r.execute_command, args=("DEBUG", what))
-        thread.start()
-        time.sleep(0.05)
         with socket.create_connection(("127.0.0.1", ours.port), 20) as s:
-            s.sendall(b"PING\r\nGET k1\r\nSET k1 x\r\nDBSIZE\r\n")
             replies = s.makefile("rb")
-            assert all(replies.readline().startswith(b"-LOADING ") for _ in range(4))
+            s.sendall(b"MULTI\r\nCONFIG SET hz 20\r\nGET k1\r\n")
+            assert [replies.readline() for _ in range(3)] == [b"+OK\r\n", b"+QUEUED\r\n", b"+QUEUED\r\n"]
+            thread.start()
+            time.sleep(0.05)
+            s.sendall(b"EXEC\r\nMULTI\r\nCONFIG SET hz 30\r\nEXEC\r\nPING\r\nGET k1\r\nSET k1 x\r\nDBSIZE\r\n")
+            reason = b"LOADING Redis is loading the dataset in memory\r\n"
+            assert replies.readline() == b"-EXECABORT Transaction discarded because of: " + reason
+            assert [replies.readline() for _ in range(4)] == [b"+OK\r\n", b"+QUEUED\r\n", b"*1\r\n", b"+OK\r\n"]
+            assert [replies.readline() for _ in range(4)] == [b"-" + reason] * 4
         thread.join()
         assert r.get("k1") == b"v" * 300 and r.dbsize() == 5000
         assert r.info("persistence")["loading"] == 0
+
+
+def write_old_log(folder, commands):
+    """A log of one file, as it was before Redis 7.0."""
+    words = [[f"${len(word)}\r\n{word}\r\n" for word in command] for command in commands]
+    (folder / "appendonly.aof").write_text("".join(f"*{len(command)}\r\n" + "".join(command) for command in words))
+
+
+def long_log(folder, count):
+    """A log that takes a while to be read, if each command is delayed."""
+    write_old_log(folder, [("SET", f"k{n}", "v" * 100) for n in range(count)])
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+@pytest.mark.parametrize("around", [(b"", b""), (b"MULTI\r\n", b"EXEC\r\n")], ids=["plain", "multi"])
+def test_options_are_set_while_the_log_is_read(tmp_path, cores, around):
+    """The log was taken to be off before it was read, and was switched on: the server died, or began the log anew."""
+    count = 4000
+    long_log(tmp_path, count)
+    with logged(tmp_path, "--key-load-delay", "150", cores=cores) as ours:
+        asked, loading = 0, True
+        while loading:
+            try:
+                with socket.create_connection(("127.0.0.1", ours.port), 20) as s:
+                    s.sendall(around[0] + b"CONFIG SET hz 50\r\n" + around[1] + b"GET x\r\n")
+                    lines = s.makefile("rb")
+                    answers = [lines.readline() for _ in range(5 if around[0] else 2)]
+                    assert answers[-2] == b"+OK\r\n", (answers, ours.text())
+                    asked, loading = asked + 1, answers[-1].startswith(b"-LOADING ")
+            except ConnectionRefusedError:
+                assert ours.process.poll() is None, ours.text()
+        assert asked > 2, "it loaded too fast to be seen"
+        r = ours.ready()
+        assert r.dbsize() == count and r.set("more", 1)
+        assert r.info("persistence")["aof_enabled"] == 1
+        names = {path.name for path in folder_of(tmp_path).iterdir()}
+        assert names == {"appendonly.aof", "appendonly.aof.1.incr.aof", "appendonly.aof.manifest"}
+        ours.stop()
+    with logged(tmp_path, cores=cores) as ours:
+        assert ours.ready().dbsize() == count + 1
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_nothing_is_loaded_again_before_it_is_loaded(tmp_path, cores):
+    """What reloads ended the start's loading: clients were served when half of the data was there. (The others die of it.)"""
+    long_log(tmp_path, 4000)
+    with logged(tmp_path, "--key-load-delay", "150", cores=cores) as ours:
+        asked, loading = 0, True
+        while loading:
+            try:
+                with socket.create_connection(("127.0.0.1", ours.port), 20) as s:
+                    s.sendall(b"GET x\r\nDEBUG RELOAD NOSAVE\r\nDEBUG LOADAOF\r\nDBSIZE\r\n")
+                    lines = s.makefile("rb")
+                    answers = [lines.readline() for _ in range(4)]
+                    loading = answers[-1].startswith(b"-LOADING ")
+                    if loading:
+                        assert answers == [b"-LOADING Redis is loading the dataset in memory\r\n"] * 4
+                        asked += 1
+            except ConnectionRefusedError:
+                assert ours.process.poll() is None, ours.text()
+        assert asked > 2, "it loaded too fast to be seen"
+        assert ours.ready().dbsize() == 4000
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_options_are_set_behind_a_switch_in_a_transaction(tmp_path, cores):
+    """The next command took the log's beginning for its own, and the server died."""
+    with Instance(tmp_path, cores=cores) as ours:
+        r = ours.ready()
+        for value in ["yes", "no"] * 3 + ["yes"]:
+            pipe = r.pipeline(transaction=False)
+            pipe.execute_command("MULTI").config_set("appendonly", value).execute_command("EXEC").config_set("hz", 50)
+            assert pipe.execute()[-1] is True
+            wait_for(lambda: r.info("persistence")["aof_enabled"] == (value == "yes"))
+        assert r.set("k", 1)
 
 
 @pytest.mark.parametrize("cores", [1, 3])
@@ -551,8 +631,7 @@ def test_a_slow_script_in_a_log(tmp_path, cores):
     """Old logs have scripts as they were sent. One that takes long is waited for, and nothing behind it is refused."""
     slow = "redis.call('SET', KEYS[1], 'y') for i = 1, 200000 do redis.call('PING') end"
     commands = [("EVAL", slow, "1", "x"), *(("SET", f"k{n}", "v") for n in range(50))]
-    log = "".join(f"*{len(words)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in words) for words in commands)
-    (tmp_path / "appendonly.aof").write_text(log)
+    write_old_log(tmp_path, commands)
     with logged(tmp_path, "--lua-time-limit", "1", cores=cores) as ours:
         r = ours.ready()
         assert r.dbsize() == 51

@@ -1,13 +1,12 @@
 //! CONFIG: looks at the configuration, changes it while the server runs, writes it back.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Acquire;
 
 use crate::client::{Args, flag};
 use crate::commands::{Context, Error, Hold, Note, Signal};
-use crate::config::{Config, Opt, set_failed};
+use crate::config::{Change, Changed, Config, Opt, set_failed};
+use crate::shared::Shared;
 use crate::shared::listening::Listening;
-use crate::shared::{Shared, gate};
 
 /// CONFIG GET pattern [pattern ...]: what is in force now, also behind a CONFIG SET of the same pipeline.
 pub fn get(cx: &mut Context, args: Args) -> Result<(), Error> {
@@ -24,26 +23,32 @@ pub fn get(cx: &mut Context, args: Args) -> Result<(), Error> {
 pub fn set(cx: &mut Context, args: Args) -> Result<(), Error> {
     let pairs: Vec<&[u8]> = args.from(2).iter().collect();
     let local = is_local(cx);
-    let loading = cx.shared.gates() & gate::LOADING != 0;
-    if loading && pairs.iter().step_by(2).any(|name| Opt::is_settled(name)) {
+    if cx.shared.is_loading() && pairs.iter().step_by(2).any(|name| Opt::is_settled(name)) {
         return Err(Error::LOADING);
     }
-    let old = cx.shared.config();
-    let changed = change(cx.shared, cx.signals, &pairs, local).map_err(Error::new)?;
-    if switches_log(cx) {
-        let names: Vec<&[u8]> = changed.iter().map(|name| name.as_bytes()).collect();
-        cx.notes.push(Note::Hold(Hold::SwitchLog { before: old.get(&names) }));
+    let changed = change(cx.shared, cx.signals, |config| config.set(&pairs, local)).map_err(Error::new)?;
+    if switches_log(cx, &changed) {
+        cx.notes.push(Note::Hold(Hold::SwitchLog { changed }));
     } else {
         cx.out.ok();
     }
     Ok(())
 }
 
-/// A CONFIG SET that switched the log on failed: its options are as they were before.
-pub fn set_back(shared: &Shared, signals: &mut Vec<Signal>, before: &[(Vec<u8>, Vec<u8>)]) {
-    let pairs: Vec<&[u8]> = before.iter().flat_map(|(name, value)| [&name[..], &value[..]]).collect();
-    if let Err(text) = change(shared, signals, &pairs, true) {
-        crate::log::warning(format!("Failed restoring failed CONFIG SET command: {text}"));
+/// A CONFIG SET that switched the log on failed: its options are as they were before, if nobody changed them since. Where
+/// that cannot be for all at once, it is for those for which it can.
+pub fn set_back(shared: &Shared, signals: &mut Vec<Signal>, changed: &[Changed]) {
+    if change(shared, signals, |config| config.set_back(changed)).is_ok() {
+        return;
+    }
+    for option in changed {
+        let one = std::slice::from_ref(option);
+        if let Err(text) = change(shared, signals, |config| config.set_back(one)) {
+            let (name, before) = (option.name, option.before.escape_ascii());
+            crate::log::warning(format!(
+                "Failed restoring failed CONFIG SET command. Error setting {name} to '{before}': {text}"
+            ));
+        }
     }
 }
 
@@ -51,13 +56,12 @@ pub fn set_back(shared: &Shared, signals: &mut Vec<Signal>, before: &[(Vec<u8>, 
 fn change(
     shared: &Shared,
     signals: &mut Vec<Signal>,
-    pairs: &[&[u8]],
-    local: bool,
-) -> Result<Vec<&'static str>, String> {
+    set: impl FnOnce(&Config) -> Result<Change, String>,
+) -> Result<Vec<Changed>, String> {
     let old = shared.config();
     let mut changed = Vec::new();
     let updated = shared.update_config(|config| {
-        let next = config.set(pairs, local)?;
+        let next = set(config)?;
         carry_out(&shared.listening, config, &next.config)?;
         (*config, changed) = (next.config, next.changed);
         Ok::<(), String>(())
@@ -77,11 +81,12 @@ fn change(
     Ok(changed)
 }
 
-/// Whether the log is to begin or end here, before anything else runs. In a transaction the core sees to it afterwards.
-fn switches_log(cx: &Context) -> bool {
-    let log = &cx.shared.persistence.log;
-    let differs = cx.shared.config().appendonly != cx.shared.is_logged();
-    differs && log.is_open.load(Acquire) && !cx.session.atomic
+/// Whether the log is to begin or end here, before anything else runs: who names it has all shards. In a transaction the
+/// core sees to it afterwards.
+fn switches_log(cx: &Context, changed: &[Changed]) -> bool {
+    let named = changed.iter().any(|option| option.name == "appendonly");
+    let differs = || cx.shared.config().appendonly != cx.shared.is_logged();
+    named && differs() && cx.shared.persistence.log.can_switch() && !cx.session.atomic
 }
 
 fn settings_of_ticks(config: &Arc<Config>) -> (u32, u32) {

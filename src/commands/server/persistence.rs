@@ -15,7 +15,7 @@ use crate::persist::aof::{self, BaseForm, Mark};
 use crate::persist::rdb::file::{Version, Writer, trailer};
 use crate::shard::snapshot::{Clocks, Plan};
 use crate::shard::{Moment, Shard};
-use crate::shared::{Saves, Saving, Shared, gate};
+use crate::shared::{Saves, Saving, Shared};
 use crate::storage::{Doing, Failure, Job, Save, Seal};
 use crate::{base::crc::Crc64, commands::server::lolwut::REDIS_VERSION};
 
@@ -426,9 +426,8 @@ impl Shutdown {
             None => {}
         }
         // What is not loaded yet must not overwrite the file.
-        let loading = request.shared.gates() & gate::LOADING != 0;
         let asked = self.save || (!self.nosave && !request.config.save_points.is_empty());
-        let wanted = asked && !loading;
+        let wanted = asked && !request.shared.is_loading();
         wanted.then(|| {
             crate::log::notice("Saving the final RDB snapshot before exiting.");
             request.run(shards.into_iter(), jobs)

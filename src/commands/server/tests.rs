@@ -1,5 +1,8 @@
 //! Conversations about the server.
 
+use super::config::set_back;
+use crate::config::Changed;
+use crate::sim::world::World;
 use crate::sim::{check, check_outside_multi, check3};
 
 #[test]
@@ -141,4 +144,15 @@ fn debug_is_off_unless_allowed() {
         "DEBUG SLEEP 0 => -ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", \
          you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.",
     );
+}
+
+/// Another client may have changed an option since, and a value may not be possible any more: the rest goes back all the same.
+#[test]
+fn what_a_failed_change_set_goes_back_as_far_as_it_can() {
+    let world = World::new(1, 1);
+    let was = |name, before: &str, after: &str| Changed { name, before: before.into(), after: after.into() };
+    let changed = [was("hz", "none", "10"), was("timeout", "7", "0"), was("maxclients", "7", "77")];
+    set_back(&world.shared, &mut Vec::new(), &changed);
+    let config = world.shared.config();
+    assert_eq!((config.hz, config.timeout_s, config.maxclients), (10, 7, 10_000));
 }

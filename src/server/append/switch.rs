@@ -17,7 +17,8 @@ impl Core {
         }
         let log = &self.shared.persistence.log;
         let differs = self.config.appendonly != self.shared.is_logged();
-        if log.is_open.load(Acquire) && differs && !log.changes.swap(true, AcqRel) {
+        // Whoever ends the start makes it known as a change of the configuration.
+        if log.can_switch() && differs && !log.changes.swap(true, AcqRel) {
             self.fetch_for(Task::Log);
         }
     }

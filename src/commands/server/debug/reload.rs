@@ -1,5 +1,6 @@
 //! DEBUG RELOAD: saves the keyspace, and loads what was saved.
 //! In: options. Out: a snapshot begun, unless told not to; the rest is done when it is on disk (see `Hold`).
+//! While the server loads its data at the start there is nothing to reload yet.
 //! A transaction cannot wait for a disk: inside of one every value is encoded and decoded in its place, without a file.
 
 use crate::client::Args;
@@ -22,6 +23,7 @@ pub fn reload(cx: &mut Context, args: Args) -> Result<(), Error> {
             }
         }
     }
+    refuse_while_loading(cx)?;
     persistence::cancel(cx);
     // Clients that cache hear of it as of a flush: nobody reads anything before it is over.
     cx.shards().for_each(|shard| shard.tracking.flushed());
@@ -38,10 +40,15 @@ pub fn load_aof(cx: &mut Context, _args: Args) -> Result<(), Error> {
     if cx.session.atomic {
         return Err(Error::NOT_IN_TRANSACTION);
     }
+    refuse_while_loading(cx)?;
     persistence::cancel(cx);
     cx.shards().for_each(|shard| shard.tracking.flushed());
     cx.notes.push(Note::Hold(Hold::LoadLog));
     Ok(())
+}
+
+fn refuse_while_loading(cx: &Context) -> Result<(), Error> {
+    if cx.shared.is_loading() { Err(Error::LOADING) } else { Ok(()) }
 }
 
 fn reload_in_place(cx: &mut Context) -> Result<(), Error> {
