@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn what_has_the_same_value_is_no_change() {
-        let change = Config::default().set(&[b"hz", b"010", b"timeout", b"7"], true).unwrap();
+        let change = Config::default().set(&[b"hz", b"10", b"timeout", b"7"], true).unwrap();
         let names: Vec<&str> = change.changed.iter().map(|option| option.name).collect();
         assert_eq!(names, ["timeout"]);
     }
