@@ -52,7 +52,10 @@ impl Core {
     }
 
     fn release_replies_until(&mut self, until_us: u64) {
-        while let Some((id, _)) = self.holding.0.pop_front_if(|(_, since_us)| *since_us <= until_us) {
+        while let Some(&(id, since_us)) = self.holding.0.front()
+            && since_us <= until_us
+        {
+            self.holding.0.pop_front();
             if let Some(connection) = self.connection(id) {
                 (connection.held, connection.impatient) = (false, true);
                 self.send_again(id.slot);

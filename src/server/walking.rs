@@ -27,7 +27,7 @@ const SLICE_ENTRIES: usize = if cfg!(test) { 1 } else { 32 };
 const WALK_US: u64 = if cfg!(test) { 0 } else { 1000 };
 /// While something is, a walk has this part of the time since the last one, up to a limit: what waits waits longer by that.
 const SHARE: u64 = 2;
-const SHARE_US_MAX: u64 = if cfg!(test) { 0 } else { 100 };
+const SHARE_US_MAX: u64 = 100;
 
 /// Whether something came that the core should see to.
 pub type News<'a> = &'a mut dyn FnMut() -> bool;
@@ -139,8 +139,7 @@ impl Core {
                 self.walking.rests_until_us = start + delay_us * written;
                 return false;
             }
-            let limit = if news() { share } else { WALK_US };
-            if now - start >= limit {
+            if now - start >= if news() { share.min(WALK_US) } else { WALK_US } {
                 return true;
             }
         }

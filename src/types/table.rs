@@ -60,6 +60,10 @@ use smallvec::SmallVec;
 use std::hash::{BuildHasher, Hasher};
 use std::ptr::NonNull;
 
+mod ahead;
+
+pub(super) use ahead::Awaited;
+
 /// Bits of a scan cursor: a lower bound in the top bits of the hash.
 pub const CURSOR_BITS: u32 = 36;
 const CURSOR_SHIFT: u32 = 64 - CURSOR_BITS;
@@ -344,38 +348,6 @@ pub(super) struct Place {
     slot: u8,
 }
 
-/// A bucket that was asked for, and what will be looked for in it.
-pub(super) struct Awaited<'a> {
-    segment: &'a Segment,
-    at: usize,
-    tag: u8,
-    bit: u64,
-}
-
-impl<'a> Awaited<'a> {
-    #[inline]
-    fn ask(segment: &'a Segment, at: usize, tag: u8, bit: u64) -> Self {
-        prefetch(segment.bucket(at));
-        Awaited { segment, at, tag, bit }
-    }
-
-    /// Second stage, when the bucket has arrived: asks for the entry that it names. If a lookup goes on from here, so does this.
-    #[inline]
-    pub fn prefetch_entry(&self) -> Option<Awaited<'a>> {
-        let bucket = self.segment.bucket(self.at);
-        let matching = |&slot: &usize| bucket.get(slot).0 & Packed::HASH_BIT == self.bit;
-        match bucket.matches(self.tag).find(matching) {
-            Some(slot) => bucket.get(slot).prefetch(),
-            None if bucket.overflow() > 0 => {
-                let next = self.segment.after(self.at);
-                return Some(Awaited::ask(self.segment, next, self.tag, self.bit));
-            }
-            None => {}
-        }
-        None
-    }
-}
-
 /// A hash table of packed entries.
 #[derive(Default)]
 pub(super) struct Table {
@@ -470,14 +442,6 @@ impl Table {
         let owner = self.directory.get(self.index(hash))?;
         // SAFETY: I1; borrowed with the table.
         Some(unsafe { owner.as_ref() })
-    }
-
-    /// First stage of fetching what a lookup will need: asks for the home bucket.
-    #[inline]
-    pub fn prefetch_bucket(&self, hash: u64) -> Option<Awaited<'_>> {
-        let segment = self.segment(hash)?;
-        let (tag, bit) = fingerprint(hash);
-        Some(Awaited::ask(segment, segment.home(hash), tag, bit))
     }
 
     /// Finds a key.
