@@ -661,6 +661,8 @@ def test_a_tail_that_was_cut(tmp_path):
             r = ours.ready()
             assert {key: r.get(key) for key in (b"a", b"b", b"c") if r.exists(key)} == data, length
             assert r.exists("l") == has_list
+            reasons = "Unexpected end of file within a command", "Reached EOF before reading EXEC for MULTI"
+            assert complete or not RINGFORT or any(text in ours.text() for text in reasons), length
             assert complete or "!!! Warning: short read while loading the AOF file" in ours.text(), length
             assert complete or "loaded anyway because aof-load-truncated is enabled" in ours.text(), length
             r.config_set("appendfsync", "always")
@@ -716,6 +718,7 @@ def test_a_corrupt_tail(tmp_path):
             assert r.exists("l") == has_list
             assert f"!!! Truncating the AOF appendonly.aof.1.incr.aof at offset {good} !!!" in ours.text()
             assert "loaded anyway because its corrupt tail" in ours.text()
+            assert "Bad file format reading the append only file appendonly.aof.1.incr.aof: make a backup" in ours.text()
             r.config_set("appendfsync", "always")
             r.set("d", at)
             kill(ours)

@@ -436,28 +436,34 @@ impl Shutdown {
     }
 }
 
-/// The system's words for what failed.
+/// What failed, in the words of the system or of whoever read the file.
 pub fn failure_text(failure: &Failure) -> String {
-    failure.io_error().map(|error| os_error_text(&error)).unwrap_or_default()
+    match failure {
+        Failure::Content(text) | Failure::Cut { text, .. } | Failure::Corrupt { text, .. } => text.clone(),
+        Failure::Cancelled => "It was given up".into(),
+        Failure::System { .. } => {
+            failure.io_error().map(|error| os_error_text(&error)).expect("the system has words")
+        }
+    }
 }
 
 /// What Redis writes to the log when a snapshot fails.
 pub fn log_failure(config: &Config, failure: &Failure) {
-    let system = failure_text(failure);
+    let text = failure_text(failure);
     let (file, dir) = (&config.dbfilename, config.dir.display());
     crate::log::warning(match failure {
         Failure::System { doing: Doing::Open, .. } => {
             format!(
-                "Failed opening the temp RDB file for {file} (in server root dir {dir}) for saving: {system}"
+                "Failed opening the temp RDB file for {file} (in server root dir {dir}) for saving: {text}"
             )
         }
         Failure::System { doing: Doing::Rename, .. } => {
             format!(
-                "Error moving temp DB file on the final destination {file} (in server root dir {dir}): {system}"
+                "Error moving temp DB file on the final destination {file} (in server root dir {dir}): {text}"
             )
         }
-        Failure::System { .. } => format!("Write error saving DB on disk: {system}"),
-        Failure::Content(text) | Failure::Cut { text, .. } | Failure::Corrupt { text, .. } => text.clone(),
+        Failure::System { .. } => format!("Write error saving DB on disk: {text}"),
+        Failure::Content(_) | Failure::Cut { .. } | Failure::Corrupt { .. } => text,
         Failure::Cancelled => "Background saving cancelled".into(),
     });
 }
