@@ -468,6 +468,24 @@ def test_a_rewrite_waits_for_a_snapshot(tmp_path):
         kill(ours)
 
 
+def test_a_rewrite_that_waits_ends_with_the_log(tmp_path):
+    with logged(tmp_path) as ours:
+        r = ours.ready()
+        r.execute_command("DEBUG", "POPULATE", 300)
+        r.config_set("rdb-key-save-delay", 10_000)
+        r.execute_command("BGSAVE")
+        r.bgrewriteaof()
+        assert r.info("persistence")["aof_rewrite_scheduled"] == 1
+        r.config_set("appendonly", "no")
+        assert r.info("persistence")["aof_rewrite_scheduled"] == 0
+        r.config_set("rdb-key-save-delay", 0)
+        wait_for(lambda: not r.info("persistence")["rdb_bgsave_in_progress"])
+        time.sleep(0.3)
+        info = r.info("persistence")
+        assert (info["aof_rewrites"], info["aof_rewrite_in_progress"]) == (0, 0)
+        kill(ours)
+
+
 def test_it_rewrites_by_itself(tmp_path):
     with logged(tmp_path, "--auto-aof-rewrite-min-size", "64kb", "--auto-aof-rewrite-percentage", "100") as ours:
         r = ours.ready()

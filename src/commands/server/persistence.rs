@@ -210,7 +210,7 @@ pub fn give_up<'s>(
         shards.for_each(Shard::cancel_snapshot);
         jobs.push(Job::Cancel { stream });
         if base.is_some() {
-            jobs.push(Job::Rebase(None));
+            jobs.push(Job::Rebase { stream, base: None });
         }
     }
     given_up
@@ -298,7 +298,7 @@ fn bgsave_cancel(cx: &mut Context) -> Result<(), Error> {
 pub fn bgrewriteaof(cx: &mut Context, _args: Args) -> Result<(), Error> {
     let running = cx.shared.persistence.saves().running;
     let log = &cx.shared.persistence.log;
-    if running.is_some_and(|saving| saving.base.is_some()) || log.rewrites().rebasing_since_s.is_some() {
+    if running.is_some_and(|saving| saving.base.is_some()) || log.rewrites().rebasing_began_s.is_some() {
         return Err(Error::new("ERR Background append only file rewriting already in progress"));
     }
     // Somebody waits for it: the pause after failures is over.
@@ -308,8 +308,8 @@ pub fn bgrewriteaof(cx: &mut Context, _args: Args) -> Result<(), Error> {
         cx.out.simple("Background append only file rewriting scheduled");
         return Ok(());
     }
-    cx.effects.mark(Mark::Turn(log_directory(cx.config)));
-    begin(cx, Purpose::Rewrite);
+    let base = begin(cx, Purpose::Rewrite);
+    cx.effects.mark(Mark::Turn { directory: log_directory(cx.config), base });
     crate::log::notice("Background append only file rewriting started");
     cx.out.simple("Background append only file rewriting started");
     Ok(())
