@@ -78,14 +78,13 @@ impl Bench {
 
     /// How the base of this number ended.
     fn rebased(&self, number: u64) -> Option<&Result<(), Failure>> {
-        let results = self.news.iter().filter_map(|news| match news {
+        self.news.iter().rev().find_map(|news| match news {
             LogNews::Rebased { stream, began_s, result } if *stream == number => {
                 assert_eq!(*began_s, number as i64);
                 Some(result)
             }
             _ => None,
-        });
-        results.last()
+        })
     }
 
     /// All that the log says that the manifest names.
