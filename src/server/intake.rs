@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::parcels::{ENTRIES_BYTES, Parcels};
+use super::parcels::Parcels;
 use crate::commands::server::persistence::failure_text;
 use crate::persist::Parcel;
 use crate::persist::rdb::file::{Event, Raw, Reader, Usage, What};
@@ -57,11 +57,8 @@ impl RdbIntake {
                         )));
                     }
                     let core = self.shared.slots.shard(&raw.key);
-                    let parcel = self.parcels.of(core);
-                    parcel.push(&raw);
-                    if parcel.bytes() >= ENTRIES_BYTES {
-                        self.parcels.send(core, out);
-                    }
+                    self.parcels.of(core).push(&raw);
+                    self.parcels.send_full(core, out);
                 }
                 Ok(Some(Event::ResizeDb { keys, .. })) => self.hint(keys),
                 Ok(Some(Event::Aux { key, value })) => {

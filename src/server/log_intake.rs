@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::intake::RdbIntake;
-use super::parcels::Parcels;
+use super::parcels::{Parcels, Piece};
 use crate::client::{Args, Request, ShardSet};
 use crate::commands::routing::shards_of;
 use crate::commands::{Registry, Route, flags};
@@ -16,12 +16,10 @@ use crate::resp::Span;
 use crate::shared::Shared;
 use crate::storage::{Cargo, Commands, Failure, Intake};
 
-/// A parcel of commands is sent when it has so many bytes.
-const PARCEL_BYTES: usize = 64 * 1024;
 /// Enough of a file to see whether it begins with an RDB file.
 const PREAMBLE_BYTES: usize = 6;
 /// Places of arguments are numbers of 32 bits.
-const COMMAND_BYTES_MAX: usize = u32::MAX as usize - PARCEL_BYTES;
+const COMMAND_BYTES_MAX: usize = u32::MAX as usize - Commands::FULL_BYTES;
 
 /// Deals a file of the log out to the cores.
 pub struct LogIntake {
@@ -244,9 +242,7 @@ impl LogIntake {
         parcel.requests.spans.extend(spans.iter().map(|s| Span { start: s.start + begin, len: s.len }));
         let end = parcel.buf.len() as u32;
         parcel.requests.list.push(Request { first_span, begin, end, ..request });
-        if parcel.buf.len() >= PARCEL_BYTES {
-            self.parcels.send(core, out);
-        }
+        self.parcels.send_full(core, out);
     }
 }
 

@@ -6,6 +6,9 @@ use crate::storage::{Cargo, Commands};
 
 /// Something that gathers what is for one core.
 pub trait Piece: Default {
+    /// It is worth sending when it has so many bytes.
+    const FULL_BYTES: usize;
+
     /// Another one, which follows one that was sent while there was more to come.
     fn following() -> Self {
         Self::default()
@@ -13,12 +16,20 @@ pub trait Piece: Default {
 
     fn is_empty(&self) -> bool;
 
+    fn bytes(&self) -> usize;
+
     fn into_cargo(self) -> Cargo;
 }
 
 impl Piece for Commands {
+    const FULL_BYTES: usize = 64 * 1024;
+
     fn is_empty(&self) -> bool {
         self.requests.list.is_empty()
+    }
+
+    fn bytes(&self) -> usize {
+        self.buf.len()
     }
 
     fn into_cargo(self) -> Cargo {
@@ -26,16 +37,19 @@ impl Piece for Commands {
     }
 }
 
-/// A parcel of entries is sent when it has so many bytes.
-pub const ENTRIES_BYTES: usize = 256 * 1024;
-
 impl Piece for Parcel {
+    const FULL_BYTES: usize = 256 * 1024;
+
     fn following() -> Self {
-        Parcel::with_room(ENTRIES_BYTES)
+        Parcel::with_room(Self::FULL_BYTES)
     }
 
     fn is_empty(&self) -> bool {
         Parcel::is_empty(self)
+    }
+
+    fn bytes(&self) -> usize {
+        Parcel::bytes(self)
     }
 
     fn into_cargo(self) -> Cargo {
@@ -75,6 +89,13 @@ impl<P: Piece> Parcels<P> {
     pub fn send(&mut self, core: usize, out: &mut Vec<(usize, Cargo)>) {
         let receiver = self.sole.unwrap_or(core);
         Self::send_piece(receiver, &mut self.each[receiver], P::following, out);
+    }
+
+    /// The same if it is worth sending.
+    pub fn send_full(&mut self, core: usize, out: &mut Vec<(usize, Cargo)>) {
+        if self.of(core).bytes() >= P::FULL_BYTES {
+            self.send(core, out);
+        }
     }
 
     /// Sends all that is gathered.

@@ -84,7 +84,7 @@ impl Core {
     fn saved(&mut self, id: u64, result: Result<u64, Failure>) {
         let bytes = self.shared.metrics.iter().map(|core| core.snapshot_bytes_peak.get()).sum();
         let (ok, now_s) = (result.is_ok(), self.now_ms / 1000);
-        let Some(saving) = self.shared.persistence.saves().end(id, ok, now_s, bytes) else { return };
+        let Some(saving) = self.shared.persistence.end_save(id, ok, now_s, bytes) else { return };
         if !ok {
             self.signals.push(Signal::SaveOver { id });
             self.send_signals();
@@ -188,12 +188,14 @@ impl Core {
         Begin { shared: &self.shared, config: &self.config, moment, owner: self.id, purpose }
     }
 
-    /// Begins a snapshot of these shards, which are all.
-    pub(super) fn begin_snapshot(&mut self, shards: &mut [Box<Shard>], purpose: Purpose) {
+    /// Begins a snapshot of these shards, which are all. Returns its number.
+    pub(super) fn begin_snapshot(&mut self, shards: &mut [Box<Shard>], purpose: Purpose) -> u64 {
         let moment = self.moment(false);
         let mut jobs = Vec::new();
-        self.request(moment, purpose).run(shards.iter_mut().map(|shard| &mut **shard), &mut jobs);
+        let shards = shards.iter_mut().map(|shard| &mut **shard);
+        let id = self.request(moment, purpose).run(shards, &mut jobs);
         self.actions.jobs.append(&mut jobs);
+        id
     }
 
     /// All shards are at hand: begins the snapshot that it is time for, if it still is.

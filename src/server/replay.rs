@@ -100,6 +100,7 @@ pub fn upgrade(config: &Config) -> Result<(), String> {
     let write = || -> std::io::Result<()> {
         std::fs::write(&temporary, manifest.to_text())?;
         std::fs::File::open(&temporary)?.sync_all()?;
+        std::fs::File::open(&old)?.sync_all()?;
         std::fs::rename(&temporary, &path)?;
         std::fs::rename(&old, directory.join(&config.appendfilename))?;
         std::fs::File::open(&directory)?.sync_all()?;
@@ -213,6 +214,7 @@ impl Core {
         }
         let mark = self.beginning(Source::Files {
             cut: opening.cut,
+            last_bytes: opening.last_bytes,
             bytes_before: opening.bytes_before,
             empty: empty_base(&self.config, self.now_ms),
         });

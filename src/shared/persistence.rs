@@ -38,8 +38,10 @@ pub struct LogState {
 pub struct Rewrites {
     /// One is to begin once no other snapshot is on its way.
     pub scheduled: bool,
-    /// The base is saved, and the log is about to be told; when it was begun, Unix seconds.
-    pub rebasing_since_s: Option<i64>,
+    /// A base is saved, and not in its place yet; when its rewrite began, Unix seconds.
+    pub rebasing_began_s: Option<i64>,
+    /// Bases with lower numbers are of an earlier log.
+    pub first_base: u64,
     pub last_ok: bool,
     /// How long the last one took; -1: there was none.
     pub last_duration_s: i64,
@@ -54,7 +56,8 @@ impl LogState {
     fn new(cores: usize) -> Self {
         let rewrites = Rewrites {
             scheduled: false,
-            rebasing_since_s: None,
+            rebasing_began_s: None,
+            first_base: 0,
             last_ok: true,
             last_duration_s: -1,
             last_bytes: 0,
@@ -91,7 +94,7 @@ impl Rewrites {
 
     /// A rewrite is over that began then.
     pub fn end(&mut self, ok: bool, began_s: i64, now_s: i64, bytes: u64) {
-        self.rebasing_since_s = None;
+        self.rebasing_began_s = None;
         self.last_ok = ok;
         self.last_duration_s = now_s - began_s;
         self.last_bytes = bytes;
@@ -195,10 +198,40 @@ impl Persistence {
         self.wanted.store(true, Release);
     }
 
+    /// It is not wanted any more: there is no log.
+    pub fn unschedule_rewrite(&self) {
+        let saves = self.saves();
+        self.log.rewrites().scheduled = false;
+        self.wanted.store(saves.scheduled, Release);
+    }
+
+    /// The log begins, from what is in memory: only a base that is begun from now on is one of it.
+    pub fn await_base(&self) {
+        self.log.rewrites().first_base = self.next_id();
+        self.log.waits_for_base.store(true, Release);
+    }
+
     /// The same for a snapshot in the background.
     pub fn schedule_save(&self) {
         self.saves().scheduled = true;
         self.wanted.store(true, Release);
+    }
+
+    /// Whether no snapshot is on its way, and no base on the way to its place. It goes from the one to the other, so that they
+    /// are looked at in this order.
+    pub fn is_free(&self) -> bool {
+        self.saves().running.is_none() && self.log.rewrites().rebasing_began_s.is_none()
+    }
+
+    /// The snapshot of this number is over; None if it was given up before. Whoever sees no base of the log being saved any
+    /// more sees one on the way to its place.
+    pub fn end_save(&self, id: u64, ok: bool, now_s: i64, bytes: u64) -> Option<Saving> {
+        let mut saves = self.saves();
+        let saving = saves.running.filter(|saving| saving.id == id)?;
+        if saving.base.is_some() && ok {
+            self.log.rewrites().rebasing_began_s = Some(saving.began_s);
+        }
+        saves.end(id, ok, now_s, bytes)
     }
 
     /// A number for a stream that no other ever had.
@@ -225,7 +258,7 @@ impl Saves {
     }
 
     /// The snapshot of this number is over; None if it was given up before.
-    pub fn end(&mut self, id: u64, ok: bool, now_s: i64, bytes: u64) -> Option<Saving> {
+    fn end(&mut self, id: u64, ok: bool, now_s: i64, bytes: u64) -> Option<Saving> {
         let saving = self.running.take_if(|saving| saving.id == id)?;
         if saving.base.is_some() {
             return Some(saving);
@@ -248,5 +281,43 @@ impl Saves {
     /// Nobody wants the running snapshot any more.
     pub fn give_up(&mut self) -> Option<Saving> {
         self.running.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begin(persistence: &Persistence, base: Option<BaseForm>) -> u64 {
+        let saving = Saving { id: 0, background: false, began_s: 7, keys: 0, changes: 0, base };
+        persistence.saves().begin(saving)
+    }
+
+    /// A second rewrite could begin between the end of the save and the news of it to the log.
+    #[test]
+    fn a_base_that_is_saved_is_on_the_way_to_its_place() {
+        for (base, ok, free) in
+            [(Some(BaseForm::Rdb), true, false), (Some(BaseForm::Rdb), false, true), (None, true, true)]
+        {
+            let persistence = Persistence::new(0, 1);
+            let id = begin(&persistence, base);
+            assert!(!persistence.is_free() && persistence.end_save(id + 1, ok, 9, 0).is_none());
+            assert_eq!(persistence.end_save(id, ok, 9, 0).map(|saving| saving.id), Some(id));
+            assert_eq!(persistence.is_free(), free, "{base:?} {ok}");
+            persistence.log.rewrites().end(ok, 7, 9, 0);
+            assert!(persistence.is_free());
+        }
+    }
+
+    #[test]
+    fn a_rewrite_that_is_not_wanted_any_more_leaves_a_save_that_is() {
+        let persistence = Persistence::new(0, 1);
+        persistence.schedule_rewrite();
+        persistence.unschedule_rewrite();
+        assert!(!persistence.log.rewrites().scheduled && !persistence.wanted.load(Acquire));
+        persistence.schedule_rewrite();
+        persistence.schedule_save();
+        persistence.unschedule_rewrite();
+        assert!(persistence.saves().scheduled && persistence.wanted.load(Acquire));
     }
 }

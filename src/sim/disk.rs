@@ -166,6 +166,7 @@ struct State {
     /// From that operation on nothing becomes safe any more: the power is about to fail.
     ends_at: Cell<Option<u64>>,
     pretence: Cell<Option<Pretence>>,
+    protected: RefCell<Option<PathBuf>>,
 }
 
 /// A disk; its clones are the same one.
@@ -203,9 +204,14 @@ impl FakeDisk {
         self.file(path).ok().map(|file| file.borrow().bytes.clone())
     }
 
+    /// Nobody may write this file.
+    pub fn protect(&self, path: &Path) {
+        self.0.protected.replace(Some(path.into()));
+    }
+
     /// Somebody else puts other bytes into a file, safely.
     pub fn replace_file(&self, path: &Path, bytes: Vec<u8>) {
-        let file = self.file(path).expect("the file is there");
+        let file = self.file_made(path).expect("its directory is there");
         let mut file = file.borrow_mut();
         file.bytes = bytes;
         file.sync();
@@ -301,6 +307,9 @@ impl FakeDisk {
 
 impl FakeDisk {
     fn open_cut(&self, path: &Path, from: Option<u64>) -> io::Result<FakeFile> {
+        if self.0.protected.borrow().as_deref() == Some(path) {
+            return Err(io::Error::from_raw_os_error(libc::EACCES));
+        }
         let file = self.file_made(path)?;
         if let Some(from) = from.filter(|from| (*from as usize) < file.borrow().bytes.len()) {
             file.borrow_mut().change(Change::Cut(from as usize));

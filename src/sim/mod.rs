@@ -11,6 +11,7 @@ pub mod conversation;
 pub mod disk;
 pub mod history;
 pub mod model;
+mod rebases;
 mod reply;
 mod scenario;
 mod script;

@@ -7,7 +7,9 @@
 //! 1. Units are written in the order of their stamps, and none before all with lower stamps.
 //! 2. A file is named by the manifest on disk before anything else depends on it, and removed only after the manifest is
 //!    without it: whenever the power fails, the manifest names a whole log.
-//! 3. While a log that began from memory has no base yet, the manifest on disk stays as it was.
+//! 3. A base takes its place only if the log turned where it was announced, and is still that log: else increments would say
+//!    again what is in it, or lack what is not.
+//! 4. While a log that began from memory has no base yet, the manifest on disk stays as it was.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::disk::{Appender, Disk};
 use super::hub::{Deliver, Jobs};
-use super::{Base, Doing, Done, Failure, Job, Log, LogNews, save};
+use super::{Base, Doing, Done, Failure, Job, Log, LogNews, StreamId, save};
 use crate::persist::aof::manifest::manifest_name;
 use crate::persist::aof::{BaseForm, Begin, Manifest, Mark, Merger, Progress, Source};
 
@@ -47,13 +49,14 @@ struct Writer<D: Disk> {
     taken: Vec<u64>,
     /// Bytes of the files before the one that grows.
     bytes_before: u64,
-    /// The manifest on disk does not name this log yet (3).
+    /// The manifest on disk does not name this log yet (4).
     unnamed: bool,
     /// It may name a file behind the one that grows: nothing is written before it does not (2).
     unsure: bool,
-    /// Bases that marks announced, and those that came before their mark was reached.
-    announced: usize,
-    bases: Vec<Option<Box<Base>>>,
+    /// How the log turned for the bases that marks announced and that did not come yet (3).
+    turns: Vec<(StreamId, Result<(), Failure>)>,
+    /// Bases that came before their mark was reached.
+    bases: Vec<(StreamId, Option<Box<Base>>)>,
     fails: bool,
     /// Clients wait for syncs, as the last chunk said.
     awaited: bool,
@@ -77,7 +80,7 @@ pub async fn run<D: Disk>(disk: D, log: Log, jobs: Jobs, deliver: Deliver) {
         bytes_before: 0,
         unnamed: false,
         unsure: false,
-        announced: 0,
+        turns: Vec::new(),
         bases: Vec::new(),
         fails: false,
         awaited: false,
@@ -106,8 +109,8 @@ impl<D: Disk> Writer<D> {
                 if sync { Sync::Now } else { Sync::No }
             }
             Job::Sync => Sync::Yes,
-            Job::Rebase(base) => {
-                self.bases.push(base);
+            Job::Rebase { stream, base } => {
+                self.bases.push((stream, base));
                 Sync::No
             }
             _ => unreachable!("the hub sends the log nothing else"),
@@ -125,15 +128,33 @@ impl<D: Disk> Writer<D> {
                 None => break,
             }
         }
-        while self.announced > 0
-            && let Some(base) = self.bases.pop()
-        {
-            self.announced -= 1;
-            let Some(base) = base else { continue };
-            let result = self.rebase(*base).await;
-            self.tell(LogNews::Rebased(result));
+        for (stream, base) in std::mem::take(&mut self.bases) {
+            self.settle(stream, base).await;
         }
         self.publish_bytes();
+    }
+
+    /// A base takes its place, or is removed if there is none for it (3). Before its mark was reached it waits.
+    async fn settle(&mut self, stream: StreamId, base: Option<Box<Base>>) {
+        let Some(at) = self.turns.iter().position(|(announced, _)| *announced == stream) else {
+            return self.bases.push((stream, base));
+        };
+        let (_, turned) = self.turns.swap_remove(at);
+        let Some(base) = base else { return };
+        let result = match turned {
+            Ok(()) => self.rebase(&base).await,
+            failed => failed,
+        };
+        if result.is_err() {
+            // If it cannot be removed, the next one is written in its place.
+            let _ = save::remove(self.disk.clone(), &base.path).await;
+        }
+        self.tell(LogNews::Rebased { stream, began_s: base.began_s, result });
+    }
+
+    /// The log that bases were announced for is not this one any more (3).
+    fn void_turns(&mut self) {
+        self.turns.iter_mut().for_each(|(_, turned)| *turned = Err(Failure::Cancelled));
     }
 
     fn publish_bytes(&self) {
@@ -194,15 +215,20 @@ impl<D: Disk> Writer<D> {
 
     async fn obey(&mut self, mark: Mark, written: Result<(), Failure>) {
         let news = match mark {
-            Mark::Begin(begin) => LogNews::Begun(self.begin(*begin).await),
-            Mark::Turn(directory) => {
-                self.announced += 1;
-                LogNews::Turned(match written {
+            Mark::Begin(begin) => {
+                self.void_turns();
+                LogNews::Begun(self.begin(*begin).await)
+            }
+            Mark::Turn { directory, base } => {
+                let turned = match written {
                     Ok(()) => self.turn(directory).await,
                     failed => failed,
-                })
+                };
+                self.turns.push((base, turned.clone()));
+                LogNews::Turned(turned)
             }
             Mark::End => {
+                self.void_turns();
                 self.file = None;
                 self.pending.clear();
                 return;
@@ -219,12 +245,13 @@ impl<D: Disk> Writer<D> {
         self.unnamed = matches!(begin.source, Source::Memory);
         let mut cut = Some(0);
         self.bytes_before = 0;
-        if let Source::Files { cut: wanted, bytes_before, empty } = begin.source {
+        if let Source::Files { cut: wanted, last_bytes, bytes_before, empty } = begin.source {
             self.bytes_before = bytes_before;
             if !manifest.incr.is_empty() {
                 cut = wanted;
             } else if let Some(base) = &manifest.base {
-                self.bytes_before = self.end_base(&base.name, wanted).await?;
+                self.cut_base(&base.name, wanted).await?;
+                self.bytes_before = last_bytes;
             } else {
                 let name = manifest.new_base(&self.name, begin.form == BaseForm::Rdb);
                 save::replace(self.disk.clone(), &self.directory.join(name), &empty).await?;
@@ -251,12 +278,12 @@ impl<D: Disk> Writer<D> {
         Ok(())
     }
 
-    /// The base is the last file of the log, and is to be cut to so many bytes; how many it has then.
-    async fn end_base(&self, name: &str, cut: Option<u64>) -> Result<u64, Failure> {
-        let file = self.disk.append(&self.directory.join(name), cut).await;
+    /// The base is the last file of the log, and may have to be cut: only then it has to be writable.
+    async fn cut_base(&self, name: &str, cut: Option<u64>) -> Result<(), Failure> {
+        let Some(bytes) = cut else { return Ok(()) };
+        let file = self.disk.append(&self.directory.join(name), Some(bytes)).await;
         let mut file = file.map_err(Failure::system(Doing::Open))?;
-        file.sync().await.map_err(Failure::system(Doing::Sync))?;
-        Ok(file.bytes())
+        file.sync().await.map_err(Failure::system(Doing::Sync))
     }
 
     /// What follows goes into a new increment.
@@ -286,7 +313,7 @@ impl<D: Disk> Writer<D> {
     }
 
     /// A base is there: it takes the place of all files but the increment that grows.
-    async fn rebase(&mut self, base: Base) -> Result<(), Failure> {
+    async fn rebase(&mut self, base: &Base) -> Result<(), Failure> {
         let mut manifest = self.manifest.clone();
         let name = manifest.new_base(&self.name, base.form == BaseForm::Rdb);
         let path = self.directory.join(name);

@@ -29,7 +29,7 @@ mod log;
 mod mailbox;
 mod save;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
 pub use bell::Bell;
 
@@ -155,8 +155,11 @@ pub enum Job {
     },
     /// All units so far are to survive a power failure.
     Sync,
-    /// The base that a mark announced is in this file, or came to nothing.
-    Rebase(Option<Box<Base>>),
+    /// The base that a mark announced with this number is in this file, or came to nothing.
+    Rebase {
+        stream: StreamId,
+        base: Option<Box<Base>>,
+    },
 }
 
 /// A new base of the log, under a temporary name in the directory of the log.
@@ -164,6 +167,8 @@ pub struct Base {
     pub path: PathBuf,
     pub form: BaseForm,
     pub bytes: u64,
+    /// When its rewrite began, Unix seconds.
+    pub began_s: i64,
 }
 
 /// What a core hears.
@@ -206,8 +211,12 @@ pub enum LogNews {
     Begun(Result<(), Failure>),
     /// A new increment was begun, or could not be.
     Turned(Result<(), Failure>),
-    /// There is a new base: its bytes and those of the increment behind it.
-    Rebased(Result<(), Failure>),
+    /// There is a new base, or it was removed: `Failure::Cancelled` if the log ended, or began anew, since it was announced.
+    Rebased {
+        stream: StreamId,
+        began_s: i64,
+        result: Result<(), Failure>,
+    },
     /// Nothing can be written; what was handed over is kept, and tried again with every job.
     Fails(Failure),
     Recovered,

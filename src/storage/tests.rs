@@ -198,14 +198,14 @@ fn a_directory_that_is_not_there_is_an_error() {
 }
 
 /// A chunk with one command of the unit with this stamp.
-fn unit(stamp: u64, words: &[&str]) -> Box<Chunk> {
+pub fn unit(stamp: u64, words: &[&str]) -> Box<Chunk> {
     let (mut unit, mut chunk) = (Unit::default(), Chunk::default());
     unit.push(0, words.len(), words.iter().map(|word| word.as_bytes()));
     chunk.push(stamp, &unit);
     Box::new(chunk)
 }
 
-fn mark(stamp: u64, mark: Mark) -> Box<Chunk> {
+pub fn mark(stamp: u64, mark: Mark) -> Box<Chunk> {
     let mut chunk = Chunk::default();
     chunk.mark(stamp, mark);
     Box::new(chunk)
@@ -225,7 +225,12 @@ fn a_log_goes_on_turns_and_gets_a_new_base() {
     let log = Log { owner: 1, name: "a".into(), manifest, progress: progress.clone(), cores: 2 };
     cores.send(1, Job::Log(Box::new(log)));
     let append = |core, chunk, sync| cores.send(core, Job::Append { chunk, sync });
-    let files = Source::Files { cut: Some(PING.len() as u64), bytes_before: 0, empty: Vec::new() };
+    let files = Source::Files {
+        cut: Some(PING.len() as u64),
+        last_bytes: PING.len() as u64,
+        bytes_before: 0,
+        empty: Vec::new(),
+    };
     let begin = Begin { directory: folder.0.clone(), form: BaseForm::Rdb, source: files };
     append(1, mark(0, Mark::Begin(Box::new(begin))), true);
     assert!(matches!(cores.next(), (1, Done::Log(LogNews::Begun(Ok(()))))));
@@ -239,18 +244,21 @@ fn a_log_goes_on_turns_and_gets_a_new_base() {
     }
     assert_eq!(text("a.1.incr.aof"), format!("{PING}{SELECT}{PING}{PING}"));
     // The base of what is before unit 4 arrives.
-    append(0, mark(3, Mark::Turn(folder.0.clone())), true);
+    append(0, mark(3, Mark::Turn { directory: folder.0.clone(), base: 7 }), true);
     append(0, unit(4, &["PING"]), true);
     std::fs::write(path("temporary"), "base").unwrap();
-    let base = Base { path: path("temporary"), form: BaseForm::Rdb, bytes: 4 };
-    cores.send(0, Job::Rebase(Some(Box::new(base))));
+    let base = Base { path: path("temporary"), form: BaseForm::Rdb, bytes: 4, began_s: 0 };
+    cores.send(0, Job::Rebase { stream: 7, base: Some(Box::new(base)) });
     let mut news = Vec::new();
     while news.len() < 2 {
         if let (1, Done::Log(event)) = cores.next() {
             news.push(event);
         }
     }
-    assert!(matches!(news[..], [LogNews::Turned(Ok(())), LogNews::Rebased(Ok(()))]), "{news:?}");
+    assert!(
+        matches!(news[..], [LogNews::Turned(Ok(())), LogNews::Rebased { stream: 7, result: Ok(()), .. }]),
+        "{news:?}"
+    );
     assert_eq!(folder.names(), ["a.1.base.rdb", "a.2.incr.aof", "a.manifest"]);
     assert_eq!(text("a.manifest"), "file a.1.base.rdb seq 1 type b\nfile a.2.incr.aof seq 2 type i\n");
     assert_eq!((text("a.1.base.rdb"), text("a.2.incr.aof")), ("base".into(), format!("{SELECT}{PING}")));

@@ -210,7 +210,7 @@ pub fn give_up<'s>(
         shards.for_each(Shard::cancel_snapshot);
         jobs.push(Job::Cancel { stream });
         if base.is_some() {
-            jobs.push(Job::Rebase(None));
+            jobs.push(Job::Rebase { stream, base: None });
         }
     }
     given_up
@@ -298,7 +298,7 @@ fn bgsave_cancel(cx: &mut Context) -> Result<(), Error> {
 pub fn bgrewriteaof(cx: &mut Context, _args: Args) -> Result<(), Error> {
     let running = cx.shared.persistence.saves().running;
     let log = &cx.shared.persistence.log;
-    if running.is_some_and(|saving| saving.base.is_some()) || log.rewrites().rebasing_since_s.is_some() {
+    if running.is_some_and(|saving| saving.base.is_some()) || log.rewrites().rebasing_began_s.is_some() {
         return Err(Error::new("ERR Background append only file rewriting already in progress"));
     }
     // Somebody waits for it: the pause after failures is over.
@@ -308,8 +308,8 @@ pub fn bgrewriteaof(cx: &mut Context, _args: Args) -> Result<(), Error> {
         cx.out.simple("Background append only file rewriting scheduled");
         return Ok(());
     }
-    cx.effects.mark(Mark::Turn(log_directory(cx.config)));
-    begin(cx, Purpose::Rewrite);
+    let base = begin(cx, Purpose::Rewrite);
+    cx.effects.mark(Mark::Turn { directory: log_directory(cx.config), base });
     crate::log::notice("Background append only file rewriting started");
     cx.out.simple("Background append only file rewriting started");
     Ok(())
@@ -435,28 +435,34 @@ impl Shutdown {
     }
 }
 
-/// The system's words for what failed.
+/// What failed, in the words of the system or of whoever read the file.
 pub fn failure_text(failure: &Failure) -> String {
-    failure.io_error().map(|error| os_error_text(&error)).unwrap_or_default()
+    match failure {
+        Failure::Content(text) | Failure::Cut { text, .. } | Failure::Corrupt { text, .. } => text.clone(),
+        Failure::Cancelled => "It was given up".into(),
+        Failure::System { .. } => {
+            failure.io_error().map(|error| os_error_text(&error)).expect("the system has words")
+        }
+    }
 }
 
 /// What Redis writes to the log when a snapshot fails.
 pub fn log_failure(config: &Config, failure: &Failure) {
-    let system = failure_text(failure);
+    let text = failure_text(failure);
     let (file, dir) = (&config.dbfilename, config.dir.display());
     crate::log::warning(match failure {
         Failure::System { doing: Doing::Open, .. } => {
             format!(
-                "Failed opening the temp RDB file for {file} (in server root dir {dir}) for saving: {system}"
+                "Failed opening the temp RDB file for {file} (in server root dir {dir}) for saving: {text}"
             )
         }
         Failure::System { doing: Doing::Rename, .. } => {
             format!(
-                "Error moving temp DB file on the final destination {file} (in server root dir {dir}): {system}"
+                "Error moving temp DB file on the final destination {file} (in server root dir {dir}): {text}"
             )
         }
-        Failure::System { .. } => format!("Write error saving DB on disk: {system}"),
-        Failure::Content(text) | Failure::Cut { text, .. } | Failure::Corrupt { text, .. } => text.clone(),
+        Failure::System { .. } => format!("Write error saving DB on disk: {text}"),
+        Failure::Content(_) | Failure::Cut { .. } | Failure::Corrupt { .. } => text,
         Failure::Cancelled => "Background saving cancelled".into(),
     });
 }

@@ -14,8 +14,8 @@ use crate::resp::Out;
 pub enum Mark {
     /// The log begins here.
     Begin(Box<Begin>),
-    /// A new increment begins here, in this directory: a base of what is before is on its way.
-    Turn(PathBuf),
+    /// A new increment begins here, in this directory: a base of what is before is on its way, as the snapshot of this number.
+    Turn { directory: PathBuf, base: u64 },
     /// The log ends here.
     End,
 }
@@ -31,9 +31,9 @@ pub struct Begin {
 
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// From what the manifest names. The last one is cut to so many bytes; the files before it have so many. `empty`: the
-    /// base of a server without data, for a manifest without files.
-    Files { cut: Option<u64>, bytes_before: u64, empty: Vec<u8> },
+    /// From what the manifest names. The last one is cut to so many bytes, and has so many then; the files before it have so
+    /// many. `empty`: the base of a server without data, for a manifest without files.
+    Files { cut: Option<u64>, last_bytes: u64, bytes_before: u64, empty: Vec<u8> },
     /// From data that are in no file: a base of them is on its way, and until it is there the manifest stays as it is.
     Memory,
 }

@@ -8,7 +8,7 @@ use crate::commands::server::persistence::failure_text;
 use crate::config::os_error_text;
 use crate::server::core::Core;
 use crate::shared::gate;
-use crate::storage::{Doing, Failure, LogNews};
+use crate::storage::{Doing, Failure, LogNews, StreamId};
 
 impl Core {
     pub(in crate::server) fn log_news(&mut self, news: LogNews) {
@@ -18,7 +18,7 @@ impl Core {
             LogNews::Turned(Err(failure)) => {
                 crate::log::warning(format!("Can't open the append-only file: {}", failure_text(&failure)));
             }
-            LogNews::Rebased(result) => self.log_rebased(result),
+            LogNews::Rebased { stream, began_s, result } => self.log_rebased(stream, began_s, result),
             LogNews::Fails(failure) => self.log_fails(&failure),
             LogNews::Lost(failure) => {
                 // Nobody was told that it is safe, and nobody will be.
@@ -57,14 +57,23 @@ impl Core {
         self.send_signals();
     }
 
-    fn log_rebased(&mut self, result: Result<(), Failure>) {
+    fn log_rebased(&mut self, stream: StreamId, began_s: i64, result: Result<(), Failure>) {
+        let log = &self.shared.persistence.log;
         match &result {
             Ok(()) => {
-                if self.shared.persistence.log.waits_for_base.swap(false, AcqRel) {
+                let founds = stream > log.rewrites().first_base;
+                if founds && log.waits_for_base.swap(false, AcqRel) {
                     self.signals.push(Signal::LogFounded);
                     self.send_signals();
                 }
                 crate::log::notice("Background AOF rewrite finished successfully");
+            }
+            Err(Failure::Cancelled) => {
+                crate::log::notice(
+                    "The log ended before its new base was in its place: the base is given up",
+                );
+                log.rewrites().rebasing_began_s = None;
+                return;
             }
             Err(failure) => {
                 let text = failure_text(failure);
@@ -73,8 +82,7 @@ impl Core {
                 ));
             }
         }
-        let began_s = self.shared.persistence.log.rewrites().rebasing_since_s;
-        self.end_rewrite(result.is_ok(), began_s.expect("the log was told of the base"));
+        self.end_rewrite(result.is_ok(), began_s);
     }
 
     fn log_fails(&mut self, failure: &Failure) {

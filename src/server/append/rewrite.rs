@@ -29,8 +29,7 @@ impl Core {
         let unfounded = log.waits_for_base.load(Relaxed);
         let by_itself =
             self.shared.is_logged() && (grown || unfounded) && self.now_ms / 1000 >= rewrites.not_before_s;
-        let free = self.shared.persistence.saves().running.is_none() && rewrites.rebasing_since_s.is_none();
-        (rewrites.scheduled || by_itself) && free
+        (rewrites.scheduled || by_itself) && self.shared.persistence.is_free()
     }
 
     /// Whether the log is longer than when this core last looked, which looks after it.
@@ -46,25 +45,25 @@ impl Core {
         if let Some(growth) = self.growth().filter(|_| !scheduled) {
             crate::log::notice(format!("Starting automatic rewriting of AOF on {growth}% growth"));
         }
-        self.put_mark(Mark::Turn(log_directory(&self.config)));
-        self.begin_snapshot(shards, Purpose::Rewrite);
+        let base = self.begin_snapshot(shards, Purpose::Rewrite);
+        self.put_mark(Mark::Turn { directory: log_directory(&self.config), base });
         crate::log::notice("Background append only file rewriting started");
     }
 
     /// The snapshot that is to be the base of the log is on disk, or came to nothing.
     pub(in crate::server) fn base_saved(&mut self, saving: Saving, result: Result<u64, Failure>) {
         let form = saving.base.expect("it is the base of the log");
+        let (stream, began_s) = (saving.id, saving.began_s);
         match result {
             Ok(bytes) => {
-                self.shared.persistence.log.rewrites().rebasing_since_s = Some(saving.began_s);
-                let base = Base { path: new_base(&self.config), form, bytes };
-                self.actions.jobs.push(Job::Rebase(Some(Box::new(base))));
+                let base = Base { path: new_base(&self.config), form, bytes, began_s };
+                self.actions.jobs.push(Job::Rebase { stream, base: Some(Box::new(base)) });
             }
             Err(failure) => {
                 let text = failure_text(&failure);
                 crate::log::warning(format!("Background AOF rewrite terminated with error: {text}"));
-                self.actions.jobs.push(Job::Rebase(None));
-                self.end_rewrite(false, saving.began_s);
+                self.actions.jobs.push(Job::Rebase { stream, base: None });
+                self.end_rewrite(false, began_s);
             }
         }
     }

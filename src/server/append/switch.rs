@@ -28,13 +28,13 @@ impl Core {
         self.shared.persistence.log.changes.store(false, Release);
         let (wanted, logged) = (self.config.appendonly, self.shared.is_logged());
         if wanted && !logged {
-            self.shared.persistence.log.waits_for_base.store(true, Release);
+            self.shared.persistence.await_base();
             self.put_mark(self.beginning(Source::Memory));
             self.shared.set_logged(true);
-            if self.shared.persistence.saves().running.is_some() {
-                self.shared.persistence.schedule_rewrite();
-            } else {
+            if self.shared.persistence.is_free() {
                 self.begin_rewrite(shards);
+            } else {
+                self.shared.persistence.schedule_rewrite();
             }
         } else if !wanted && logged {
             let running = self.shared.persistence.saves().running;
@@ -45,6 +45,7 @@ impl Core {
             }
             self.put_mark(Mark::End);
             self.shared.set_logged(false);
+            self.shared.persistence.unschedule_rewrite();
             self.shared.persistence.log.waits_for_base.store(false, Release);
         }
         // What waited for the shards runs in the same event, and belongs to the log, or does not any more.

@@ -197,8 +197,8 @@ fn append_only(cx: &mut Context, text: &mut Text, rewrite: Option<Saving>, now_s
     let (rewrites, logged) = (*log.rewrites(), cx.shared.is_logged());
     // Between the command that switches the log on and the moment at which it is, a rewrite is already on its way.
     let begins = log.changes.load(Acquire) && cx.config.appendonly;
-    let runs = rewrite.is_some() || rewrites.rebasing_since_s.is_some() || begins;
-    let began_s = rewrite.map(|saving| saving.began_s).or(rewrites.rebasing_since_s);
+    let runs = rewrite.is_some() || rewrites.rebasing_began_s.is_some() || begins;
+    let began_s = rewrite.map(|saving| saving.began_s).or(rewrites.rebasing_began_s);
     let state = |ok: bool| if ok { "ok" } else { "err" };
     text.field("aof_enabled", (logged || begins) as u8);
     text.field("aof_rewrite_in_progress", runs as u8);
