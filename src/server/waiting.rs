@@ -323,11 +323,10 @@ impl Core {
 
     /// In how many milliseconds the next wait times out, or replies were held for too long, if any are.
     pub fn alarm_ms(&self) -> Option<u64> {
-        self.holding_ms().or_else(|| {
-            let &(at_ms, _) = self.deadlines.first()?;
-            // One that is overdue is being served just now.
-            Some((at_ms - self.shared.clock.unix_ms()).max(1) as u64)
-        })
+        // One that is overdue is being served just now.
+        let deadline = self.deadlines.first();
+        let wait_ms = deadline.map(|(at_ms, _)| (at_ms - self.shared.clock.unix_ms()).max(1) as u64);
+        wait_ms.into_iter().chain(self.holding_ms()).min()
     }
 
     /// Forgets a wait that is over, in the home shard.
