@@ -289,13 +289,12 @@ impl<D: Disk> Writer<D> {
     /// What follows goes into a new increment.
     async fn turn(&mut self, directory: PathBuf) -> Result<(), Failure> {
         self.directory = directory;
-        let Some(file) = &self.file else {
-            let made = save::make_directory(&self.disk, &self.directory).await;
-            return made.map_err(Failure::system(Doing::Open));
-        };
-        if self.unnamed && file.bytes() == 0 {
+        // Somebody may have removed it. The base is written beside this, and may need it later or sooner.
+        let made = save::make_directory(&self.disk, &self.directory).await;
+        made.map_err(Failure::system(Doing::Open))?;
+        let Some(file) = self.file.as_ref().filter(|file| !self.unnamed || file.bytes() > 0) else {
             return Ok(());
-        }
+        };
         let before = self.bytes_before + file.bytes();
         let mut manifest = self.manifest.clone();
         let path = self.directory.join(manifest.new_incr(&self.name));

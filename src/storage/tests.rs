@@ -77,6 +77,15 @@ impl Cores {
     fn next(&self) -> (usize, Done) {
         self.done.recv_timeout(Duration::from_secs(20)).expect("the storage thread slept through a job")
     }
+
+    /// What the owner of the log is told next.
+    fn next_news(&self) -> LogNews {
+        loop {
+            if let (1, Done::Log(news)) = self.next() {
+                return news;
+            }
+        }
+    }
 }
 
 /// A folder that goes with its value.
@@ -249,20 +258,21 @@ fn a_log_goes_on_turns_and_gets_a_new_base() {
     std::fs::write(path("temporary"), "base").unwrap();
     let base = Base { path: path("temporary"), form: BaseForm::Rdb, bytes: 4, began_s: 0 };
     cores.send(0, Job::Rebase { stream: 7, base: Some(Box::new(base)) });
-    let mut news = Vec::new();
-    while news.len() < 2 {
-        if let (1, Done::Log(event)) = cores.next() {
-            news.push(event);
-        }
-    }
+    let news = [cores.next_news(), cores.next_news()];
     assert!(
-        matches!(news[..], [LogNews::Turned(Ok(())), LogNews::Rebased { stream: 7, result: Ok(()), .. }]),
+        matches!(news, [LogNews::Turned(Ok(())), LogNews::Rebased { stream: 7, result: Ok(()), .. }]),
         "{news:?}"
     );
     assert_eq!(folder.names(), ["a.1.base.rdb", "a.2.incr.aof", "a.manifest"]);
     assert_eq!(text("a.manifest"), "file a.1.base.rdb seq 1 type b\nfile a.2.incr.aof seq 2 type i\n");
     assert_eq!((text("a.1.base.rdb"), text("a.2.incr.aof")), ("base".into(), format!("{SELECT}{PING}")));
     assert_eq!(progress.bytes.load(Relaxed), 4 + (SELECT.len() + PING.len()) as u64);
+    // A directory that somebody removed is made anew, whoever needs it first.
+    std::fs::remove_dir_all(&folder.0).unwrap();
+    append(0, mark(5, Mark::Turn { directory: folder.0.clone(), base: 8 }), true);
+    let turned = cores.next_news();
+    assert!(matches!(turned, LogNews::Turned(Ok(()))), "{turned:?}");
+    assert_eq!(folder.names(), ["a.3.incr.aof", "a.manifest"]);
 }
 
 /// Makes a parcel of every portion, for one core after the other.
