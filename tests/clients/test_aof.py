@@ -126,9 +126,15 @@ def blocked_pop(r):
     thread.join()
 
 
+def is_rewriting(r):
+    """Whether a rewrite is under way, or is going to be as soon as something else is over."""
+    info = r.info("persistence")
+    return info["aof_rewrite_in_progress"] or info["aof_rewrite_scheduled"]
+
+
 def rewrite(r):
     assert r.bgrewriteaof()
-    wait_for(lambda: not any(r.info("persistence")[f"aof_rewrite_{state}"] for state in ("in_progress", "scheduled")))
+    wait_for(lambda: not is_rewriting(r))
     assert r.info("persistence")["aof_last_bgrewrite_status"] == "ok"
 
 
@@ -384,7 +390,7 @@ def test_appendonly_is_switched_while_it_runs(tmp_path):
         r.set("while", 1)
         info = r.info("persistence")
         assert info["aof_enabled"] == 1
-        wait_for(lambda: not r.info("persistence")["aof_rewrite_in_progress"])
+        wait_for(lambda: not is_rewriting(r))
         wait_for(lambda: (folder_of(tmp_path) / "appendonly.aof.manifest").exists())
         r.config_set("appendfsync", "always")
         r.set("after", 1)
@@ -402,11 +408,11 @@ def test_appendonly_is_switched_while_it_runs(tmp_path):
         r.config_set("appendonly", "no")
         r.set("later", 1)
         r.config_set("appendonly", "yes")
-        wait_for(lambda: r.info("persistence")["aof_rewrites"] and not r.info("persistence")["aof_rewrite_in_progress"])
+        wait_for(lambda: r.info("persistence")["aof_rewrites"] and not is_rewriting(r))
         for value, enabled in [("no", 0), ("yes", 1)]:
             assert r.pipeline(transaction=True).config_set("appendonly", value).execute() == [True]
             wait_for(lambda: r.info("persistence")["aof_enabled"] == enabled)
-        wait_for(lambda: not r.info("persistence")["aof_rewrite_in_progress"])
+        wait_for(lambda: not is_rewriting(r))
         ours.stop()
     with logged(tmp_path) as ours:
         assert sorted(ours.ready().keys()) == [b"after", b"before", b"later", b"while"]
@@ -448,7 +454,7 @@ def test_a_rewrite_waits_for_a_snapshot(tmp_path):
         assert r.info("persistence")["aof_rewrite_scheduled"] == 1
         r.config_set("rdb-key-save-delay", 0)
         wait_for(lambda: r.info("persistence")["aof_rewrites"] == 1)
-        wait_for(lambda: not r.info("persistence")["aof_rewrite_in_progress"])
+        wait_for(lambda: not is_rewriting(r))
         r.config_set("rdb-key-save-delay", 100_000)
         r.bgrewriteaof()
         assert r.info("persistence")["aof_rewrite_in_progress"] == 1
@@ -488,7 +494,7 @@ def test_it_rewrites_by_itself(tmp_path):
         [pipe.set("k", "x" * 30_000) for _ in range(4)]
         pipe.execute()
         wait_for(lambda: r.info("persistence")["aof_rewrites"] == 1)
-        wait_for(lambda: not r.info("persistence")["aof_rewrite_in_progress"])
+        wait_for(lambda: not is_rewriting(r))
         info = r.info("persistence")
         assert 0 < info["aof_base_size"] <= info["aof_current_size"] < 64_000
         assert "Starting automatic rewriting of AOF on " in ours.text()
@@ -987,12 +993,13 @@ def disk(request, tmp_path):
 
 
 def write_until_it_fails(r):
-    """The keys that were acknowledged, and the error."""
+    """The keys that were acknowledged, and the error. What is written waits for a sync that is under way."""
     for n in range(3000):
         try:
             r.set(f"k{n}", "v" * 1000)
         except redis.RedisError as error:
             return n, error
+        time.sleep(0.01 if n > 300 else 0)
     raise AssertionError("the disk never filled")
 
 
@@ -1030,10 +1037,10 @@ def test_a_log_that_fails_is_switched_off_and_keeps_nobody_from_writing(disk):
             assert client.config_set("appendonly", "no") and client.set("after", 1)
             disk.free(ours)
             assert client.config_set("appendonly", "yes") and client.set("after", 2)
-            wait_for(lambda: not client.info("persistence")["aof_rewrite_in_progress"])
+            wait_for(lambda: not is_rewriting(client))
             client.flushall()
             client.bgrewriteaof()
-            wait_for(lambda: not client.info("persistence")["aof_rewrite_in_progress"])
+            wait_for(lambda: not is_rewriting(client))
 
 
 def test_a_full_disk_under_always_loses_nothing_acknowledged(disk):
