@@ -223,6 +223,17 @@ impl Persistence {
         self.saves().running.is_none() && self.log.rewrites().rebasing_began_s.is_none()
     }
 
+    /// What there is to tell. A rewrite that waits is a snapshot afterwards, and then a base on the way to its place, so that
+    /// they are looked at in this order: none is missed while it goes from one to the next.
+    pub fn state(&self) -> (Saves, Rewrites) {
+        let waits = self.log.rewrites().scheduled;
+        let saves = *self.saves();
+        let rewrites = *self.log.rewrites();
+        let runs = saves.running.is_some_and(|saving| saving.base.is_some());
+        let waits = (waits || rewrites.scheduled) && !runs && rewrites.rebasing_began_s.is_none();
+        (saves, Rewrites { scheduled: waits, ..rewrites })
+    }
+
     /// The snapshot of this number is over; None if it was given up before. Whoever sees no base of the log being saved any
     /// more sees one on the way to its place.
     pub fn end_save(&self, id: u64, ok: bool, now_s: i64, bytes: u64) -> Option<Saving> {
@@ -307,6 +318,39 @@ mod tests {
             persistence.log.rewrites().end(ok, 7, 9, 0);
             assert!(persistence.is_free());
         }
+    }
+
+    /// INFO said that none is, between the end of the waiting and the beginning of the snapshot.
+    #[test]
+    fn a_rewrite_is_seen_from_its_scheduling_to_its_end() {
+        const REWRITES: usize = 20_000;
+        let persistence = Persistence::new(0, 1);
+        // Odd while one waits or runs.
+        let step = std::sync::atomic::AtomicUsize::new(0);
+        let look = || {
+            let before = step.load(Acquire);
+            let (saves, rewrites) = persistence.state();
+            let runs = saves.running.is_some() || rewrites.rebasing_began_s.is_some();
+            let seen = runs || rewrites.scheduled;
+            assert!(
+                before != step.load(Acquire) || before.is_multiple_of(2) || seen,
+                "nothing seen of rewrite {before}"
+            );
+            assert!(!(runs && rewrites.scheduled));
+            before
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| while look() < 2 * REWRITES {});
+            for _ in 0..REWRITES {
+                persistence.schedule_rewrite();
+                step.fetch_add(1, AcqRel);
+                let id = begin(&persistence, Some(BaseForm::Rdb));
+                persistence.unschedule_rewrite();
+                persistence.end_save(id, true, 9, 0);
+                step.fetch_add(1, AcqRel);
+                persistence.log.rewrites().end(true, 7, 9, 0);
+            }
+        });
     }
 
     #[test]
