@@ -596,9 +596,9 @@ def long_log(folder, count):
 @pytest.mark.parametrize("around", [(b"", b""), (b"MULTI\r\n", b"EXEC\r\n")], ids=["plain", "multi"])
 def test_options_are_set_while_the_log_is_read(tmp_path, cores, around):
     """The log was taken to be off before it was read, and was switched on: the server died, or began the log anew."""
-    count = 8000
+    count = 40_000
     long_log(tmp_path, count)
-    delays = loading_delays(300 * cores)
+    delays = loading_delays(15 * cores)
     with logged(tmp_path, "--key-load-delay", next(delays), cores=cores) as ours:
         asked, loading = 0, True
         while loading:
@@ -626,8 +626,8 @@ def test_options_are_set_while_the_log_is_read(tmp_path, cores, around):
 @pytest.mark.parametrize("cores", [1, 3])
 def test_nothing_is_loaded_again_before_it_is_loaded(tmp_path, cores):
     """What reloads ended the start's loading: clients were served when half of the data was there. (The others die of it.)"""
-    long_log(tmp_path, 8000)
-    delays = loading_delays(300 * cores)
+    long_log(tmp_path, 40_000)
+    delays = loading_delays(15 * cores)
     with logged(tmp_path, "--key-load-delay", next(delays), cores=cores) as ours:
         asked, loading = 0, True
         while loading:
@@ -645,7 +645,7 @@ def test_nothing_is_loaded_again_before_it_is_loaded(tmp_path, cores):
             except ConnectionRefusedError:
                 assert ours.process.poll() is None, ours.text()
         assert asked > 2, "it loaded too fast to be seen"
-        assert ours.ready().dbsize() == 8000
+        assert ours.ready().dbsize() == 40_000
 
 
 @pytest.mark.parametrize("cores", [1, 3])
