@@ -226,8 +226,15 @@ impl Persistence {
     /// What there is to tell. A rewrite that waits is a snapshot afterwards, and then a base on the way to its place, so that
     /// they are looked at in this order: none is missed while it goes from one to the next.
     pub fn state(&self) -> (Saves, Rewrites) {
+        self.looked_at(|| {})
+    }
+
+    /// `meanwhile`: what happens between two looks.
+    fn looked_at(&self, mut meanwhile: impl FnMut()) -> (Saves, Rewrites) {
         let waits = self.log.rewrites().scheduled;
+        meanwhile();
         let saves = *self.saves();
+        meanwhile();
         let rewrites = *self.log.rewrites();
         let runs = saves.running.is_some_and(|saving| saving.base.is_some());
         let waits = (waits || rewrites.scheduled) && !runs && rewrites.rebasing_began_s.is_none();
@@ -323,34 +330,28 @@ mod tests {
     /// INFO said that none is, between the end of the waiting and the beginning of the snapshot.
     #[test]
     fn a_rewrite_is_seen_from_its_scheduling_to_its_end() {
-        const REWRITES: usize = 20_000;
-        let persistence = Persistence::new(0, 1);
-        // Odd while one waits or runs.
-        let step = std::sync::atomic::AtomicUsize::new(0);
-        let look = || {
-            let before = step.load(Acquire);
-            let (saves, rewrites) = persistence.state();
+        let steps: [fn(&Persistence); 4] = [
+            |all| all.schedule_rewrite(),
+            |all| assert_ne!(begin(all, Some(BaseForm::Rdb)), 0),
+            |all| all.unschedule_rewrite(),
+            |all| {
+                let id = all.saves().running.expect("it runs").id;
+                all.end_save(id, true, 9, 0);
+            },
+        ];
+        for (before, at_once) in [1, 2, 3, 4].into_iter().flat_map(|before| [0, 1, 2, 3].map(|n| (before, n)))
+        {
+            let persistence = Persistence::new(0, 1);
+            steps[..before].iter().for_each(|step| step(&persistence));
+            let mut rest = steps[before..].iter();
+            let (saves, rewrites) =
+                persistence.looked_at(|| rest.by_ref().take(at_once).for_each(|step| step(&persistence)));
             let runs = saves.running.is_some() || rewrites.rebasing_began_s.is_some();
-            let seen = runs || rewrites.scheduled;
             assert!(
-                before != step.load(Acquire) || before.is_multiple_of(2) || seen,
-                "nothing seen of rewrite {before}"
+                runs != rewrites.scheduled,
+                "after {before} steps, {at_once} at once: {saves:?} {rewrites:?}"
             );
-            assert!(!(runs && rewrites.scheduled));
-            before
-        };
-        std::thread::scope(|scope| {
-            scope.spawn(|| while look() < 2 * REWRITES {});
-            for _ in 0..REWRITES {
-                persistence.schedule_rewrite();
-                step.fetch_add(1, AcqRel);
-                let id = begin(&persistence, Some(BaseForm::Rdb));
-                persistence.unschedule_rewrite();
-                persistence.end_save(id, true, 9, 0);
-                step.fetch_add(1, AcqRel);
-                persistence.log.rewrites().end(true, 7, 9, 0);
-            }
-        });
+        }
     }
 
     #[test]
