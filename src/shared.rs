@@ -8,7 +8,7 @@ mod persistence;
 
 use listening::Listening;
 pub use memory::{Held, MemoryGauges};
-pub use persistence::{LoadCounters, Persistence, Saves, Saving};
+pub use persistence::{LoadCounters, Persistence, Rewrites, Saves, Saving};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;

@@ -166,7 +166,7 @@ mod tests {
     fn errand(port: u16, replies: usize) -> Errand {
         let words = b"PING\r\n".to_vec();
         let port = port.to_string().into_bytes();
-        Errand { host: b"127.0.0.1".to_vec(), port, timeout_ms: 2000, words, preface: 1, replies }
+        Errand { host: b"127.0.0.1".to_vec(), port, timeout_ms: 20_000, words, preface: 1, replies }
     }
 
     /// A server that answers each connection with the next of those texts, then closes it.

@@ -223,6 +223,24 @@ impl Persistence {
         self.saves().running.is_none() && self.log.rewrites().rebasing_began_s.is_none()
     }
 
+    /// What there is to tell. A rewrite that waits is a snapshot afterwards, and then a base on the way to its place, so that
+    /// they are looked at in this order: none is missed while it goes from one to the next.
+    pub fn state(&self) -> (Saves, Rewrites) {
+        self.looked_at(|| {})
+    }
+
+    /// `meanwhile`: what happens between two looks.
+    fn looked_at(&self, mut meanwhile: impl FnMut()) -> (Saves, Rewrites) {
+        let waits = self.log.rewrites().scheduled;
+        meanwhile();
+        let saves = *self.saves();
+        meanwhile();
+        let rewrites = *self.log.rewrites();
+        let runs = saves.running.is_some_and(|saving| saving.base.is_some());
+        let waits = (waits || rewrites.scheduled) && !runs && rewrites.rebasing_began_s.is_none();
+        (saves, Rewrites { scheduled: waits, ..rewrites })
+    }
+
     /// The snapshot of this number is over; None if it was given up before. Whoever sees no base of the log being saved any
     /// more sees one on the way to its place.
     pub fn end_save(&self, id: u64, ok: bool, now_s: i64, bytes: u64) -> Option<Saving> {
@@ -306,6 +324,33 @@ mod tests {
             assert_eq!(persistence.is_free(), free, "{base:?} {ok}");
             persistence.log.rewrites().end(ok, 7, 9, 0);
             assert!(persistence.is_free());
+        }
+    }
+
+    /// INFO said that none is, between the end of the waiting and the beginning of the snapshot.
+    #[test]
+    fn a_rewrite_is_seen_from_its_scheduling_to_its_end() {
+        let steps: [fn(&Persistence); 4] = [
+            |all| all.schedule_rewrite(),
+            |all| assert_ne!(begin(all, Some(BaseForm::Rdb)), 0),
+            |all| all.unschedule_rewrite(),
+            |all| {
+                let id = all.saves().running.expect("it runs").id;
+                all.end_save(id, true, 9, 0);
+            },
+        ];
+        for (before, at_once) in [1, 2, 3, 4].into_iter().flat_map(|before| [0, 1, 2, 3].map(|n| (before, n)))
+        {
+            let persistence = Persistence::new(0, 1);
+            steps[..before].iter().for_each(|step| step(&persistence));
+            let mut rest = steps[before..].iter();
+            let (saves, rewrites) =
+                persistence.looked_at(|| rest.by_ref().take(at_once).for_each(|step| step(&persistence)));
+            let runs = saves.running.is_some() || rewrites.rebasing_began_s.is_some();
+            assert!(
+                runs != rewrites.scheduled,
+                "after {before} steps, {at_once} at once: {saves:?} {rewrites:?}"
+            );
         }
     }
 

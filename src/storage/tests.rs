@@ -300,9 +300,10 @@ fn loading_waits_for_the_cores() {
     cores.send(0, Job::Load(Box::new(Load { stream: 1, owner: 0, path, intake: Box::new(Portions(0)) })));
     assert!(matches!(cores.next().1, Done::Loading { bytes, .. } if bytes == BYTES as u64));
     // Nobody takes a parcel: reading stops.
+    let mut waiting: Vec<usize> = (0..8).map(|_| cores.next().0).collect();
     std::thread::sleep(Duration::from_millis(300));
-    let mut waiting: Vec<usize> = cores.done.try_iter().map(|(core, _)| core).collect();
-    assert!((8..=16).contains(&waiting.len()), "{}", waiting.len());
+    waiting.extend(cores.done.try_iter().map(|(core, _)| core));
+    assert!(waiting.len() <= 16, "{}", waiting.len());
     loop {
         for core in waiting.drain(..) {
             cores.send(core, Job::Taken { stream: 1, sound: true });

@@ -23,6 +23,25 @@ def free_port():
         return s.getsockname()[1]
 
 
+def wait_for(condition, seconds=30):
+    """What comes about by itself, but nobody promises when; `seconds` are for a machine that is busy or has slow disks."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.01)
+
+
+def is_quick(act, seconds, tries=5):
+    """Whether it takes less than that to `act`, once at least: a busy machine may keep anybody waiting now and then."""
+
+    def took():
+        began = time.monotonic()
+        act()
+        return time.monotonic() - began
+
+    return any(took() < seconds for _ in range(tries))
+
+
 class Server:
     def __init__(self, folder, *options, cores=2):
         self.port = free_port()

@@ -7,7 +7,7 @@ import time
 
 import pytest
 import redis
-from conftest import Server
+from conftest import Server, wait_for
 
 
 @pytest.fixture(scope="module", params=[1, 3], ids=["one core", "three cores"])
@@ -19,13 +19,6 @@ def server(request, tmp_path_factory):
     assert s.alive(), f"the server died: {s.log.read_text(errors='replace')[-2000:]}"
     assert s.stop() == 0, "SIGTERM ends the server cleanly"
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
-
-
-def until(is_so, seconds=10):
-    end = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.005)
 
 
 def in_background(act, *args):
@@ -54,11 +47,13 @@ def test_time_runs_out_and_never_early(server, r, seconds):
         ["BLMOVE", "a", "b", "LEFT", "LEFT", seconds],
         ["BZMPOP", seconds, "2", "y", "z", "MIN"],
     ):
+        took = []
         for _ in range(5):
             began = time.monotonic()
             assert r.execute_command(*command) is None
-            took = time.monotonic() - began
-            assert seconds <= took < seconds + 0.25, command
+            took.append(time.monotonic() - began)
+        # A busy machine may keep anybody waiting, but not each time.
+        assert seconds <= min(took) < seconds + 0.25, command
     assert r.info("clients")["blocked_clients"] == 0
     assert r.info("clients")["total_blocking_keys"] == 0
 
@@ -69,7 +64,7 @@ def test_unblock(server, r, error):
         with server.client(decode_responses=True, single_connection_client=True) as waiting:
             number = waiting.client_id()
             thread, found = in_background(waiting.blpop, name, 0)
-            until(lambda: waiting_clients(r))
+            wait_for(lambda: waiting_clients(r))
             assert r.info("clients")["total_blocking_keys"] == 1
             assert r.client_unblock(number, error=error) == 1
             assert r.client_unblock(number, error=error) == 0
@@ -85,11 +80,11 @@ def test_who_left_or_was_killed_gets_nothing(server, r):
     for name in ("a", "b", "c", "d"):
         with server.raw() as leaving:
             leaving.sendall(b"BLPOP %s other 0\r\n" % name.encode())
-            until(lambda: waiting_clients(r))
-        until(lambda: not waiting_clients(r))
+            wait_for(lambda: waiting_clients(r))
+        wait_for(lambda: not waiting_clients(r))
         with server.raw() as killed:
             killed.sendall(b"BLPOP %s 0\r\n" % name.encode())
-            until(lambda: waiting_clients(r))
+            wait_for(lambda: waiting_clients(r))
             r.client_kill_filter(_id=waiting_clients(r)[0]["id"])
             assert r.rpush(name, "v") == 1
             assert r.llen(name) == 1
@@ -100,7 +95,7 @@ def test_commands_without_keys_while_elements_are_to_move(server, r):
     moving = [server.client(single_connection_client=True) for _ in range(4)]
     names = ["a", "b", "c", "d", "e"]
     moves = [in_background(c.blmove, x, y, 0) for c, x, y in zip(moving, names, names[1:])]
-    until(lambda: len(waiting_clients(r)) == 4)
+    wait_for(lambda: len(waiting_clients(r)) == 4)
     for _ in range(6):
         with server.client(socket_timeout=5) as other:
             assert other.ping() and other.set("x", 1) and other.publish("channel", "x") == 0
@@ -119,7 +114,7 @@ def test_commands_without_keys_while_elements_are_to_move(server, r):
 def test_a_silenced_command_waits_in_silence(server, r):
     with server.raw() as s:
         s.sendall(b"CLIENT REPLY SKIP\r\nBLPOP k 0\r\nPING\r\n")
-        until(lambda: waiting_clients(r))
+        wait_for(lambda: waiting_clients(r))
         assert r.rpush("k", "v") == 1
         assert s.recv(100) == b"+PONG\r\n"
 
@@ -147,7 +142,7 @@ def test_a_hundred_producers_and_a_hundred_consumers(server, r):
     producers = [in_background(produce, n) for n in range(100)]
     for thread, _ in producers:
         thread.join(60)
-    until(lambda: len(taken) == 100 * each, 30)
+    wait_for(lambda: len(taken) == 100 * each)
     for n in range(100):
         r.lpush(queues[n % 8], "end")
     for thread, found in consumers:
@@ -166,7 +161,7 @@ def test_ten_thousand_clients_wait_for_ten_thousand_keys(server, r):
         s = server.raw()
         s.sendall(b"BLPOP k:%d 0\r\n" % n)
         waiting.append(s)
-    until(lambda: r.info("clients")["blocked_clients"] == count)
+    wait_for(lambda: r.info("clients")["blocked_clients"] == count)
     assert r.info("clients")["total_blocking_keys"] == count
     for first in range(0, count, 1000):
         with r.pipeline(transaction=False) as pipe:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import wait_for
 
 FOLDER = Path(__file__).resolve().parent / "celery"
 COUNT = 200
@@ -78,18 +79,17 @@ def test_a_failure_reaches_who_asked(tasks, worker):
 
 def test_a_revoked_task_is_not_done(server, tasks, worker):
     """A broadcast: every worker hears it, over a fan-out exchange of streams or pub/sub."""
-    late = tasks.note.apply_async(args=["revoked"], countdown=1)
-    tasks.app.control.revoke(late.id)
-    replies = tasks.app.control.ping(timeout=1)
+    for patience in (1, 4, 16):  # a worker on a busy machine may hear of it when the task is done
+        late = tasks.note.apply_async(args=[f"revoked{patience}"], countdown=patience + 0.5)
+        tasks.app.control.revoke(late.id)
+        if replies := tasks.app.control.ping(timeout=patience):
+            break
     assert [list(reply.values()) for reply in replies] == [[{"ok": "pong"}]]
-    time.sleep(0.5)
-    assert late.get(timeout=5, propagate=False) is not None and late.state == "REVOKED"
-    assert server.client().hget("noted", "revoked") is None
+    assert late.get(timeout=20, propagate=False) is not None and late.state == "REVOKED"
+    assert server.client().hget("noted", f"revoked{patience}") is None
 
 
 def test_nothing_is_left_unacknowledged(server, tasks, worker):
     client = server.client()
-    end = time.monotonic() + 5
-    while client.hlen("unacked") and time.monotonic() < end:
-        time.sleep(0.05)
-    assert client.hlen("unacked") == 0 and client.zcard("unacked_index") == 0
+    wait_for(lambda: client.hlen("unacked") == 0)
+    assert client.zcard("unacked_index") == 0

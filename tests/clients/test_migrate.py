@@ -77,13 +77,15 @@ def test_values_of_every_type_arrive(servers, source, name):
         source.config_set("rdb-dialect", "redis-7.0")  # for what it knows of streams
     fill(source)
     keys = source.keys()
-    volatile = {"soon": 3000, "later": 100_000_000}
+    volatile = {"soon": 60_000, "later": 100_000_000}
     for key, ms in volatile.items():
         source.set(key, "x", px=ms)
     expected = {name: value for (db, name), value in contents(source).items() if db == 0}
+    began = time.monotonic()
     for key in keys[: len(keys) // 2]:
         assert migrate(source, target, key) == b"OK"
     assert migrate(source, target, "", "KEYS", *keys[len(keys) // 2 :], *volatile) == b"OK"
+    took_ms = (time.monotonic() - began) * 1000
     assert source.dbsize() == 0
     found = {name: value for (db, name), value in contents(target).items() if db == 0}
     assert found.keys() == expected.keys()
@@ -96,7 +98,8 @@ def test_values_of_every_type_arrive(servers, source, name):
             assert target.xpending(key, "group") == {
                 "pending": 49, "min": b"3-1", "max": b"51-1", "consumers": [{"name": b"consumer", "pending": 49}]
             } or target.xpending(key, "group")["pending"] == 49
-        assert abs(found[key][2][0] - times[0]) < 2000, key
+        # What is left of its time is told, and the way takes some.
+        assert -100 < found[key][2][0] - times[0] < took_ms + 100, key
     if said(source, "CONFIG", "GET", "rdb-dialect"):
         source.config_set("rdb-dialect", "redis")
 
@@ -205,7 +208,7 @@ def test_targets_that_fail(source):
     ]:
         source.mset({key: 1 for key in keys})
         odd = Odd(*answers)
-        got = said(source, "MIGRATE", "127.0.0.1", odd.port, "", 0, 1000, "KEYS", *keys)
+        got = said(source, "MIGRATE", "127.0.0.1", odd.port, "", 0, 20_000, "KEYS", *keys)
         if answers[-1].endswith(b"-ERR no\r\n"):
             # What the target said first is what is told.
             assert got == "Target instance replied with error: ERR no", answers
@@ -254,12 +257,12 @@ def test_transactions_and_scripts(source, target):
 def test_events(source, target):
     source.config_set("notify-keyspace-events", "KEA")
     source.mset({"a": 1, "b": 2})
-    with source.pubsub(ignore_subscribe_messages=True) as heard:
+    with source.pubsub() as heard:
         heard.psubscribe("__keyevent@0__:*")
-        heard.get_message(timeout=1)
+        assert heard.get_message(timeout=20)["type"] == "psubscribe"
         migrate(source, target, "", "COPY", "KEYS", "a", "b")
         migrate(source, target, "", "REPLACE", "KEYS", "a", "b")
-        got = [heard.get_message(timeout=5) for _ in range(2)]
+        got = [heard.get_message(timeout=20) for _ in range(2)]
         assert [(m["channel"], m["data"]) for m in got] == [(b"__keyevent@0__:del", key) for key in (b"a", b"b")]
         assert heard.get_message(timeout=0.05) is None
     source.config_set("notify-keyspace-events", "")

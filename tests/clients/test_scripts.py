@@ -3,11 +3,10 @@
 import random
 import socket
 import threading
-import time
 
 import pytest
 import redis
-from conftest import Server
+from conftest import Server, wait_for
 
 LIMITER = """
 redis.call('ZREMRANGEBYSCORE', KEYS[1], 0, ARGV[1] - ARGV[2])
@@ -30,6 +29,15 @@ def r(server):
     client.function_flush()
     yield client
     client.close()
+
+
+def is_busy(client):
+    """Whether a script runs for so long that others are told."""
+    try:
+        client.get("k")
+    except redis.ResponseError as error:
+        return "busy" in str(error).lower()
+    return False
 
 
 def test_a_lock_lets_one_in(server, r):
@@ -134,8 +142,8 @@ def test_a_script_that_hangs_is_killed(tmp_path, cores, body):
 
     thread = threading.Thread(target=hang)
     thread.start()
-    time.sleep(0.5)
     try:
+        wait_for(lambda: is_busy(clients[1]))
         for client in clients[1:]:
             for command in (["PING"], ["SET", "a", "b"], ["GET", "c"], ["EVAL", "return 1", "0"]):
                 with pytest.raises(redis.ResponseError, match="BUSY|busy"):
@@ -158,8 +166,8 @@ def test_a_script_that_wrote_cannot_be_killed(tmp_path):
 
     thread = threading.Thread(target=hang)
     thread.start()
-    time.sleep(0.5)
     try:
+        wait_for(lambda: is_busy(clients[1]))
         with pytest.raises(redis.ResponseError, match="UNKILLABLE"):
             clients[1].execute_command("SCRIPT", "KILL")
         with pytest.raises(redis.RedisError):
@@ -206,8 +214,8 @@ def test_a_function_that_hangs_is_killed_by_its_own_command(tmp_path):
 
     thread = threading.Thread(target=hang)
     thread.start()
-    time.sleep(0.4)
     try:
+        wait_for(lambda: is_busy(clients[1]))
         for command in (["SCRIPT", "KILL"], ["GET", "k"], ["FCALL", "hang", "0"]):
             with pytest.raises(redis.ResponseError, match="FUNCTION KILL|busy"):
                 clients[1].execute_command(*command)

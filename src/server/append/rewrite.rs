@@ -41,11 +41,13 @@ impl Core {
 
     /// All shards are at hand: a new base is of this moment.
     pub(in crate::server) fn begin_rewrite(&mut self, shards: &mut [Box<Shard>]) {
-        let scheduled = std::mem::take(&mut self.shared.persistence.log.rewrites().scheduled);
+        let scheduled = self.shared.persistence.log.rewrites().scheduled;
         if let Some(growth) = self.growth().filter(|_| !scheduled) {
             crate::log::notice(format!("Starting automatic rewriting of AOF on {growth}% growth"));
         }
         let base = self.begin_snapshot(shards, Purpose::Rewrite);
+        // Whoever sees none that waits sees the one that runs.
+        self.shared.persistence.log.rewrites().scheduled = false;
         self.put_mark(Mark::Turn { directory: log_directory(&self.config), base });
         crate::log::notice("Background append only file rewriting started");
     }

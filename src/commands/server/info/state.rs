@@ -8,7 +8,7 @@ use crate::client::flag;
 use crate::commands::Context;
 use crate::commands::server::lolwut::{REDIS_VERSION, RINGFORT_VERSION};
 use crate::commands::server::memory::Memory;
-use crate::shared::Saving;
+use crate::shared::{Rewrites, Saving};
 
 /// The replication id of no predecessor.
 const NO_REPLID: &str = "0000000000000000000000000000000000000000";
@@ -146,7 +146,7 @@ pub fn memory(cx: &mut Context, text: &mut Text) {
 
 pub fn persistence(cx: &mut Context, text: &mut Text) {
     let persistence = &cx.shared.persistence;
-    let (saves, load) = (*persistence.saves(), &persistence.load);
+    let ((saves, rewrites), load) = (persistence.state(), &persistence.load);
     let now_s = cx.now_ms() / 1000;
     let report = cx.report.cloned().unwrap_or_default();
     let background = saves.running.filter(|saving| saving.background);
@@ -172,7 +172,7 @@ pub fn persistence(cx: &mut Context, text: &mut Text) {
     text.field("rdb_last_cow_size", saves.last_bytes);
     text.field("rdb_last_load_keys_expired", load.expired.load(Relaxed));
     text.field("rdb_last_load_keys_loaded", load.keys.load(Relaxed));
-    append_only(cx, text, saves.running.filter(|saving| saving.base.is_some()), now_s);
+    append_only(cx, text, saves.running.filter(|saving| saving.base.is_some()), rewrites);
     if loading {
         let (total, read) = (load.bytes_total.load(Relaxed), load.bytes.load(Relaxed));
         let elapsed_s = now_s - load.began_ms.load(Relaxed) / 1000;
@@ -192,9 +192,9 @@ pub fn persistence(cx: &mut Context, text: &mut Text) {
 }
 
 /// What INFO says of the append-only file. `rewrite`: the snapshot that is to be its base.
-fn append_only(cx: &mut Context, text: &mut Text, rewrite: Option<Saving>, now_s: i64) {
-    let log = &cx.shared.persistence.log;
-    let (rewrites, logged) = (*log.rewrites(), cx.shared.is_logged());
+fn append_only(cx: &mut Context, text: &mut Text, rewrite: Option<Saving>, rewrites: Rewrites) {
+    let (log, now_s) = (&cx.shared.persistence.log, cx.now_ms() / 1000);
+    let logged = cx.shared.is_logged();
     // Between the command that switches the log on and the moment at which it is, a rewrite is already on its way.
     let begins = log.changes.load(Acquire) && cx.config.appendonly;
     let runs = rewrite.is_some() || rewrites.rebasing_began_s.is_some() || begins;
