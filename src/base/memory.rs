@@ -4,7 +4,9 @@
 //! touch takes 2 µs. A huge page takes 5 ms to be touched for the first time.
 #![allow(unsafe_code)] // The allocator's own interface is C, and so is the kernel's.
 
+use std::io;
 use std::mem::MaybeUninit;
+use std::time::{Duration, Instant};
 
 const PAGE_BYTES: usize = 4 << 10;
 /// What is given back in one go.
@@ -25,6 +27,22 @@ pub fn give_back_at_once() {
 pub fn decline_huge_pages() -> bool {
     // SAFETY: a flag of this process.
     unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) == 0 }
+}
+
+/// How long the kernel may take to free what a ring had locked that was closed just now, by a process that ended, say.
+const RELEASE_MAX: Duration = Duration::from_secs(2);
+
+/// Opens a ring; where memory that may be locked is short, waits for what others gave up a moment ago.
+pub fn when_lockable<T>(mut open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let end = Instant::now() + RELEASE_MAX;
+    loop {
+        match open() {
+            Err(error) if error.raw_os_error() == Some(libc::ENOMEM) && Instant::now() < end => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            opened => return opened,
+        }
+    }
 }
 
 /// What the allocator takes for so many bytes, as far as it is small: between two powers of two there are three steps.
@@ -133,5 +151,17 @@ mod tests {
         unsafe { buffer.set_len(bytes) };
         assert!(buffer[..left].iter().all(|&byte| byte == 7));
         assert!(buffer[left..left + PORTION_BYTES].iter().all(|&byte| byte == 0));
+    }
+
+    #[test]
+    fn memory_that_is_about_to_be_free_is_waited_for() {
+        let outcome = |codes: &[i32]| {
+            let mut codes = codes.iter();
+            when_lockable(|| {
+                codes.next().map_or(Ok(codes.len()), |&code| Err(io::Error::from_raw_os_error(code)))
+            })
+        };
+        assert_eq!(outcome(&[libc::ENOMEM, libc::ENOMEM]).unwrap(), 0);
+        assert_eq!(outcome(&[libc::ENOMEM, libc::EPERM]).unwrap_err().raw_os_error(), Some(libc::EPERM));
     }
 }

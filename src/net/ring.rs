@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::base::memory::when_lockable;
 use io_uring::types::{BufRingEntry, Fd, Fixed, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
@@ -179,7 +180,7 @@ pub struct Ring {
 impl Ring {
     /// Sets up the ring of the calling thread, which alone may use it. `sockets_max`: registered files.
     pub fn new(sockets_max: u32) -> Result<Self, RingError> {
-        let mut uring = Self::open().map_err(explain)?;
+        let mut uring = when_lockable(Self::open).map_err(explain)?;
         let promises = keeps_promises(&mut uring).unwrap_or(false);
         let buffers = BufferRing::new(BUFFERS, BUFFER_BYTES);
         // SAFETY: R2: the entries live as long as the ring, which is dropped first.
@@ -721,7 +722,7 @@ pub struct Bellboy(IoUring);
 
 impl Bellboy {
     pub fn new() -> Result<Self, RingError> {
-        IoUring::new(8).map(Self).map_err(explain)
+        when_lockable(|| IoUring::new(8)).map(Self).map_err(explain)
     }
 
     /// Wakes the core with this ring.

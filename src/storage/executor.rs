@@ -30,6 +30,7 @@ use glommio::{GlommioError, LocalExecutorBuilder, Placement};
 use super::disk::{Appender, Disk, Reader, Writer};
 use super::hub::Hub;
 use super::{Bell, Done, Job};
+use crate::base::memory::when_lockable;
 
 /// Bytes of a piece of a file, and how many of them are under way at a time.
 const PIECE_BYTES: usize = 512 * 1024;
@@ -54,13 +55,16 @@ pub trait Link: Send + 'static {
 pub fn start(link: impl Link, bell: Bell) -> Result<(), String> {
     let (report, started) = std::sync::mpsc::sync_channel(1);
     let body = move || {
-        let made = LocalExecutorBuilder::new(Placement::Unbound)
-            .name("storage")
-            .io_memory(IO_MEMORY_BYTES)
-            .ring_depth(RING_ENTRIES)
-            .spin_before_park(Duration::ZERO)
-            .make();
-        match made {
+        let make = || {
+            LocalExecutorBuilder::new(Placement::Unbound)
+                .name("storage")
+                .io_memory(IO_MEMORY_BYTES)
+                .ring_depth(RING_ENTRIES)
+                .spin_before_park(Duration::ZERO)
+                .make()
+                .map_err(io::Error::from)
+        };
+        match when_lockable(make) {
             Ok(executor) => {
                 let _ = report.send(Ok(()));
                 executor.run(serve(link, bell));
@@ -73,9 +77,9 @@ pub fn start(link: impl Link, bell: Bell) -> Result<(), String> {
     started.recv().unwrap_or_else(|_| Err("the storage thread ended before it began".into()))
 }
 
-fn explain(error: GlommioError<()>) -> String {
+fn explain(error: io::Error) -> String {
     let text = error.to_string();
-    if text.contains("memlock") {
+    if text.contains("memlock") || error.raw_os_error() == Some(libc::ENOMEM) {
         return "the storage thread's io_uring may not lock enough memory: raise the memlock limit to 512 KiB or more \
                 (ulimit -l, or LimitMEMLOCK= in the unit)"
             .into();
