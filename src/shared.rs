@@ -170,6 +170,10 @@ pub struct Shared {
     pub memory: MemoryGauges,
     pub clients: Clients,
     pub next_client_id: AtomicU64,
+    /// Held by the core that evicts clients.
+    pub evicting_clients: Mutex<()>,
+    /// When the log last told of an attack, unix ms.
+    pub attack_told_ms: AtomicI64,
     pub pause: Pause,
     pub scripts: Scripts,
     pub slow_log: Mutex<SlowLog>,
@@ -248,6 +252,8 @@ impl Shared {
             memory: MemoryGauges::new(cores),
             clients: Clients::default(),
             next_client_id: AtomicU64::new(1),
+            evicting_clients: Mutex::default(),
+            attack_told_ms: AtomicI64::new(0),
             pause: Pause::default(),
             scripts: Scripts::default(),
             slow_log: Mutex::default(),

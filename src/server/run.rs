@@ -539,6 +539,11 @@ impl Core {
                     self.hold_back(slot);
                     return Some(request.begin as usize);
                 }
+                Verdict::Attack => {
+                    super::admission::note_attack(&self.shared, self.connection_at(slot), self.now_ms);
+                    self.close(slot, false);
+                    return Some(request.begin as usize);
+                }
                 Verdict::Refuse(error) => {
                     self.refuse(slot, &request, error);
                     index += 1;

@@ -1,0 +1,91 @@
+"""What clients may send, owe and take; and what is no client at all."""
+
+import socket
+import subprocess
+import time
+
+import pytest
+
+from conftest import BINARY, Server, free_port
+
+MB = 1 << 20
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["one core", "two cores"])
+def server(request, tmp_path_factory):
+    s = Server(tmp_path_factory.mktemp("limits"), "--enable-debug-command", "yes", cores=request.param)
+    yield s
+    assert s.alive(), f"the server died: {s.log.read_text(errors='replace')[-2000:]}"
+    assert s.stop() == 0
+
+
+@pytest.fixture
+def admin(server):
+    with server.client() as c:
+        c.config_set("maxmemory-clients", "0")
+        yield c
+        c.config_set("client-output-buffer-limit", "normal 0 0 0")
+        c.config_set("maxmemory-clients", "0")
+        c.config_set("client-query-buffer-limit", "1gb")
+
+
+def is_closed(s, within_s=3):
+    """Whether the server ends the connection in time; what it sends before is dropped."""
+    end = time.monotonic() + within_s
+    while time.monotonic() < end:
+        s.settimeout(max(end - time.monotonic(), 0.01))
+        try:
+            if not s.recv(MB):
+                return True
+        except TimeoutError:
+            return False
+        except ConnectionError:
+            return True
+    return False
+
+
+def wait_until(condition, within_s=5):
+    end = time.monotonic() + within_s
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.02)
+    return condition()
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"POST / HTTP/1.1\r\nset attacked 1\r\n",
+        b"Host: foo\r\nset attacked 1\r\n",
+        b"*2\r\n$4\r\npost\r\n$1\r\na\r\nset attacked 1\r\n",
+        b"MULTI\r\nPOST a\r\nset attacked 1\r\n",
+    ],
+)
+def test_a_browser_is_no_client(server, admin, request_bytes):
+    with server.raw() as s:
+        s.sendall(request_bytes)
+        got = b""
+        try:
+            while part := s.recv(100):
+                got += part
+        except ConnectionError:
+            pass
+        assert got == b""
+    assert admin.exists("attacked") == 0
+
+
+def test_the_operator_is_told_of_it_once_a_minute(server, admin):
+    for _ in range(3):
+        with server.raw() as s:
+            s.sendall(b"POST / HTTP/1.1\r\n")
+            assert is_closed(s)
+    assert server.log.read_text().count("Possible SECURITY ATTACK detected") == 1
+
+
+def half_a_get(server, size, s=None):
+    """A client that has sent so much of one command, or was closed over it."""
+    s = s or server.raw()
+    try:
+        s.sendall(b"*2\r\n$3\r\nGET\r\n$%d\r\n" % (size + 100_000) + b"x" * size)
+    except ConnectionError:
+        pass
+    return s
