@@ -85,6 +85,16 @@ impl Parser {
 
     /// Parses one request at the start of `buf`; pushes its spans, shifted by `base`. After `Incomplete` the caller
     /// comes again with the same bytes and more.
+    /// Bytes of the request that were understood; what follows them is part of an argument, or of a header.
+    pub fn understood(&self) -> usize {
+        self.offset
+    }
+
+    /// Memory that keeps what was found so far.
+    pub fn memory_bytes(&self) -> usize {
+        self.spans.capacity() * size_of::<Span>()
+    }
+
     #[inline]
     pub fn next(
         &mut self,

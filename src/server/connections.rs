@@ -19,6 +19,8 @@ pub struct Slot {
 
 /// Input that waits while a batch is away or a connection is held back: beyond this, receiving stops.
 const INPUT_PAUSE_BYTES: usize = 1 << 20;
+/// What a connection has buffered, at most: the parser counts in 32 bits.
+const INPUT_BYTES_MAX: usize = u32::MAX as usize;
 /// Unsent replies beyond which a connection's commands wait. Input is still received, up to its own limit: a client that
 /// sends a long pipeline before it reads must not be left blocked in its send.
 pub(super) const OUTPUT_PAUSE_BYTES: usize = 32 << 20;
@@ -150,19 +152,27 @@ impl Core {
         let limit = self.config.client_query_buffer_limit as usize;
         let connection = self.connection_mut(slot);
         connection.card.input_bytes.set(connection.input.len() as u64);
-        connection.card.input_capacity.set(connection.input.capacity() as u64);
+        let capacity = connection.input.capacity() + connection.parser.memory_bytes();
+        connection.card.input_capacity.set(capacity as u64);
         self.recount(slot);
         let connection = self.connection_mut(slot);
         if connection.state == State::Closing {
             return;
         }
-        if connection.input.len() > limit {
-            self.shared.metrics[self.id].query_buffer_limit_disconnections.add(1);
-            return self.close(slot, false);
+        // Arguments that came whole are bounded by nothing but what a buffer can hold.
+        let unread = connection.input.len() - connection.parser.understood();
+        if unread > limit || connection.input.len() >= INPUT_BYTES_MAX {
+            return self.close_for_input(slot);
         }
         let stuck = connection.state != State::Ready && connection.input.len() > INPUT_PAUSE_BYTES;
         if stuck != connection.receive_paused {
             connection.receive_paused = stuck;
+    /// A client sent more than `client-query-buffer-limit` allows.
+    pub(super) fn close_for_input(&mut self, slot: u32) {
+        self.shared.metrics[self.id].query_buffer_limit_disconnections.add(1);
+        self.close(slot, false);
+    }
+
             self.actions.pause.push((slot, stuck));
         }
     }

@@ -782,7 +782,11 @@ impl Core {
         let Transaction { buf, requests, .. } = &mut **transaction;
         requests.adopt(buf, &chunk.list[index], chunk, bytes);
         connection.card.multi.set(requests.list.len() as u64 + 1);
-        connection.card.multi_bytes.set(buf.len() as u64);
+        let queued_bytes = buf.len();
+        connection.card.multi_bytes.set(queued_bytes as u64);
+        if queued_bytes > self.config.client_query_buffer_limit as usize {
+            return self.close_for_input(slot);
+        }
         self.reply(slot, |out| out.simple("QUEUED"));
     }
 

@@ -81,6 +81,38 @@ def test_the_operator_is_told_of_it_once_a_minute(server, admin):
     assert server.log.read_text().count("Possible SECURITY ATTACK detected") == 1
 
 
+def test_arguments_that_came_whole_are_no_query_buffer(server, admin):
+    admin.config_set("client-query-buffer-limit", "1mb")
+    count = 3000
+    argument = b"$1000\r\n" + b"x" * 1000 + b"\r\n"
+    with server.raw() as s:
+        s.sendall(b"*%d\r\n$3\r\nDEL\r\n" % (count + 1) + argument * (count - 1))
+        time.sleep(0.2)
+        held = max(int(one["tot-mem"]) for one in admin.client_list())
+        assert held > 3_000_000, "it is counted all the same"
+        s.sendall(argument)
+        assert s.recv(100) == b":0\r\n"
+    with server.raw() as s:
+        s.sendall(b"*2\r\n$3\r\nGET\r\n$2000000\r\n" + b"x" * 1_500_000)
+        assert is_closed(s), "one argument is not whole"
+
+
+def test_what_multi_queues_is_part_of_the_query_buffer(server, admin):
+    admin.config_set("client-query-buffer-limit", "1mb")
+    with server.raw() as s:
+        s.sendall(b"MULTI\r\n")
+        assert s.recv(100) == b"+OK\r\n"
+        one = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100000\r\n" + b"x" * 100_000 + b"\r\n"
+        for _ in range(9):
+            s.sendall(one)
+            assert s.recv(100) == b"+QUEUED\r\n"
+        try:
+            s.sendall(one * 3)
+        except ConnectionError:
+            pass
+        assert is_closed(s)
+
+
 def half_a_get(server, size, s=None):
     """A client that has sent so much of one command, or was closed over it."""
     s = s or server.raw()
