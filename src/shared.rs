@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize
 use std::sync::{Arc, Mutex, RwLock};
 
 use crate::base::clock::Clock;
-use crate::client::Clients;
+use crate::client::{Card, Clients};
 use crate::config::Config;
 use crate::metrics::{CommandMetrics, CoreMetrics};
 use crate::pubsub::Exchange;
@@ -376,6 +376,13 @@ impl Shared {
         if self.pause.until_ms.load(Acquire) <= now_ms {
             self.set_gate(gate::PAUSED, false);
         }
+    }
+
+    /// Nothing runs for the client any more, nor is anything told to it. Its core has yet to close the connection.
+    pub fn dismiss(&self, card: &Card) {
+        card.leave();
+        self.exchange.lock().withdraw(card.id);
+        self.clients.remove(card.id);
     }
 
     /// A connection no longer listens with MONITOR.

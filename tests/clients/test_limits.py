@@ -81,6 +81,30 @@ def test_the_operator_is_told_of_it_once_a_minute(server, admin):
     assert server.log.read_text().count("Possible SECURITY ATTACK detected") == 1
 
 
+def test_who_never_reads_is_closed_by_the_clock(server, admin):
+    """The soft limit counts while nothing else happens; and a lower limit concerns those who owe already."""
+    admin.set("big", b"x" * 20 * MB)
+    with server.raw() as s, server.raw() as early:
+        early.sendall(b"GET big\r\n" * 2)
+        time.sleep(0.3)
+        admin.config_set("client-output-buffer-limit", "normal 0 1mb 1")
+        s.sendall(b"GET big\r\n" * 2)
+        assert wait_until(lambda: len(admin.client_list()) == 1, within_s=4)
+        assert int(admin.info()["client_output_buffer_limit_disconnections"]) >= 2
+        assert is_closed(s) and is_closed(early)
+
+
+def test_small_limits_let_small_replies_through(server, admin):
+    admin.set("small", b"x" * 130)
+    admin.set("large", b"x" * 40_000)
+    admin.config_set("client-output-buffer-limit", "normal 10 5 1")
+    with server.raw() as s:
+        s.sendall(b"GET small\r\n")
+        assert s.recv(1000) == b"$130\r\n" + b"x" * 130 + b"\r\n"
+        s.sendall(b"GET large\r\n")
+        assert is_closed(s)
+
+
 def test_arguments_that_came_whole_are_no_query_buffer(server, admin):
     admin.config_set("client-query-buffer-limit", "1mb")
     count = 3000
@@ -121,3 +145,48 @@ def half_a_get(server, size, s=None):
     except ConnectionError:
         pass
     return s
+
+
+def test_clients_are_evicted_until_the_others_fit(server, admin):
+    evicted_before = int(admin.info()["evicted_clients"])
+    spared = server.raw()
+    spared.sendall(b"CLIENT NO-EVICT ON\r\n")
+    assert spared.recv(100) == b"+OK\r\n"
+    small = half_a_get(server, 300_000)
+    admin.config_set("maxmemory-clients", "12mb")
+    half_a_get(server, 5 * MB, spared)
+    greedy = [half_a_get(server, 3 * MB) for _ in range(5)]
+
+    def total():
+        return sum(int(one["tot-mem"]) for one in admin.client_list())
+
+    def evicted():
+        return int(admin.info()["evicted_clients"]) - evicted_before
+
+    assert wait_until(lambda: evicted() >= 3 and total() < 12 * MB)
+    assert evicted() < 6
+    wait_until(lambda: int(admin.info()["mem_clients_normal"]) < 12 * MB)
+    assert int(admin.info()["mem_clients_normal"]) < 12 * MB
+    classes = admin.execute_command("DEBUG", "CLIENT-EVICTION").decode().splitlines()
+    assert len(classes) == 19
+    in_megabytes = next(line for line in classes if line.startswith("bucket    2097152 -    4194303: tot-mem: "))
+    assert int(in_megabytes.rsplit(" ", 1)[1]) == 5 - evicted(), "the spared one is not among them"
+    assert not is_closed(spared, 0.05) and not is_closed(small, 0.05)
+    assert sum(is_closed(s, 0.05) for s in greedy) == evicted()
+    assert "Evicting client: id=" in server.log.read_text()
+    for s in [spared, small, *greedy]:
+        s.close()
+
+
+def test_a_lower_limit_and_a_percentage_count_at_once(server, admin):
+    evicted_before = int(admin.info()["evicted_clients"])
+    greedy = [half_a_get(server, MB) for _ in range(4)]
+    assert wait_until(lambda: sum(int(one["qbuf"]) for one in admin.client_list()) >= 4 * MB)
+    admin.config_set("maxmemory", "400mb")
+    admin.config_set("maxmemory-clients", "1%")
+    assert wait_until(lambda: int(admin.info()["evicted_clients"]) > evicted_before)
+    assert any(is_closed(s, 0.5) for s in greedy)
+    assert admin.ping()
+    admin.config_set("maxmemory", "0")
+    for s in greedy:
+        s.close()

@@ -172,8 +172,6 @@ fn close(cx: &mut Context, card: &Card) {
     if card.id == cx.session.id {
         return cx.home().close_after_reply();
     }
-    card.leave();
-    cx.shared.exchange.lock().withdraw(card.id);
-    cx.shared.clients.remove(card.id);
+    cx.shared.dismiss(card);
     cx.signals.push(Signal::Kill(card.connection()));
 }

@@ -2,6 +2,7 @@
 //! In: subcommands. Out: replies, lines in the log.
 //! Absent: files (see `reload`), RESTART and the crashes.
 
+mod clients;
 mod digest;
 mod protocol;
 mod reload;
@@ -28,6 +29,13 @@ type Sub = (&'static str, usize, usize, &'static str, fn(&mut Context, Args) -> 
 
 const SUBCOMMANDS: &[Sub] = &[
     ("CHANGE-REPL-ID", 2, 2, "\n    Gives the server a new replication ID.", change_replid),
+    (
+        "CLIENT-EVICTION",
+        2,
+        2,
+        "\n    Tells how much memory clients take that may be evicted for maxmemory-clients, by classes of size.",
+        clients::eviction,
+    ),
     (
         "CONFIG-REWRITE-FORCE-ALL",
         2,
