@@ -190,3 +190,39 @@ def test_a_lower_limit_and_a_percentage_count_at_once(server, admin):
     admin.config_set("maxmemory", "0")
     for s in greedy:
         s.close()
+
+
+def test_bind_to_nothing_stops_tcp_and_no_one_else(tmp_path):
+    path = str(tmp_path / "socket")
+    server = Server(tmp_path, "--unixsocket", path)
+    try:
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(5)
+            s.connect(path)
+            s.sendall(b'CONFIG SET bind ""\r\n')
+            assert s.recv(100) == b"+OK\r\n"
+            with pytest.raises(ConnectionRefusedError):
+                server.raw()
+            s.sendall(b"CONFIG SET bind 127.0.0.1\r\n")
+            assert s.recv(100) == b"+OK\r\n"
+            with server.raw() as tcp:
+                tcp.sendall(b"PING\r\n")
+                assert tcp.recv(100) == b"+PONG\r\n"
+    finally:
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize(
+    "options, complaint",
+    [
+        (["--port", "0"], "Configured to not listen anywhere, exiting."),
+        (["--bind", ""], "Configured to not listen anywhere, exiting."),
+        (["--rename-command", "nosuch", "fetch"], "No such command in rename-command"),
+        (["--rename-command", "get", "set"], "Target command name already exists"),
+    ],
+)
+def test_a_server_that_makes_no_sense_does_not_start(tmp_path, options, complaint):
+    command = [BINARY, "--port", str(free_port()), "--save", "", *options]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1
+    assert complaint in done.stdout + done.stderr
