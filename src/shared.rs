@@ -393,14 +393,15 @@ impl Shared {
     }
 
     /// Counts an error reply under its first word, for INFO errorstats.
-    pub fn count_error(&self, text: &str) {
+    pub fn count_error(&self, text: impl AsRef<[u8]>) {
         const KINDS_MAX: usize = 128;
-        let word = text.split(' ').next().unwrap_or("ERR");
+        let word = text.as_ref().split(|&byte| byte == b' ').next().unwrap_or(b"ERR");
+        let word = String::from_utf8_lossy(word);
         let mut errors = self.errors.lock().expect("nobody panics holding the error counts");
-        if let Some(count) = errors.get_mut(word) {
+        if let Some(count) = errors.get_mut(&*word) {
             *count += 1;
         } else if errors.len() < KINDS_MAX {
-            errors.insert(word.to_owned(), 1);
+            errors.insert(word.into_owned(), 1);
         }
     }
 
@@ -408,7 +409,7 @@ impl Shared {
     pub fn count_error_reply(&self, core: usize, reply: &[u8]) {
         self.metrics[core].error_replies.add(1);
         let end = reply.iter().position(|&b| b == b'\r').unwrap_or(reply.len());
-        self.count_error(&String::from_utf8_lossy(&reply[1.min(end)..end]));
+        self.count_error(&reply[1.min(end)..end]);
     }
 
     /// Notes a latency event if it lasted long enough for `latency-monitor-threshold`.

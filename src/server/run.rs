@@ -439,7 +439,7 @@ impl Core {
         if connection.state == State::Closing {
             return;
         }
-        let text = format!("ERR {error}");
+        let text = [b"ERR ", &error.text()[..]].concat();
         Out { buf: &mut connection.output, resp3: false }.error(&text);
         self.shared.metrics[self.id].error_replies.add(1);
         self.shared.count_error(&text);

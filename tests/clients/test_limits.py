@@ -192,6 +192,45 @@ def test_a_lower_limit_and_a_percentage_count_at_once(server, admin):
         s.close()
 
 
+def test_errors_show_bytes_as_they_came(server, admin):
+    admin.geoadd("geo", (1, 1, "a"))
+    cases = [
+        ([b"foo\xff", b"\xfe"], b"-ERR unknown command 'foo\xff', with args beginning with: '\xfe' \r\n"),
+        ([b"CLIENT", b"\xff"], b"-ERR unknown subcommand '\xff'. Try CLIENT HELP.\r\n"),
+        (
+            [b"CONFIG", b"SET", b"\xff\r\n", b"a"],
+            b"-ERR Unknown option or number of arguments for CONFIG SET - '\xff  '\r\n",
+        ),
+        (
+            [b"XPENDING", b"nokey", b"\xff"],
+            b"-NOGROUP No such key 'nokey' or consumer group '\xff'\r\n",
+        ),
+        (
+            [b"GEORADIUSBYMEMBER", b"geo", b"\xff", b"1", b"m"],
+            b"-ERR member \xff does not exist\r\n",
+        ),
+        ([b"PEXPIREAT", b"geo", b"1", b"\xff"], b"-ERR Unsupported option \xff\r\n"),
+        ([b"HELLO", b"3", b"\xff"], b"-ERR Syntax error in HELLO option '\xff'\r\n"),
+        (
+            [b"EVAL", b"\xff", b"0"],
+            b"-ERR Error compiling script (new function): user_script:1: unexpected symbol near '\xff'\r\n",
+        ),
+        (
+            [b"FUNCTION", b"LOAD", b"#!lua name=a\n\xff"],
+            b"-ERR Error compiling function: user_function:2: unexpected symbol near '\xff'\r\n",
+        ),
+        ([b"FUNCTION", b"LOAD", b"#!\xff name=a\n"], b"-ERR Engine '\xff' not found\r\n"),
+        ([b"FUNCTION", b"LIST", b"\xff"], b"-ERR Unknown argument \xff\r\n"),
+    ]
+    for words, wanted in cases:
+        with server.raw() as s:
+            s.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words))
+            assert s.recv(1000) == wanted, words
+    with server.raw() as s:
+        s.sendall(b"*1\r\n\xffoo\r\n")
+        assert s.recv(1000) == b"-ERR Protocol error: expected '$', got '\xff'\r\n"
+
+
 def test_bind_to_nothing_stops_tcp_and_no_one_else(tmp_path):
     path = str(tmp_path / "socket")
     server = Server(tmp_path, "--unixsocket", path)

@@ -154,7 +154,7 @@ fn ok(cx: &mut Context, _args: Args) -> Result<(), Error> {
 }
 
 fn error(_cx: &mut Context, args: Args) -> Result<(), Error> {
-    Err(Error::new(String::from_utf8_lossy(args.at(2)).into_owned()))
+    Err(Error::showing(&[args.at(2)]))
 }
 
 fn log(cx: &mut Context, args: Args) -> Result<(), Error> {
