@@ -6,7 +6,7 @@ use std::process::{ExitCode, exit};
 use ringfort::base::memory;
 use ringfort::config::{Config, ConfigError, os_error_text};
 use ringfort::log::{self, Syslog};
-use ringfort::server::boot::Server;
+use ringfort::server::boot::{Server, commands_of};
 use ringfort::server::{check, cli, intake, process};
 
 #[global_allocator]
@@ -49,7 +49,9 @@ fn load(start: &cli::Start) -> Result<Config, String> {
         std::io::stdin().read_to_string(&mut text).map_err(|error| format!("standard input: {error}"))?;
     }
     let stdin = start.reads_stdin.then_some(text.as_str());
-    Config::parse(start.file.as_deref(), &start.options, stdin).map_err(|error| error.to_string())
+    let config = Config::parse(start.file.as_deref(), &start.options, stdin);
+    let config = config.and_then(|config| commands_of(&config).map(|_| config));
+    config.map_err(|error| error.to_string())
 }
 
 /// Ends the process with a reason in the log.

@@ -87,6 +87,8 @@ pub struct CoreMetrics {
     pub leases_taken: Counter,
     pub query_buffer_limit_disconnections: Counter,
     pub output_buffer_limit_disconnections: Counter,
+    /// Clients that went for `maxmemory-clients`.
+    pub evicted_clients: Counter,
     pub error_replies: Counter,
     /// Buffers of the core's connections.
     pub client_bytes: Counter,
@@ -114,6 +116,7 @@ impl CoreMetrics {
             &self.writes_processed,
             &self.query_buffer_limit_disconnections,
             &self.output_buffer_limit_disconnections,
+            &self.evicted_clients,
             &self.error_replies,
         ] {
             counter.set(0);

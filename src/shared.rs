@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize
 use std::sync::{Arc, Mutex, RwLock};
 
 use crate::base::clock::Clock;
-use crate::client::Clients;
+use crate::client::{Card, Clients};
 use crate::config::Config;
 use crate::metrics::{CommandMetrics, CoreMetrics};
 use crate::pubsub::Exchange;
@@ -170,6 +170,10 @@ pub struct Shared {
     pub memory: MemoryGauges,
     pub clients: Clients,
     pub next_client_id: AtomicU64,
+    /// Held by the core that evicts clients.
+    pub evicting_clients: Mutex<()>,
+    /// When the log last told of an attack, unix ms.
+    pub attack_told_ms: AtomicI64,
     pub pause: Pause,
     pub scripts: Scripts,
     pub slow_log: Mutex<SlowLog>,
@@ -248,6 +252,8 @@ impl Shared {
             memory: MemoryGauges::new(cores),
             clients: Clients::default(),
             next_client_id: AtomicU64::new(1),
+            evicting_clients: Mutex::default(),
+            attack_told_ms: AtomicI64::new(0),
             pause: Pause::default(),
             scripts: Scripts::default(),
             slow_log: Mutex::default(),
@@ -372,6 +378,13 @@ impl Shared {
         }
     }
 
+    /// Nothing runs for the client any more, nor is anything told to it. Its core has yet to close the connection.
+    pub fn dismiss(&self, card: &Card) {
+        card.leave();
+        self.exchange.lock().withdraw(card.id);
+        self.clients.remove(card.id);
+    }
+
     /// A connection no longer listens with MONITOR.
     pub fn stop_monitoring(&self, id: crate::client::ConnectionId) {
         let mut monitors = self.monitors.lock().expect("nobody panics holding the monitors");
@@ -380,14 +393,15 @@ impl Shared {
     }
 
     /// Counts an error reply under its first word, for INFO errorstats.
-    pub fn count_error(&self, text: &str) {
+    pub fn count_error(&self, text: impl AsRef<[u8]>) {
         const KINDS_MAX: usize = 128;
-        let word = text.split(' ').next().unwrap_or("ERR");
+        let word = text.as_ref().split(|&byte| byte == b' ').next().unwrap_or(b"ERR");
+        let word = String::from_utf8_lossy(word);
         let mut errors = self.errors.lock().expect("nobody panics holding the error counts");
-        if let Some(count) = errors.get_mut(word) {
+        if let Some(count) = errors.get_mut(&*word) {
             *count += 1;
         } else if errors.len() < KINDS_MAX {
-            errors.insert(word.to_owned(), 1);
+            errors.insert(word.into_owned(), 1);
         }
     }
 
@@ -395,7 +409,7 @@ impl Shared {
     pub fn count_error_reply(&self, core: usize, reply: &[u8]) {
         self.metrics[core].error_replies.add(1);
         let end = reply.iter().position(|&b| b == b'\r').unwrap_or(reply.len());
-        self.count_error(&String::from_utf8_lossy(&reply[1.min(end)..end]));
+        self.count_error(&reply[1.min(end)..end]);
     }
 
     /// Notes a latency event if it lasted long enough for `latency-monitor-threshold`.

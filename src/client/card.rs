@@ -46,6 +46,9 @@ pub mod flag {
     pub const BCAST: u64 = 1 << 11;
 }
 
+/// What a subscription takes, about.
+const SUBSCRIPTION_BYTES: u64 = 64;
+
 /// One client, seen from outside. All counters are written by its home core only.
 #[derive(Debug)]
 pub struct Card {
@@ -169,6 +172,8 @@ impl Card {
             + self.input_capacity.get()
             + self.output_bytes.get()
             + self.multi_bytes.get()
+            + self.watched.get() * size_of::<super::Watched>() as u64
+            + (self.channels.get() + self.patterns.get() + self.shard_channels.get()) * SUBSCRIPTION_BYTES
     }
 
     pub fn names(&self) -> MutexGuard<'_, Names> {

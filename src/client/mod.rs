@@ -208,6 +208,8 @@ pub struct Connection {
     pub pending: Pending,
     /// Memory that was counted for it.
     pub counted_bytes: u64,
+    /// It is in the core's list of those that owe more than a little output.
+    pub owes: bool,
     /// When output passed the soft limit of its class, unix ms.
     pub over_soft_limit_since_ms: Option<i64>,
     /// What says whether it lives on the right core.
@@ -254,6 +256,7 @@ impl Connection {
             leaving: false,
             pending: Pending::default(),
             counted_bytes: 0,
+            owes: false,
             over_soft_limit_since_ms: None,
             habits: Habits::default(),
         }

@@ -413,8 +413,7 @@ pub struct Registry {
 const NAME_MAX: usize = 64;
 
 impl Registry {
-    /// The registry of `families`, with commands renamed or (to "") removed.
-    pub fn new(families: &[Family], renames: &[(String, String)]) -> Self {
+    pub fn new(families: &[Family]) -> Self {
         let mut rows = Vec::new();
         let seeded = || HashMap::with_hasher(ahash::RandomState::with_seeds(1, 2, 3, 4));
         let (mut by_name, mut subs) = (seeded(), seeded());
@@ -425,14 +424,21 @@ impl Registry {
                 rows.push((command, family.group));
             }
         }
-        for (from, to) in renames {
-            if let Some(row) = by_name.remove(from.to_ascii_lowercase().as_bytes())
-                && !to.is_empty()
-            {
-                by_name.insert(to.to_ascii_lowercase().into_bytes(), row);
-            }
-        }
         Self { rows, by_name, subs }
+    }
+
+    /// `rename-command`: gives a command another name, or (an empty one) none. The error is for the operator.
+    pub fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<(), &'static str> {
+        let row =
+            self.by_name.remove(&from.to_ascii_lowercase()).ok_or("No such command in rename-command")?;
+        let to = to.to_ascii_lowercase();
+        if self.by_name.contains_key(&to) {
+            return Err("Target command name already exists");
+        }
+        if !to.is_empty() {
+            self.by_name.insert(to, row);
+        }
+        Ok(())
     }
 
     pub fn len(&self) -> usize {

@@ -1,18 +1,19 @@
-//! Errors of clients, with Redis' exact texts, in one place.
+//! Errors of clients, with Redis' exact texts, in one place. What they show of arguments they show byte for byte.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use crate::client::Args;
 use crate::script::Running;
 
 /// An error reply: its text with the code first, without the leading dash.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Error(pub Cow<'static, str>);
+#[derive(Clone, PartialEq, Eq)]
+pub struct Error(pub Cow<'static, [u8]>);
 
 /// Names the errors whose texts never vary.
 macro_rules! fixed {
-    ($($name:ident = $text:literal;)*) => {
-        impl Error { $(pub const $name: Error = Error(Cow::Borrowed($text));)* }
+    ($($name:ident = $text:expr;)*) => {
+        impl Error { $(pub const $name: Error = Error(Cow::Borrowed($text.as_bytes()));)* }
     };
 }
 
@@ -77,19 +78,35 @@ fixed! {
     UNKILLABLE = "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.";
     BUSY_SCRIPT = "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
     BUSY_FUNCTION = "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.";
-    OOM = "OOM command not allowed when used memory > 'maxmemory'.";
+    OOM = OOM_TEXT;
+}
+
+pub const OOM_TEXT: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}", self.0.escape_ascii())
+    }
 }
 
 impl Error {
     /// An error with a text made up for the occasion, its code first.
     pub fn new(text: impl Into<Cow<'static, str>>) -> Self {
-        Error(text.into())
+        Error(match text.into() {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        })
+    }
+
+    /// An error that shows arguments, which may be any bytes: its parts, one behind the other.
+    pub fn showing(parts: &[&[u8]]) -> Self {
+        Error(Cow::Owned(parts.concat()))
     }
 
     /// EXEC was refused before it ran, for the reason given.
     pub fn exec_refused(reason: &Error) -> Self {
-        let reason = reason.0.strip_prefix("ERR ").unwrap_or(&reason.0);
-        Error::new(format!("EXECABORT Transaction discarded because of: {reason}"))
+        let reason = reason.0.strip_prefix(b"ERR ").unwrap_or(&reason.0);
+        Error::showing(&[b"EXECABORT Transaction discarded because of: ", reason])
     }
 
     /// The server waits for that script.
@@ -120,39 +137,55 @@ impl Error {
 
     /// Redis shows the name (128 bytes at most) and as many arguments as fit in 128 bytes.
     pub fn unknown_command(args: Args) -> Self {
-        let mut beginning = String::new();
+        let mut beginning = Vec::new();
         for arg in args.from(1).iter() {
             if beginning.len() >= SHOWN_MAX {
                 break;
             }
             let text = shown(arg, SHOWN_MAX - beginning.len());
-            beginning.push_str(&format!("'{text}' "));
+            beginning.extend_from_slice(&[b"'", text, b"' "].concat());
         }
-        Error::new(format!(
-            "ERR unknown command '{}', with args beginning with: {beginning}",
-            shown(args.at(0), SHOWN_MAX)
-        ))
+        let name = shown(args.at(0), SHOWN_MAX);
+        Error::showing(&[b"ERR unknown command '", name, b"', with args beginning with: ", &beginning])
     }
 
     /// A subcommand that is known, with arguments that do not fit it.
     pub fn subcommand_arity(sub: &[u8], container: &str) -> Self {
         let sub = shown(sub, SHOWN_MAX);
-        Error::new(format!(
-            "ERR unknown subcommand or wrong number of arguments for '{sub}'. Try {container} HELP."
-        ))
+        let advice = format!("'. Try {container} HELP.");
+        Error::showing(&[
+            b"ERR unknown subcommand or wrong number of arguments for '",
+            sub,
+            advice.as_bytes(),
+        ])
     }
 
     pub fn unknown_subcommand(sub: &[u8], container: &str) -> Self {
         let sub = shown(sub, SHOWN_MAX);
-        Error::new(format!("ERR unknown subcommand '{sub}'. Try {container} HELP."))
+        let advice = format!("'. Try {container} HELP.");
+        Error::showing(&[b"ERR unknown subcommand '", sub, advice.as_bytes()])
     }
 }
 
 /// Bytes of an argument that an error shows.
 const SHOWN_MAX: usize = 128;
 
-/// An argument as errors show it: as text that ends with a NUL byte or after `most` bytes.
-pub fn shown(arg: &[u8], most: usize) -> Cow<'_, str> {
+/// An argument as errors show it: it ends with a NUL byte or after `most` bytes.
+pub fn shown(arg: &[u8], most: usize) -> &[u8] {
     let end = memchr::memchr(0, arg).unwrap_or(arg.len());
-    String::from_utf8_lossy(&arg[..end.min(most)])
+    &arg[..end.min(most)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_shown_byte_for_byte() {
+        let error = Error::unknown_subcommand(b"\xff\0x", "CLIENT");
+        assert_eq!(&*error.0, b"ERR unknown subcommand '\xff'. Try CLIENT HELP.");
+        let refused = Error::exec_refused(&error);
+        let text = b"EXECABORT Transaction discarded because of: unknown subcommand '\xff'. Try CLIENT HELP.";
+        assert_eq!(&*refused.0, text);
+    }
 }

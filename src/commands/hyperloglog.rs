@@ -190,7 +190,7 @@ fn pfdebug(cx: &mut Context, args: Args) -> Result<(), Error> {
         }
         () => {
             let name = shown(args.at(1), usize::MAX);
-            return Err(Error::new(format!("ERR Unknown PFDEBUG subcommand '{name}'")));
+            return Err(Error::showing(&[b"ERR Unknown PFDEBUG subcommand '", name, b"'"]));
         }
     }
     Ok(())

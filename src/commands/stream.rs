@@ -241,16 +241,17 @@ fn write_entries<'a>(out: &mut Out, entries: impl Iterator<Item = Entry<'a>>, co
 
 fn no_group(key: &[u8], group: &[u8], rest: &str) -> Error {
     let (key, group) = (shown(key), shown(group));
-    Error::new(format!("NOGROUP No such key '{key}' or consumer group '{group}'{rest}"))
+    let rest = format!("'{rest}");
+    Error::showing(&[b"NOGROUP No such key '", key, b"' or consumer group '", group, rest.as_bytes()])
 }
 
 fn no_group_of_key(key: &[u8], group: &[u8]) -> Error {
     let (key, group) = (shown(key), shown(group));
-    Error::new(format!("NOGROUP No such consumer group '{group}' for key name '{key}'"))
+    Error::showing(&[b"NOGROUP No such consumer group '", group, b"' for key name '", key, b"'"])
 }
 
 /// An argument within an error, which may be long.
-fn shown(arg: &[u8]) -> std::borrow::Cow<'_, str> {
+fn shown(arg: &[u8]) -> &[u8] {
     super::error::shown(arg, usize::MAX)
 }
 

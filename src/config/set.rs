@@ -53,24 +53,26 @@ impl Config {
 
     /// The configuration after CONFIG SET of these names and values, all of them or none.
     /// The error is the text of the reply.
-    pub fn set(&self, arguments: &[&[u8]], client_is_local: bool) -> Result<Change, String> {
+    pub fn set(&self, arguments: &[&[u8]], client_is_local: bool) -> Result<Change, Vec<u8>> {
         let (pairs, rest) = arguments.as_chunks::<2>();
         if !rest.is_empty() || pairs.is_empty() {
             return Err("ERR syntax error".into());
         }
         let mut named: Vec<(usize, String)> = Vec::with_capacity(pairs.len());
         for [name, _] in pairs {
-            let shown = String::from_utf8_lossy(name).replace(['\r', '\n'], " ");
             let Some(at) = Opt::find(name) else {
-                return Err(format!("ERR Unknown option or number of arguments for CONFIG SET - '{shown}'"));
+                return Err(
+                    [b"ERR Unknown option or number of arguments for CONFIG SET - '", *name, b"'"].concat()
+                );
             };
+            let shown = String::from_utf8_lossy(name).into_owned();
             let again = |(other, text): &(usize, String)| *other == at && text.eq_ignore_ascii_case(&shown);
             if TABLE[at].immutable {
-                return Err(set_failed(&shown, "can't set immutable config"));
+                return Err(set_failed(&shown, "can't set immutable config").into());
             } else if TABLE[at].protected && !self.enable_protected_configs.allows(client_is_local) {
-                return Err(set_failed(&shown, "can't set protected config"));
+                return Err(set_failed(&shown, "can't set protected config").into());
             } else if named.iter().any(again) {
-                return Err(set_failed(&shown, "duplicate parameter"));
+                return Err(set_failed(&shown, "duplicate parameter").into());
             }
             named.push((at, shown));
         }
@@ -84,7 +86,7 @@ impl Config {
             if let Some(why) = TABLE[*at].ignored
                 && config.show(*at) != Config::default().show(*at)
             {
-                return Err(set_failed(name, why));
+                return Err(set_failed(name, why).into());
             }
         }
         let changed = self.changes_to(&config, named.iter().map(|(at, _)| *at));
@@ -105,7 +107,7 @@ impl Config {
 
     /// The configuration after a change is taken back, but for options that were changed again since.
     /// The error is the text that CONFIG SET would answer.
-    pub fn set_back(&self, changed: &[Changed]) -> Result<Change, String> {
+    pub fn set_back(&self, changed: &[Changed]) -> Result<Change, Vec<u8>> {
         let unchanged = |option: &&Changed| self.get(&[option.name.as_bytes()])[0].1 == option.after;
         let still = changed.iter().filter(unchanged);
         let pairs: Vec<&[u8]> =
@@ -137,7 +139,7 @@ mod tests {
         let config = Config::default();
         let got = match config.set(&[name.as_bytes(), value.as_bytes()], true) {
             Ok(change) => String::from_utf8(change.config.get(&[name.as_bytes()])[0].1.clone()).unwrap(),
-            Err(text) => format!("!{}", text.split_once(" - ").unwrap().1),
+            Err(text) => format!("!{}", String::from_utf8(text).unwrap().split_once(" - ").unwrap().1),
         };
         assert_eq!(got, want, "CONFIG SET {name} {value:?}");
     }
@@ -225,7 +227,12 @@ mod tests {
     fn directories_must_be_there_if_they_may_be_set() {
         let config = Config { enable_protected_configs: crate::config::Guard::Local, ..Config::default() };
         let failed = |why| format!("ERR CONFIG SET failed (possibly related to argument 'dir') - {why}");
-        let set = |dir: &str, local| config.set(&[b"dir", dir.as_bytes()], local).map(|_| ());
+        let set = |dir: &str, local| {
+            config
+                .set(&[b"dir", dir.as_bytes()], local)
+                .map(|_| ())
+                .map_err(|text| String::from_utf8(text).unwrap())
+        };
         assert_eq!(set("", true).unwrap_err(), failed("No such file or directory"));
         assert_eq!(set("/no/such/place", true).unwrap_err(), failed("No such file or directory"));
         assert_eq!(set("/proc/version", true).unwrap_err(), failed("Not a directory"));
@@ -235,7 +242,7 @@ mod tests {
 
     fn error(arguments: &[&str]) -> String {
         let arguments: Vec<&[u8]> = arguments.iter().map(|a| a.as_bytes()).collect();
-        Config::default().set(&arguments, true).unwrap_err()
+        String::from_utf8(Config::default().set(&arguments, true).unwrap_err()).unwrap()
     }
 
     #[test]
@@ -306,7 +313,7 @@ mod tests {
             let shown = config.get(&[name]);
             let again = config.set(&[name, &shown[0].1], true).map(|change| change.config.get(&[name]));
             // Those that are protected have to be allowed first.
-            let refused = |text: &String| opt.protected && text.contains("can't set protected config");
+            let refused = |text: &[u8]| opt.protected && text.ends_with(b"can't set protected config");
             assert!(
                 again.as_ref().is_ok_and(|again| *again == shown) || again.is_err_and(|text| refused(&text))
             );

@@ -27,15 +27,22 @@ pub struct Limits {
 
 /// A request that cannot be read; the connection ends after this reply.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ProtocolError(String);
+pub struct ProtocolError(Vec<u8>);
 
 impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "Protocol error: {}", self.0)
+        write!(f, "{}", String::from_utf8_lossy(&self.text()))
     }
 }
 
-fn broken<T>(text: impl Into<String>) -> Result<T, ProtocolError> {
+impl ProtocolError {
+    /// It may show a byte that is no text.
+    pub fn text(&self) -> Vec<u8> {
+        [b"Protocol error: ", &self.0[..]].concat()
+    }
+}
+
+fn broken<T>(text: impl Into<Vec<u8>>) -> Result<T, ProtocolError> {
     Err(ProtocolError(text.into()))
 }
 
@@ -76,6 +83,16 @@ impl Parser {
         self.missing = None;
         self.bulk = None;
         self.spans = Vec::new();
+    }
+
+    /// Bytes of the request that were understood; what follows them is part of an argument, or of a header.
+    pub fn understood(&self) -> usize {
+        self.offset
+    }
+
+    /// Memory that keeps what was found so far.
+    pub fn memory_bytes(&self) -> usize {
+        self.spans.capacity() * size_of::<Span>()
     }
 
     /// Whether a request was begun.
@@ -181,9 +198,8 @@ impl Parser {
         let rest = &buf[self.offset..];
         let Some(line) = line(rest, limits, "too big bulk count string")? else { return Ok(None) };
         if line.first() != Some(&b'$') {
-            let got =
-                line.first().map_or("\r".to_owned(), |&byte| String::from_utf8_lossy(&[byte]).into_owned());
-            return broken(format!("expected '$', got '{got}'"));
+            let got = line.first().copied().unwrap_or(b'\r');
+            return broken([b"expected '$', got '", &[got][..], b"'"].concat());
         }
         let len = match crate::base::number::parse_i64(&line[1..]) {
             Some(len) if len >= 0 && len as u64 <= limits.bulk_max.min(u32::MAX as usize / 2) as u64 => len,

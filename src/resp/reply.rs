@@ -51,12 +51,15 @@ impl Out<'_> {
         self.line(b'+', text.as_bytes());
     }
 
-    /// An error: `text` begins with its code. Line ends in it become spaces.
-    pub fn error(&mut self, text: &str) {
-        self.line(b'-', text.trim_end_matches(['\r', '\n']).as_bytes());
+    /// An error: `text` begins with its code; it may be no text. Line ends in it become spaces, but for those at its end.
+    pub fn error(&mut self, text: impl AsRef<[u8]>) {
+        let text = text.as_ref();
+        let ends = |byte: &u8| matches!(byte, b'\r' | b'\n');
+        let end = text.iter().rposition(|byte| !ends(byte)).map_or(0, |last| last + 1);
+        self.line(b'-', &text[..end]);
     }
 
-    /// The same, of an error that may be no text.
+    /// The same, with all of its line ends.
     pub fn error_bytes(&mut self, text: &[u8]) {
         self.line(b'-', text);
     }

@@ -97,7 +97,7 @@ fn integer(lua: Lua, number: i32, setting: &mut i32, low: i32, high: i32) -> Res
     if lua.kind(number) != Kind::Nil {
         let value = lua.check_integer(number)?;
         if value < low as i64 || value > high as i64 {
-            return Err(lua.bad_argument(number, &format!("expected integer between {low} and {high}")));
+            return Err(lua.bad_argument(number, format!("expected integer between {low} and {high}")));
         }
         *setting = value as i32;
     }
@@ -115,7 +115,7 @@ fn option(lua: Lua, number: i32, words: &[&str]) -> Result<Option<usize>, Raise>
             match words.iter().position(|known| known.as_bytes() == word) {
                 Some(index) => Ok(Some(index)),
                 None => {
-                    let text = format!("invalid option '{}'", String::from_utf8_lossy(word));
+                    let text = [b"invalid option '", word, b"'"].concat();
                     Err(lua.bad_argument(number, &text))
                 }
             }
@@ -200,7 +200,7 @@ fn encode(lua: Lua) -> Result<i32, Raise> {
 
 fn cannot(lua: Lua, at: i32, why: &str) -> Raise {
     let name = lua.type_name(at);
-    lua.error(&format!("Cannot serialise {name}: {why}"))
+    lua.error(format!("Cannot serialise {name}: {why}"))
 }
 
 fn encode_value(lua: Lua, at: i32, depth: i32, out: &mut Vec<u8>) -> Result<(), Raise> {
@@ -256,7 +256,7 @@ fn encode_number(lua: Lua, at: i32, out: &mut Vec<u8>) -> Result<(), Raise> {
 
 fn encode_table(lua: Lua, at: i32, depth: i32, out: &mut Vec<u8>) -> Result<(), Raise> {
     if depth > config(lua).encode_depth_max || !lua.reserve(8) {
-        return Err(lua.error(&format!("Cannot serialise, excessive nesting ({depth})")));
+        return Err(lua.error(format!("Cannot serialise, excessive nesting ({depth})")));
     }
     match array_len(lua, at)? {
         Some(len) => {
@@ -547,7 +547,7 @@ impl Parser<'_> {
             return Ok(());
         }
         let (depth, at) = (self.depth, self.at);
-        Err(self.lua.error(&format!("Found too many nested data structures ({depth}) at character {at}")))
+        Err(self.lua.error(format!("Found too many nested data structures ({depth}) at character {at}")))
     }
 
     fn object(&mut self) -> Result<(), Raise> {

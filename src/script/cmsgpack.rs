@@ -255,14 +255,14 @@ fn unpack_from(lua: Lua, limit: i64, offset: i64) -> Result<i32, Raise> {
     let bytes = lua.check_bytes(1)?.to_vec();
     let all = limit == 0 && offset == 0;
     if offset < 0 || limit < 0 {
-        return Err(lua.error(&format!(
+        return Err(lua.error(format!(
             "Invalid request to unpack with offset of {offset} and limit of {}.",
             bytes.len()
         )));
     }
     if offset as usize > bytes.len() {
         let len = bytes.len();
-        return Err(lua.error(&format!("Start offset {offset} greater than input length {len}.")));
+        return Err(lua.error(format!("Start offset {offset} greater than input length {len}.")));
     }
     let limit = if all { i64::MAX } else { limit };
     let mut packed = Packed { bytes: &bytes, at: offset as usize };

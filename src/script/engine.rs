@@ -329,7 +329,7 @@ impl Engine {
     }
 
     /// The script of a body, which becomes known to the server; the error says why it cannot be compiled.
-    pub fn add(&mut self, body: &[u8], scripts: &Scripts, find_keys: FindKeys) -> Result<Rc<Local>, String> {
+    pub fn add(&mut self, body: &[u8], scripts: &Scripts, find_keys: FindKeys) -> Result<Rc<Local>, Vec<u8>> {
         self.refresh(scripts);
         if let Some(local) = self.bodies.get(body) {
             return Ok(local.clone());
@@ -348,16 +348,16 @@ impl Engine {
     }
 
     /// The script as this core runs it.
-    fn compile(&mut self, script: &Arc<Script>, find_keys: FindKeys) -> Result<Rc<Local>, String> {
+    fn compile(&mut self, script: &Arc<Script>, find_keys: FindKeys) -> Result<Rc<Local>, Vec<u8>> {
         if let Some(local) = self.compiled.get(&script.sha) {
             return Ok(local.clone());
         }
         let lua = self.machine().lua;
         let function = lua.in_rust(|| {
             if !lua.load(script.code(), c"@user_script") {
-                let why = String::from_utf8_lossy(lua.bytes(-1).unwrap_or(b"")).into_owned();
+                let why = [b"Error compiling script (new function): ", lua.bytes(-1).unwrap_or(b"")].concat();
                 lua.set_top(0);
-                return Err(format!("Error compiling script (new function): {why}"));
+                return Err(why);
             }
             if script.reach() == Reach::Unknown {
                 let stays = lua.dump().is_some_and(|code| proof::stays_with_its_keys(&code, find_keys));
@@ -395,7 +395,7 @@ impl Engine {
         keys: Args,
         argv: Args,
         host: &mut dyn Host,
-    ) -> Result<Status, String> {
+    ) -> Result<Status, Vec<u8>> {
         let current = self.loaded.get(&library.name);
         if current.is_none_or(|loaded| !Arc::ptr_eq(&loaded.library, library)) {
             let (registered, numbers) = self.run_library(&library.code)?;
@@ -442,7 +442,7 @@ impl Engine {
     }
 
     /// Runs a library's code to learn which functions it registers. It runs once more where they are first called.
-    pub fn load(&mut self, code: &[u8]) -> Result<Vec<super::table::Function>, String> {
+    pub fn load(&mut self, code: &[u8]) -> Result<Vec<super::table::Function>, Vec<u8>> {
         let (functions, numbers) = self.run_library(code)?;
         let lua = self.machine().lua;
         numbers.iter().for_each(|number| lua.let_go(*number));
@@ -450,7 +450,7 @@ impl Engine {
     }
 
     /// The functions that a library's code registers, and their numbers here.
-    fn run_library(&mut self, code: &[u8]) -> Result<(Vec<super::table::Function>, Vec<i32>), String> {
+    fn run_library(&mut self, code: &[u8]) -> Result<(Vec<super::table::Function>, Vec<i32>), Vec<u8>> {
         let machine = self.machine();
         let lua = machine.lua;
         let code = &code[memchr::memchr(b'\n', code).unwrap_or(code.len())..];
@@ -510,23 +510,22 @@ impl Machine {
     }
 
     /// Compiles and runs the code of a library. It runs where it is loaded, not on the fiber: it calls no commands.
-    fn run_library(&self, code: &[u8]) -> Result<(), String> {
+    fn run_library(&self, code: &[u8]) -> Result<(), Vec<u8>> {
         let lua = self.lua;
-        let text = |lua: Lua, prefix: &str| {
+        let text = |lua: Lua, prefix: &[u8]| {
             if lua.is_table(-1) {
                 lua.get_field(-1, "err");
             }
-            let why = lua.bytes(-1).unwrap_or(b"").to_vec();
-            format!("{prefix}{}", String::from_utf8_lossy(&why))
+            [prefix, lua.bytes(-1).unwrap_or(b"")].concat()
         };
         lua.in_rust(|| lua.push_kept(self.environments.handler));
         if !lua.in_rust(|| lua.load(code, c"@user_function")) {
-            return Err(lua.in_rust(|| text(lua, "Error compiling function: ")));
+            return Err(lua.in_rust(|| text(lua, b"Error compiling function: ")));
         }
         lua.watch();
         match lua.call(0, 0, 1) {
             true => Ok(()),
-            false => Err(lua.in_rust(|| text(lua, "Error registering functions: "))),
+            false => Err(lua.in_rust(|| text(lua, b"Error registering functions: "))),
         }
     }
 }

@@ -39,22 +39,22 @@ impl Registration {
 }
 
 /// The name that the first line of a library's code gives it. The error is for the client.
-pub fn name_of(code: &[u8]) -> Result<String, String> {
+pub fn name_of(code: &[u8]) -> Result<String, Vec<u8>> {
     if !code.starts_with(b"#!") {
         return Err("Missing library metadata".into());
     }
     let Some(end) = memchr::memchr(b'\n', code) else { return Err("Invalid library metadata".into()) };
     let words = quoted::split(&code[..end]).ok_or("Invalid library metadata")?;
-    let mut words = words.into_iter().map(|word| String::from_utf8_lossy(&word).into_owned());
-    let engine = words.next().unwrap_or_default()[2..].to_owned();
+    let (engine, words) = words.split_first().expect("it begins with a mark");
+    let engine = &engine[2..];
     let mut name = None;
     for word in words {
-        match word.split_once('=') {
-            Some(("name", _)) if name.is_some() => {
+        match word.strip_prefix(b"name=") {
+            Some(_) if name.is_some() => {
                 return Err("Invalid metadata value, name argument was given multiple times".into());
             }
-            Some(("name", given)) => name = Some(given.to_owned()),
-            _ => return Err(format!("Invalid metadata value given: {word}")),
+            Some(given) => name = Some(String::from_utf8_lossy(given).into_owned()),
+            None => return Err([b"Invalid metadata value given: ", &word[..]].concat()),
         }
     }
     let Some(name) = name else { return Err("Library name was not given".into()) };
@@ -64,8 +64,8 @@ pub fn name_of(code: &[u8]) -> Result<String, String> {
                 .into(),
         );
     }
-    if !engine.eq_ignore_ascii_case("lua") {
-        return Err(format!("Engine '{engine}' not found"));
+    if !engine.eq_ignore_ascii_case(b"lua") {
+        return Err([b"Engine '", engine, b"' not found"].concat());
     }
     Ok(name)
 }

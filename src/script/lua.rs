@@ -592,24 +592,24 @@ impl Lua {
     }
 
     /// An error with the place of the running function's caller in front.
-    pub fn error(self, text: &str) -> Raise {
+    pub fn error(self, text: impl AsRef<[u8]>) -> Raise {
         // SAFETY: L1; the text is pushed and joined on the stack.
         unsafe {
             ffi::luaL_where(self.0, 1);
-            self.push_str(text);
+            self.push_bytes(text.as_ref());
             ffi::lua_concat(self.0, 2);
         }
         Raise
     }
 
     /// Argument `number` of the running function is wrong.
-    pub fn bad_argument(self, number: i32, why: &str) -> Raise {
-        let name = self.called_as();
-        self.error(&format!("bad argument #{number} to '{name}' ({why})"))
+    pub fn bad_argument(self, number: i32, why: impl AsRef<[u8]>) -> Raise {
+        let place = format!("bad argument #{number} to '{}' (", self.called_as());
+        self.error([place.as_bytes(), why.as_ref(), b")"].concat())
     }
 
     pub fn wrong_type(self, number: i32, wanted: &str) -> Raise {
-        self.bad_argument(number, &format!("{wanted} expected, got {}", self.type_name(number)))
+        self.bad_argument(number, format!("{wanted} expected, got {}", self.type_name(number)))
     }
 
     /// Argument `number`, which must be a number.

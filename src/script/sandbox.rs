@@ -233,8 +233,9 @@ fn fail_on_missing(lua: Lua, at: i32) {
 }
 
 fn missing(lua: Lua) -> Result<i32, Raise> {
-    let name = String::from_utf8_lossy(lua.bytes(2).unwrap_or(b"?")).into_owned();
-    Err(lua.error(&format!("Script attempted to access nonexistent global variable '{name}'")))
+    let name = lua.bytes(2).unwrap_or(b"?");
+    let text = [b"Script attempted to access nonexistent global variable '", name, b"'"].concat();
+    Err(lua.error(&text))
 }
 
 fn refuse_change(lua: Lua) -> Result<i32, Raise> {

@@ -77,7 +77,7 @@ impl<'a> Format<'a> {
                 b'!' => {
                     let align = self.number(lua)?.unwrap_or(NATIVE_ALIGN);
                     if !align.is_power_of_two() {
-                        return Err(lua.error(&format!("alignment {align} is not a power of 2")));
+                        return Err(lua.error(format!("alignment {align} is not a power of 2")));
                     }
                     self.align = align;
                     continue;
@@ -115,7 +115,7 @@ impl<'a> Format<'a> {
 }
 
 fn unknown(lua: Lua, letter: u8) -> Raise {
-    lua.bad_argument(1, &format!("invalid format option '{}'", letter as char))
+    lua.bad_argument(1, format!("invalid format option '{}'", letter as char))
 }
 
 fn is_integer(letter: u8) -> bool {

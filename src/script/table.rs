@@ -60,7 +60,7 @@ pub struct Script {
 
 impl Script {
     /// The script of a body; the error is what is wrong with its first line.
-    pub fn new(body: &[u8]) -> Result<Self, String> {
+    pub fn new(body: &[u8]) -> Result<Self, Vec<u8>> {
         let flags = shebang(body)?;
         let reach = AtomicU8::new(Reach::Unknown as u8);
         Ok(Self { sha: sha1_hex(body), body: body.into(), flags, reach })
@@ -90,24 +90,25 @@ impl Script {
 }
 
 /// The flags of a script: those of its first line, if that begins with `#!`.
-pub fn shebang(body: &[u8]) -> Result<u32, String> {
+pub fn shebang(body: &[u8]) -> Result<u32, Vec<u8>> {
     if !body.starts_with(b"#!") {
         return Ok(flags::UNDECLARED);
     }
     let Some(end) = memchr::memchr(b'\n', body) else { return Err("Invalid script shebang".into()) };
-    let line = String::from_utf8_lossy(&body[..end]);
-    let mut words = line.split_ascii_whitespace();
-    let engine = words.next().unwrap_or("#!");
-    if engine != "#!lua" {
-        return Err(format!("Unexpected engine in script shebang: {engine}"));
+    let words = body[..end].split(|byte| byte.is_ascii_whitespace());
+    let mut words = words.filter(|word| !word.is_empty());
+    let engine = words.next().unwrap_or(b"#!");
+    if engine != b"#!lua" {
+        return Err([b"Unexpected engine in script shebang: ", engine].concat());
     }
     let mut found = 0;
     for word in words {
-        let Some(list) = word.strip_prefix("flags=") else {
-            return Err(format!("Unknown lua shebang option: {word}"));
+        let Some(list) = word.strip_prefix(b"flags=") else {
+            return Err([b"Unknown lua shebang option: ", word].concat());
         };
-        for name in list.split(',').filter(|_| !list.is_empty()) {
-            found |= flags::find(name).ok_or_else(|| format!("Unexpected flag in script shebang: {name}"))?;
+        for name in list.split(|&byte| byte == b',').filter(|_| !list.is_empty()) {
+            let known = std::str::from_utf8(name).ok().and_then(flags::find);
+            found |= known.ok_or_else(|| [b"Unexpected flag in script shebang: ", name].concat())?;
         }
     }
     Ok(found)
@@ -297,7 +298,7 @@ mod tests {
             ("#! lua\n", Err("Unexpected engine in script shebang: #!")),
             ("#!lua", Err("Invalid script shebang")),
         ] {
-            assert_eq!(shebang(body.as_bytes()), flags.map_err(str::to_owned), "{body}");
+            assert_eq!(shebang(body.as_bytes()), flags.map_err(Vec::from), "{body}");
         }
     }
 }

@@ -1,6 +1,9 @@
-//! Who may connect at all: `maxclients` and protected mode.
+//! Who may connect at all: `maxclients` and protected mode. What is said of those who are no clients.
+
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::batch::NewConnection;
+use crate::client::Connection;
 use crate::shared::Shared;
 
 /// Redis' words for a client that reaches an open port of a server without a password.
@@ -14,6 +17,23 @@ pub fn refusal(shared: &Shared, new: &NewConnection) -> Option<&'static str> {
     }
     let open = config.protected_mode && config.requirepass.is_none();
     (open && !new.unix_socket && !is_loopback(&new.addr)).then_some(PROTECTED)
+}
+
+/// Somebody made a web browser send commands, as the body of a request: tells the operator, once a minute.
+pub fn note_attack(shared: &Shared, connection: &Connection, now_ms: i64) {
+    const PAUSE_MS: i64 = 60_000;
+    let told_ms = shared.attack_told_ms.load(Relaxed);
+    if now_ms - told_ms < PAUSE_MS {
+        return;
+    }
+    // Two cores that are here at once may both tell.
+    shared.attack_told_ms.store(now_ms, Relaxed);
+    crate::log::warning(format_args!(
+        "Possible SECURITY ATTACK detected. Something sends POST or Host: to this server as if they were commands. \
+         A web page may be trying to reach it through the browser of a visitor (Cross Protocol Scripting). \
+         The connection from {} was closed; see that the port is not reachable from where browsers run.",
+        connection.card.addr
+    ));
 }
 
 /// Whether an `ip:port` text names this host itself.

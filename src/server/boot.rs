@@ -16,7 +16,7 @@ use crate::base::clock::Clock;
 use crate::base::rng::Rng;
 use crate::client::CORES_MAX;
 use crate::commands::{FAMILIES, Registry};
-use crate::config::{Config, Cores};
+use crate::config::{Config, ConfigError, Cores};
 use crate::mesh::{Port, mesh};
 use crate::net::{Bellboy, Ring, RingError};
 use crate::shard::Shard;
@@ -39,10 +39,7 @@ impl Server {
     pub fn prepare(config: Config) -> Result<Self, String> {
         let cpus = cpus_of(&config.cores)?;
         let listeners = listening::open(&config)?;
-        let text = |arg: &[u8]| String::from_utf8_lossy(arg).into_owned();
-        let renames: Vec<(String, String)> =
-            config.renamed_commands.iter().map(|line| (text(&line.args[0]), text(&line.args[1]))).collect();
-        let registry = Arc::new(Registry::new(FAMILIES, &renames));
+        let registry = Arc::new(commands_of(&config).map_err(|error| error.to_string())?);
         let mut rng = Rng::from_os();
         let features = Ring::new(1).map_err(|RingError(text)| text)?.features();
         let facts = Facts {
@@ -138,6 +135,15 @@ impl Server {
         let absent = matches!(found, Err(error) if error.kind() == std::io::ErrorKind::NotFound);
         !absent && !config.dbfilename.is_empty()
     }
+}
+
+/// The commands, under the names that the configuration gives them.
+pub fn commands_of(config: &Config) -> Result<Registry, ConfigError> {
+    let mut registry = Registry::new(FAMILIES);
+    for line in &config.renamed_commands {
+        registry.rename(&line.args[0], &line.args[1]).map_err(|why| line.error(why))?;
+    }
+    Ok(registry)
 }
 
 /// What a core's thread starts with.

@@ -19,16 +19,14 @@ pub struct Slot {
 
 /// Input that waits while a batch is away or a connection is held back: beyond this, receiving stops.
 const INPUT_PAUSE_BYTES: usize = 1 << 20;
+/// What a connection has buffered, at most: the parser counts in 32 bits.
+const INPUT_BYTES_MAX: usize = u32::MAX as usize;
 /// Unsent replies beyond which a connection's commands wait. Input is still received, up to its own limit: a client that
 /// sends a long pipeline before it reads must not be left blocked in its send.
 pub(super) const OUTPUT_PAUSE_BYTES: usize = 32 << 20;
 /// Spare buffers kept for connections that come to life, and the largest that is worth keeping.
 const SPARE_BUFFERS: usize = 64;
 const SPARE_BUFFER_BYTES_MAX: usize = 64 * 1024;
-
-/// Classes of `client-output-buffer-limit`.
-const NORMAL_CLASS: usize = 0;
-const PUBSUB_CLASS: usize = 2;
 
 impl Core {
     // ---- what the driver tells ----
@@ -150,21 +148,29 @@ impl Core {
         let limit = self.config.client_query_buffer_limit as usize;
         let connection = self.connection_mut(slot);
         connection.card.input_bytes.set(connection.input.len() as u64);
-        connection.card.input_capacity.set(connection.input.capacity() as u64);
+        let capacity = connection.input.capacity() + connection.parser.memory_bytes();
+        connection.card.input_capacity.set(capacity as u64);
         self.recount(slot);
         let connection = self.connection_mut(slot);
         if connection.state == State::Closing {
             return;
         }
-        if connection.input.len() > limit {
-            self.shared.metrics[self.id].query_buffer_limit_disconnections.add(1);
-            return self.close(slot, false);
+        // Arguments that came whole are bounded by nothing but what a buffer can hold.
+        let unread = connection.input.len() - connection.parser.understood();
+        if unread > limit || connection.input.len() >= INPUT_BYTES_MAX {
+            return self.close_for_input(slot);
         }
         let stuck = connection.state != State::Ready && connection.input.len() > INPUT_PAUSE_BYTES;
         if stuck != connection.receive_paused {
             connection.receive_paused = stuck;
             self.actions.pause.push((slot, stuck));
         }
+    }
+
+    /// A client sent more than `client-query-buffer-limit` allows.
+    pub(super) fn close_for_input(&mut self, slot: u32) {
+        self.shared.metrics[self.id].query_buffer_limit_disconnections.add(1);
+        self.close(slot, false);
     }
 
     /// The peer says no more, or the socket failed. What it said before is done and answered first, as far as it need not wait.
@@ -275,8 +281,6 @@ impl Core {
 
     /// There is output: tells the driver once, and enforces the limits on unsent replies.
     pub(super) fn output_grew(&mut self, slot: u32) {
-        let now_ms = self.now_ms;
-        let limits = self.config.client_output_buffer_limits;
         let connection = self.connection_mut(slot);
         if connection.output.is_empty() {
             return;
@@ -289,22 +293,8 @@ impl Core {
             connection.dirty = true;
             self.actions.send.push(slot);
         }
-        let connection = self.connection_mut(slot);
-        let limit = limits[if connection.session.subscribed { PUBSUB_CLASS } else { NORMAL_CLASS }];
-        let bytes = (connection.output.len() + connection.unsent) as u64;
         self.recount(slot);
-        let connection = self.connection_mut(slot);
-        if limit.soft_bytes == 0 || bytes <= limit.soft_bytes {
-            connection.over_soft_limit_since_ms = None;
-        }
-        let over_soft = limit.soft_bytes > 0 && bytes > limit.soft_bytes && {
-            let since = *connection.over_soft_limit_since_ms.get_or_insert(now_ms);
-            now_ms - since > limit.soft_seconds as i64 * 1000
-        };
-        if (limit.hard_bytes > 0 && bytes > limit.hard_bytes) || over_soft {
-            self.shared.metrics[self.id].output_buffer_limit_disconnections.add(1);
-            self.close(slot, false);
-        }
+        self.bound_output(slot);
     }
 
     /// Ends a connection, after its output was sent (`flush`) or at once. Its batch, if away, still finishes.

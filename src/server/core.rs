@@ -79,6 +79,9 @@ pub struct Core {
     pub(super) free: Vec<u32>,
     /// Connections that may go on with what they have buffered.
     pub(super) ready: VecDeque<ConnectionId>,
+    /// Connections whose unsent replies a tick looks at.
+    pub(super) owing: Vec<ConnectionId>,
+    pub(super) crowd: super::limits::Clients,
     /// Connections held back by CLIENT PAUSE.
     pub(super) held_back: Vec<ConnectionId>,
     pub(super) spare_batches: Vec<Box<Batch>>,
@@ -169,6 +172,8 @@ impl Core {
             slots: Vec::new(),
             free: Vec::new(),
             ready: VecDeque::new(),
+            owing: Vec::new(),
+            crowd: super::limits::Clients::default(),
             held_back: Vec::new(),
             spare_batches: Vec::new(),
             spare_buffers: Vec::new(),
@@ -249,6 +254,8 @@ impl Core {
             self.begin_event();
             self.go_on_with_parked();
         }
+        self.refresh_config();
+        self.keep_clients_within();
         debug_assert!(self.signals.is_empty(), "each event sends what it signals: nobody else would");
         self.publish_home();
         self.hand_over_log();
@@ -266,6 +273,7 @@ impl Core {
             if self.config.timeout_s > 0 {
                 self.close_idle(now_ms);
             }
+            self.look_at_owing();
         }
         self.look_at_save_points();
         self.look_after_log();
@@ -278,6 +286,8 @@ impl Core {
     /// Whether there is periodic work at all: an idle server sleeps.
     pub fn wants_tick(&self) -> bool {
         !self.held_back.is_empty()
+            || !self.owing.is_empty()
+            || self.looks_at_crowd_again()
             || self.is_kept_elsewhere()
             || (self.config.timeout_s > 0 && self.slots.len() > self.free.len())
             || self.shards[self.id].as_ref().is_some_and(|shard| shard.has_expires())

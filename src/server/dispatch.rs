@@ -20,6 +20,8 @@ pub enum Verdict {
     Queue,
     /// CLIENT PAUSE: try again later.
     Hold,
+    /// It is no client of ours that says this: a browser was made to send it.
+    Attack,
     Refuse(Error),
 }
 
@@ -37,7 +39,7 @@ impl Gates<'_> {
     #[inline]
     pub fn judge(&self, connection: &Connection, request: &Request, args: Args) -> Verdict {
         if request.command == Request::UNKNOWN {
-            return Verdict::Refuse(self.unknown(args));
+            return if is_http(args) { Verdict::Attack } else { Verdict::Refuse(self.unknown(args)) };
         }
         let command = self.registry.row(request.command);
         if !command.arity_fits(args.len()) {
@@ -145,6 +147,11 @@ impl Gates<'_> {
         }
         self.writes(connection, command, args, flags::WRITE | flags::MAY_REPLICATE)
     }
+}
+
+/// Whether this is a line of an HTTP request that carries a body, where commands could stand: no command has such a name.
+fn is_http(args: Args) -> bool {
+    args.is(0, "post") || args.is(0, "host:")
 }
 
 fn authentication(connection: &Connection, command: &Command) -> Option<Verdict> {

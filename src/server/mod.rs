@@ -18,6 +18,7 @@ mod holding;
 pub mod inspect;
 pub mod intake;
 mod keep;
+mod limits;
 mod link;
 mod log_intake;
 mod mail;

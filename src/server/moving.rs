@@ -162,7 +162,7 @@ impl Core {
         debug_assert!(connection.output.is_empty(), "V1: all that it was answered is sent");
         // Somebody who was in the slot before may have been remembered as having something to send.
         (connection.id, connection.state, connection.dirty) = (id, State::Ready, false);
-        connection.receive_paused = false;
+        (connection.receive_paused, connection.owes) = (false, false);
         connection.habits.counted_from = connection.card.commands.get();
         connection.card.move_to(id);
         let is_killed = connection.card.killed.load(Acquire);

@@ -439,7 +439,7 @@ impl Core {
         if connection.state == State::Closing {
             return;
         }
-        let text = format!("ERR {error}");
+        let text = [b"ERR ", &error.text()[..]].concat();
         Out { buf: &mut connection.output, resp3: false }.error(&text);
         self.shared.metrics[self.id].error_replies.add(1);
         self.shared.count_error(&text);
@@ -537,6 +537,11 @@ impl Core {
                 }
                 Verdict::Hold => {
                     self.hold_back(slot);
+                    return Some(request.begin as usize);
+                }
+                Verdict::Attack => {
+                    super::admission::note_attack(&self.shared, self.connection_at(slot), self.now_ms);
+                    self.close(slot, false);
                     return Some(request.begin as usize);
                 }
                 Verdict::Refuse(error) => {
@@ -777,7 +782,11 @@ impl Core {
         let Transaction { buf, requests, .. } = &mut **transaction;
         requests.adopt(buf, &chunk.list[index], chunk, bytes);
         connection.card.multi.set(requests.list.len() as u64 + 1);
-        connection.card.multi_bytes.set(buf.len() as u64);
+        let queued_bytes = buf.len();
+        connection.card.multi_bytes.set(queued_bytes as u64);
+        if queued_bytes > self.config.client_query_buffer_limit as usize {
+            return self.close_for_input(slot);
+        }
         self.reply(slot, |out| out.simple("QUEUED"));
     }
 

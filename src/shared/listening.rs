@@ -90,7 +90,10 @@ pub fn open(config: &Config) -> Result<Vec<Listener>, String> {
             .map_err(|error| format!("Failed opening Unix socket: bind: {}", os_error_text(&error)))?;
         listeners.push(listener);
     }
-    Ok(listeners)
+    match listeners.is_empty() {
+        true => Err("Configured to not listen anywhere, exiting.".into()),
+        false => Ok(listeners),
+    }
 }
 
 /// Listens on every address of `bind`. One with a leading `-` may be missing.
@@ -120,7 +123,7 @@ fn open_tcp(config: &Config, tries: u32) -> Result<Vec<Listener>, String> {
             }
         }
     }
-    if listeners.is_empty() { Err(failed()) } else { Ok(listeners) }
+    Ok(listeners)
 }
 
 fn listen_patiently(ip: IpAddr, port: u16, backlog: i32, tries: u32) -> io::Result<Listener> {

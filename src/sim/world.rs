@@ -164,7 +164,7 @@ impl World {
     pub fn over(cores: usize, seed: u64, config: Config, disk: FakeDisk) -> Self {
         let mut rng = Rng::seeded(seed);
         let clock_us = Arc::new(AtomicU64::new(START_US));
-        let registry = Arc::new(Registry::new(FAMILIES, &[]));
+        let registry = Arc::new(Registry::new(FAMILIES));
         let databases = config.databases as usize;
         let clock = Clock::Manual(clock_us.clone());
         let run_id = rng.run_id();

@@ -7,7 +7,7 @@ use crate::client::Args;
 use crate::config::Events;
 
 const READ_ONLY: Error =
-    Error(std::borrow::Cow::Borrowed("ERR BITFIELD_RO only supports the GET subcommand"));
+    Error(std::borrow::Cow::Borrowed(b"ERR BITFIELD_RO only supports the GET subcommand"));
 
 /// What becomes of a result that does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

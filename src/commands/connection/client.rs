@@ -12,8 +12,8 @@ pub fn check_text(text: &[u8]) -> Result<(), ()> {
     if until_nul(text).iter().all(|byte| (b'!'..=b'~').contains(byte)) { Ok(()) } else { Err(()) }
 }
 
-fn cannot_contain(what: &str) -> Error {
-    Error::new(format!("ERR {what} cannot contain spaces, newlines or special characters."))
+fn cannot_contain(what: &[u8]) -> Error {
+    Error::showing(&[b"ERR ", what, b" cannot contain spaces, newlines or special characters."])
 }
 
 fn on_or_off(args: Args) -> Result<bool, Error> {
@@ -41,7 +41,7 @@ pub fn getname(cx: &mut Context, _args: Args) -> Result<(), Error> {
 }
 
 pub fn setname(cx: &mut Context, args: Args) -> Result<(), Error> {
-    check_text(args.at(2)).map_err(|()| cannot_contain("Client names"))?;
+    check_text(args.at(2)).map_err(|()| cannot_contain(b"Client names"))?;
     cx.card().names().name = args.at(2).to_vec();
     cx.out.ok();
     Ok(())
@@ -51,7 +51,7 @@ pub fn setinfo(cx: &mut Context, args: Args) -> Result<(), Error> {
     let (option, value) = (args.at(2), args.at(3));
     let card = cx.card();
     let option = shown(option, usize::MAX);
-    let refused = check_text(value).map_err(|()| cannot_contain(&option));
+    let refused = check_text(value).map_err(|()| cannot_contain(option));
     match () {
         () if args.is(2, "lib-name") => {
             refused?;
@@ -61,7 +61,7 @@ pub fn setinfo(cx: &mut Context, args: Args) -> Result<(), Error> {
             refused?;
             card.names().library_version = value.to_vec();
         }
-        () => return Err(Error::new(format!("ERR Unrecognized option '{option}'"))),
+        () => return Err(Error::showing(&[b"ERR Unrecognized option '", option, b"'"])),
     }
     cx.out.ok();
     Ok(())
@@ -172,8 +172,6 @@ fn close(cx: &mut Context, card: &Card) {
     if card.id == cx.session.id {
         return cx.home().close_after_reply();
     }
-    card.leave();
-    cx.shared.exchange.lock().withdraw(card.id);
-    cx.shared.clients.remove(card.id);
+    cx.shared.dismiss(card);
     cx.signals.push(Signal::Kill(card.connection()));
 }

@@ -24,7 +24,7 @@ impl Class {
             () if is("slave") || is("replica") => Ok(Class::Replica),
             () if is("pubsub") => Ok(Class::Pubsub),
             () if is("master") || is("primary") => Ok(Class::Master),
-            () => Err(Error::new(format!("ERR Unknown client type '{}'", shown(text, usize::MAX)))),
+            () => Err(Error::showing(&[b"ERR Unknown client type '", shown(text, usize::MAX), b"'"])),
         }
     }
 
@@ -127,7 +127,7 @@ impl Wish {
         Ok(match word {
             b"type" => Wish::Class(Class::named(value)?),
             b"user" if value != b"default" => {
-                return Err(Error::new(format!("ERR No such user '{}'", shown(value, usize::MAX))));
+                return Err(Error::showing(&[b"ERR No such user '", shown(value, usize::MAX), b"'"]));
             }
             b"user" => Wish::User(text),
             b"addr" => Wish::Addr(text),
@@ -139,9 +139,10 @@ impl Wish {
             b"flags" => match value.iter().find(|letter| !FLAG_LETTERS.contains(letter)) {
                 Some(_) => {
                     let letters = shown(value, usize::MAX);
-                    return Err(Error::new(format!(
-                        "ERR Unknown flags found in the provided filter: {letters}"
-                    )));
+                    return Err(Error::showing(&[
+                        b"ERR Unknown flags found in the provided filter: ",
+                        letters,
+                    ]));
                 }
                 None => Wish::Flags(text),
             },
@@ -235,7 +236,7 @@ mod tests {
             ("FLAGS Q", "ERR Unknown flags found in the provided filter: Q"),
             ("SKIPME maybe", "ERR syntax error"),
         ] {
-            assert_eq!(parse(line).unwrap_err().0, text, "{line}");
+            assert_eq!(parse(line).unwrap_err(), Error::new(text), "{line}");
         }
     }
 }

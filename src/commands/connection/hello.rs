@@ -71,7 +71,7 @@ pub fn hello(cx: &mut Context, args: Args) -> Result<(), Error> {
             at += 2;
         } else {
             let option = shown(args.at(at), usize::MAX);
-            return Err(Error::new(format!("ERR Syntax error in HELLO option '{option}'")));
+            return Err(Error::showing(&[b"ERR Syntax error in HELLO option '", option, b"'"]));
         }
     }
     if let Some((user, password)) = credentials {

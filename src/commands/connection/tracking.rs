@@ -78,11 +78,10 @@ fn check(cx: &mut Context, options: &Options) -> Result<(), Error> {
     }
     let id = cx.session.id;
     let Some(overlap) = cx.books().trackers.overlap(id, &options.prefixes) else { return Ok(()) };
-    let with = if overlap.is_new { "another provided prefix" } else { "an existing prefix" };
+    let with: &[u8] = if overlap.is_new { b"another provided prefix" } else { b"an existing prefix" };
     let (prefix, other) = (shown(&overlap.prefix, usize::MAX), shown(&overlap.other, usize::MAX));
-    Err(Error::new(format!(
-        "ERR Prefix '{prefix}' overlaps with {with} '{other}'. Prefixes for a single client must not overlap."
-    )))
+    let rest = b"'. Prefixes for a single client must not overlap.";
+    Err(Error::showing(&[b"ERR Prefix '", prefix, b"' overlaps with ", with, b" '", other, rest]))
 }
 
 pub fn tracking(cx: &mut Context, args: Args) -> Result<(), Error> {

@@ -27,7 +27,7 @@ impl Conditions {
                 () if args.is(at, "lt") => wanted.earlier = true,
                 () => {
                     let option = shown(args.at(at), usize::MAX);
-                    return Err(Error::new(format!("ERR Unsupported option {option}")));
+                    return Err(Error::showing(&[b"ERR Unsupported option ", option]));
                 }
             }
         }

@@ -5,10 +5,10 @@ use crate::client::Args;
 use crate::shard::{Entry, Moment, Value, tell};
 
 const NO_FREQUENCY: Error = Error(std::borrow::Cow::Borrowed(
-    "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
+    b"ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
 ));
 const NO_IDLE_TIME: Error = Error(std::borrow::Cow::Borrowed(
-    "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
+    b"ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
 ));
 
 /// A miss is counted, and nobody hears of it.

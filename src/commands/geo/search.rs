@@ -59,7 +59,7 @@ impl<'a> Query<'a> {
     fn set_member(&mut self, view: Option<ZsetView>, member: &[u8]) -> Result<(), Error> {
         self.from_member = true;
         let Some(view) = view else { return Ok(()) };
-        let missing = || Error::new(format!("ERR member {} does not exist", shown(member, usize::MAX)));
+        let missing = || Error::showing(&[b"ERR member ", shown(member, usize::MAX), b" does not exist"]);
         self.centre = Some(Point::from_score(view.score(member).ok_or_else(missing)?));
         Ok(())
     }
@@ -204,7 +204,8 @@ impl<'a> Query<'a> {
             )));
         }
         let one_of = |what: &str| {
-            Error::new(format!("ERR exactly one of {what} can be specified for {}", shown(name, usize::MAX)))
+            let text = format!("ERR exactly one of {what} can be specified for ");
+            Error::showing(&[text.as_bytes(), shown(name, usize::MAX)])
         };
         if is_search && !self.from_member && !self.from_point && !self.is_polygon() {
             return Err(one_of("FROMMEMBER or FROMLONLAT"));

@@ -10,10 +10,10 @@ use crate::types::list::Side;
 use crate::types::listpack::Element;
 
 const BELOW_LEAST: Error = Error(std::borrow::Cow::Borrowed(
-    "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
+    b"ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
 ));
 const ZERO_RANK: Error = Error(std::borrow::Cow::Borrowed(
-    "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from the end of the list",
+    b"ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from the end of the list",
 ));
 
 /// An integer that can be negated.

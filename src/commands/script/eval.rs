@@ -47,7 +47,7 @@ pub fn prepare(cx: &mut Context, body: &[u8]) -> Result<Rc<Local>, Error> {
     let registry = cx.registry;
     let engine = cx.scripts.as_mut().expect("a script runs inside no other");
     let script = engine.add(body, &cx.shared.scripts, &|name| key_ranges(registry, name));
-    script.map_err(|why| Error::new(format!("ERR {why}")))
+    script.map_err(|why| Error::showing(&[b"ERR ", &why]))
 }
 
 fn run_known(cx: &mut Context, args: Args, read_only: bool) -> Result<(), Error> {

@@ -15,7 +15,7 @@ const LIBRARY: u8 = 245;
 
 /// Loads code into a core's engine: the library that it makes.
 fn make(engine: &mut Engine, code: &[u8]) -> Result<Arc<Library>, Error> {
-    let wrong = |why: String| Error::new(format!("ERR {why}"));
+    let wrong = |why: Vec<u8>| Error::showing(&[b"ERR ", &why]);
     let name = name_of(code).map_err(wrong)?;
     let functions = engine.load(code).map_err(wrong)?;
     if functions.is_empty() {
@@ -44,7 +44,9 @@ pub fn load_saved(
                 add(libraries, &library)
             })
         });
-        made.map_err(|Error(text)| text.strip_prefix("ERR ").unwrap_or(&text).to_owned())?;
+        made.map_err(|Error(text)| {
+            String::from_utf8_lossy(text.strip_prefix(b"ERR ").unwrap_or(&text)).into_owned()
+        })?;
     }
     Ok(())
 }
@@ -56,13 +58,10 @@ fn add(libraries: &mut Libraries, library: &Arc<Library>) -> Result<(), Error> {
 pub fn load(cx: &mut Context, args: Args) -> Result<(), Error> {
     let replace = (2..args.len() - 1).try_fold(false, |_, at| match args.is(at, "REPLACE") {
         true => Ok(true),
-        false => {
-            let word = String::from_utf8_lossy(args.at(at)).into_owned();
-            Err(Error::new(format!("ERR Unknown option given: {word}")))
-        }
+        false => Err(Error::showing(&[b"ERR Unknown option given: ", args.at(at)])),
     })?;
     let code = args.at(args.len() - 1);
-    let name = name_of(code).map_err(|why| Error::new(format!("ERR {why}")))?;
+    let name = name_of(code).map_err(|why| Error::showing(&[b"ERR ", &why]))?;
     if !replace && cx.shared.scripts.libraries().by_name.contains_key(&name) {
         return Err(Error::new(format!("ERR Library '{name}' already exists")));
     }
@@ -105,8 +104,7 @@ pub fn list(cx: &mut Context, args: Args) -> Result<(), Error> {
             pattern = Some(args.get(at).ok_or(Error::NO_LIBRARY_NAME)?);
             at += 1;
         } else {
-            let word = String::from_utf8_lossy(word).into_owned();
-            return Err(Error::new(format!("ERR Unknown argument {word}")));
+            return Err(Error::showing(&[b"ERR Unknown argument ", word]));
         }
     }
     let libraries = cx.shared.scripts.libraries();

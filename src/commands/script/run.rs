@@ -13,6 +13,7 @@ use crate::base::clock::{ticks, ticks_to_ns};
 use crate::client::{Args, Session, ShardSet};
 use crate::commands::context::Pending;
 use crate::commands::errand::Ask;
+use crate::commands::error::OOM_TEXT;
 use crate::commands::monitor::tell;
 use crate::commands::routing::{remember_keys, shards_of};
 use crate::commands::{Command, Context, Error, Keyspace, Route, flags};
@@ -108,14 +109,14 @@ pub fn run(
     cx: &mut Context,
     args: Args,
     mut ongoing: Ongoing,
-    start: impl FnOnce(&mut Engine, &mut dyn Host) -> Result<Status, String>,
+    start: impl FnOnce(&mut Engine, &mut dyn Host) -> Result<Status, Vec<u8>>,
 ) -> Result<(), Error> {
     let engine = cx.scripts.take().expect("a script runs inside no other");
     let mut inside = Inside { cx, ongoing: &mut ongoing, args: Some(args) };
     let status = start(engine, &mut inside);
     let result = match status {
         Ok(status) => conclude(cx, engine, status, ongoing),
-        Err(why) => Err(Error::new(format!("ERR {why}"))),
+        Err(why) => Err(Error::showing(&[b"ERR ", &why])),
     };
     cx.scripts = Some(engine);
     result
@@ -183,7 +184,7 @@ impl Inside<'_, '_> {
             shared.metrics[core].commands[number as usize].rejected.add(1);
         }
         shared.metrics[core].error_replies.add(1);
-        shared.count_error(&text);
+        shared.count_error(&*text);
         Called::Refused(text)
     }
 
@@ -201,7 +202,7 @@ impl Inside<'_, '_> {
         // What has changed something already may go on to its end.
         let may_grow = self.ongoing.wrote || self.ongoing.allows_oom();
         let lacks_memory = self.cx.lacks_memory && command.is(flags::DENYOOM) && !may_grow;
-        lacks_memory.then_some(Error::OOM.0)
+        lacks_memory.then_some(OOM_TEXT.into())
     }
 
     fn at_hand(&self) -> ShardSet {

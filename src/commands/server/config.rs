@@ -26,7 +26,8 @@ pub fn set(cx: &mut Context, args: Args) -> Result<(), Error> {
     if cx.shared.is_loading() && pairs.iter().step_by(2).any(|name| Opt::is_settled(name)) {
         return Err(Error::LOADING);
     }
-    let changed = change(cx.shared, cx.signals, |config| config.set(&pairs, local)).map_err(Error::new)?;
+    let changed = change(cx.shared, cx.signals, |config| config.set(&pairs, local))
+        .map_err(|text| Error::showing(&[&text]))?;
     if switches_log(cx, &changed) {
         cx.notes.push(Note::Hold(Hold::SwitchLog { changed }));
     } else {
@@ -46,7 +47,8 @@ pub fn set_back(shared: &Shared, signals: &mut Vec<Signal>, changed: &[Changed])
         if let Err(text) = change(shared, signals, |config| config.set_back(one)) {
             let (name, before) = (option.name, option.before.escape_ascii());
             crate::log::warning(format!(
-                "Failed restoring failed CONFIG SET command. Error setting {name} to '{before}': {text}"
+                "Failed restoring failed CONFIG SET command. Error setting {name} to '{before}': {}",
+                text.escape_ascii()
             ));
         }
     }
@@ -56,15 +58,15 @@ pub fn set_back(shared: &Shared, signals: &mut Vec<Signal>, changed: &[Changed])
 fn change(
     shared: &Shared,
     signals: &mut Vec<Signal>,
-    set: impl FnOnce(&Config) -> Result<Change, String>,
-) -> Result<Vec<Changed>, String> {
+    set: impl FnOnce(&Config) -> Result<Change, Vec<u8>>,
+) -> Result<Vec<Changed>, Vec<u8>> {
     let old = shared.config();
     let mut changed = Vec::new();
     let updated = shared.update_config(|config| {
         let next = set(config)?;
         carry_out(&shared.listening, config, &next.config)?;
         (*config, changed) = (next.config, next.changed);
-        Ok::<(), String>(())
+        Ok::<(), Vec<u8>>(())
     });
     // Also if it failed: what was closed for it was opened anew.
     if shared.listening.has_new() {

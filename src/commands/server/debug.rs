@@ -2,6 +2,7 @@
 //! In: subcommands. Out: replies, lines in the log.
 //! Absent: files (see `reload`), RESTART and the crashes.
 
+mod clients;
 mod digest;
 mod protocol;
 mod reload;
@@ -28,6 +29,13 @@ type Sub = (&'static str, usize, usize, &'static str, fn(&mut Context, Args) -> 
 
 const SUBCOMMANDS: &[Sub] = &[
     ("CHANGE-REPL-ID", 2, 2, "\n    Gives the server a new replication ID.", change_replid),
+    (
+        "CLIENT-EVICTION",
+        2,
+        2,
+        "\n    Tells how much memory clients take that may be evicted for maxmemory-clients, by classes of size.",
+        clients::eviction,
+    ),
     (
         "CONFIG-REWRITE-FORCE-ALL",
         2,
@@ -146,7 +154,7 @@ fn ok(cx: &mut Context, _args: Args) -> Result<(), Error> {
 }
 
 fn error(_cx: &mut Context, args: Args) -> Result<(), Error> {
-    Err(Error::new(String::from_utf8_lossy(args.at(2)).into_owned()))
+    Err(Error::showing(&[args.at(2)]))
 }
 
 fn log(cx: &mut Context, args: Args) -> Result<(), Error> {

@@ -7,7 +7,7 @@ use crate::types::stream::{Id, Keep, Trim, Wish};
 use std::ops::RangeInclusive;
 
 const INVALID_ID: Error =
-    Error(std::borrow::Cow::Borrowed("ERR Invalid stream ID specified as stream command argument"));
+    Error(std::borrow::Cow::Borrowed(b"ERR Invalid stream ID specified as stream command argument"));
 
 /// An id that is one; milliseconds alone have the sequence number 0.
 pub fn strict_id(arg: &[u8]) -> Result<Id, Error> {
@@ -161,4 +161,4 @@ impl AddOrTrim {
 }
 
 const LIMIT_WITHOUT_TILDE: Error =
-    Error(std::borrow::Cow::Borrowed("ERR syntax error, LIMIT cannot be used without the special ~ option"));
+    Error(std::borrow::Cow::Borrowed(b"ERR syntax error, LIMIT cannot be used without the special ~ option"));

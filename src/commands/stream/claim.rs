@@ -80,7 +80,7 @@ impl Claim {
                 }
                 () => {
                     let option = shown(rest.at(0));
-                    return Err(Error::new(format!("ERR Unrecognized XCLAIM option '{option}'")));
+                    return Err(Error::showing(&[b"ERR Unrecognized XCLAIM option '", option, b"'"]));
                 }
             };
             rest = rest.from(1 + value);

@@ -10,7 +10,7 @@ use crate::types::Stream;
 use crate::types::stream::Id;
 
 const NO_KEY: Error = Error(std::borrow::Cow::Borrowed(
-    "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM option to create an empty stream automatically.",
+    b"ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM option to create an empty stream automatically.",
 ));
 
 /// The options behind the id.

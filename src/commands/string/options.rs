@@ -26,6 +26,18 @@ pub enum Expiry<'a> {
     At(&'a [u8], i64),
 }
 
+impl Expiry<'_> {
+    /// Whether the other one is given by the same option.
+    fn is_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Expiry::In(_, unit), Expiry::In(_, other)) | (Expiry::At(_, unit), Expiry::At(_, other)) => {
+                unit == other
+            }
+            _ => self == other,
+        }
+    }
+}
+
 pub struct SetOptions<'a> {
     pub condition: Condition<'a>,
     pub get: bool,
@@ -49,7 +61,7 @@ pub const MSETEX: Allowed =
     Allowed { conditions: true, equals: false, get: false, keep: true, persist: false };
 
 impl<'a> SetOptions<'a> {
-    /// Parses `args`, which hold nothing but options. Each kind may come once.
+    /// Parses `args`, which hold nothing but options. Kinds exclude each other; where one comes again, its last value counts.
     pub fn parse(_cx: &Context, args: Args<'a>, allowed: Allowed) -> Result<Self, Error> {
         let mut options = SetOptions { condition: Condition::None, get: false, expiry: Expiry::None };
         let mut at = 0;
@@ -90,7 +102,7 @@ impl<'a> SetOptions<'a> {
             () if args.is(at, "pxat") => (expiry(1, true)?, 2),
             () => return None,
         };
-        let free = self.expiry == Expiry::None || (used == 1 && self.expiry == expiry);
+        let free = self.expiry == Expiry::None || self.expiry.is_as(&expiry);
         self.expiry = expiry;
         free.then_some(used)
     }

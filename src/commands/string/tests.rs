@@ -84,7 +84,25 @@ fn set_expiry_errors() {
         check(&format!("SET k v {bad} => -ERR value is not an integer or out of range | GET k => nil"));
         check(&format!("SET k v => OK | GETEX k {bad} => -ERR value is not an integer or out of range"));
     }
-    for bad in ["EX", "EX 1 PX 1", "EX 1 KEEPTTL", "KEEPTTL EX 1", "PERSIST", "PXAT 1 EXAT 1"] {
+    // Of one option that comes twice, the last value counts.
+    check(
+        "SET k v EX 10 EX 20 => OK | TTL k => 20 | SET k v PX x PX 30000 => OK | TTL k => 30 | SET k v EX 0 EX 40 => OK | TTL k => 40",
+    );
+    check(
+        "SET k v EX 40 EX 0 => -ERR invalid expire time in 'set' command | MSETEX 1 k v EX 10 EX 20 => 1 | TTL k => 20",
+    );
+    for bad in [
+        "EX",
+        "EX 1 PX 1",
+        "EX 1 EX",
+        "EX 1 EX 2 PX 3",
+        "EXAT 1 EX 1",
+        "PXAT 1 PX 1",
+        "EX 1 KEEPTTL",
+        "KEEPTTL EX 1",
+        "PERSIST",
+        "PXAT 1 EXAT 1",
+    ] {
         check(&format!("SET k v {bad} => -ERR syntax error | GET k => nil"));
     }
     check(
@@ -113,6 +131,9 @@ fn a_time_in_the_past_deletes() {
 
 #[test]
 fn getex() {
+    check(
+        "SET k v => OK | GETEX k EX 10 EX 20 => \"v\" | TTL k => 20 | GETEX k PX abc PX 30000 => \"v\" | TTL k => 30 | GETEX k PERSIST PERSIST => \"v\" | TTL k => -1",
+    );
     check("GETEX k => nil | GETEX k EX 10 => nil | SET k v => OK | GETEX k => \"v\"");
     check("SET k v PX 50 => OK | GETEX k => \"v\" | +50ms | GET k => nil");
     check("SET k v PX 50 => OK | GETEX k PERSIST => \"v\" | +50ms | GET k => \"v\"");

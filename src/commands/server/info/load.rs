@@ -38,7 +38,8 @@ pub fn stats(cx: &mut Context, text: &mut Text) {
     text.field("expired_time_cap_reached_count", 0);
     text.field("expire_cycle_cpu_milliseconds", counters.expire_cycle_us / 1000);
     text.field("evicted_keys", counters.evicted);
-    text.same(&["evicted_clients", "evicted_scripts", "total_eviction_exceeded_time"], 0);
+    text.field("evicted_clients", sum(cx, |core| &core.evicted_clients));
+    text.same(&["evicted_scripts", "total_eviction_exceeded_time"], 0);
     text.field("current_eviction_exceeded_time", 0);
     text.field("keyspace_hits", counters.hits);
     text.field("keyspace_misses", counters.misses);
