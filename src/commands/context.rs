@@ -438,10 +438,11 @@ impl<'a> Context<'a> {
     }
 
     /// The log gets these words rather than the command as it was sent, because that would do something else at another
-    /// time. May be said several times.
+    /// time. May be said several times, once the keys were looked up: what had expired of them is logged first.
     pub fn log_as(&mut self, args: &[&[u8]]) {
         let db = self.session.db;
-        self.effects.record_instead(db, args);
+        let shards = self.keyspace.shards.iter_mut().filter_map(|shard| shard.as_deref_mut());
+        self.effects.record_instead(db, args, shards);
     }
 
     /// To be said before fields of a hash are changed that may be there but overdue, by commands that take those for absent:
@@ -457,7 +458,8 @@ impl<'a> Context<'a> {
         let overdue: Vec<&[u8]> = fields.filter(is_overdue).collect();
         if !overdue.is_empty() {
             let db = self.session.db;
-            self.effects.record(db, &[&[b"HDEL", key], &overdue[..]].concat());
+            let shards = self.keyspace.shards.iter_mut().filter_map(|shard| shard.as_deref_mut());
+            self.effects.record(db, &[&[b"HDEL", key], &overdue[..]].concat(), shards);
         }
     }
 }

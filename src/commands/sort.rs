@@ -332,8 +332,8 @@ fn run(cx: &mut Context, args: Args, mut options: Options) -> Result<(), Error> 
     });
     let limits = cx.limits();
     let texts = stored.list.iter().map(|item| stored.text(item));
-    log_stored(cx, args.at(store), texts.clone());
-    cx.store(args.at(store), List::from_elements(texts, &limits), Events::LIST, "sortstore");
+    cx.store(args.at(store), List::from_elements(texts.clone(), &limits), Events::LIST, "sortstore");
+    log_stored(cx, args.at(store), texts);
     cx.out.integer(outputs as i64);
     Ok(())
 }
