@@ -149,6 +149,12 @@ impl<'a> Context<'a> {
         self.moment.now_ms
     }
 
+    /// Unix time, ms: what is due by then has expired. See `Moment`.
+    #[inline]
+    pub fn due_ms(&self) -> i64 {
+        self.moment.due_ms
+    }
+
     /// The number of the shard that `key` is on.
     #[inline]
     pub fn shard_number(&self, key: &[u8]) -> usize {
@@ -266,7 +272,7 @@ impl<'a> Context<'a> {
     pub fn look<T: Collection>(&self, key: &[u8]) -> Result<Option<T::View<'_>>, Error> {
         let shard = self.keyspace.shards[self.shard_number(key)].as_deref();
         let store = &shard.expect("C1: the command's shards are at hand").dbs[self.session.db as usize].store;
-        match store.find(key).filter(|entry| entry.expiry().is_none_or(|at_ms| at_ms > self.moment.now_ms)) {
+        match store.find(key).filter(|entry| entry.expiry().is_none_or(|at_ms| at_ms > self.moment.due_ms)) {
             Some(entry) => entry.view::<T>().map(Some).ok_or(Error::WRONG_TYPE),
             None => Ok(None),
         }
@@ -279,12 +285,12 @@ impl<'a> Context<'a> {
             self.view::<T>(key)?;
         }
         // The fields are borrowed one by one, so that the reply is free.
-        let (shards, db, now_ms) = (&*self.keyspace.shards, self.session.db as usize, self.moment.now_ms);
+        let (shards, db, due_ms) = (&*self.keyspace.shards, self.session.db as usize, self.moment.due_ms);
         let view = |key: &[u8]| {
             let number = self.keyspace.sole.unwrap_or_else(|| self.shared.slots.shard(key));
             let shard = shards[number].as_deref().expect("C1: the command's shards are at hand");
             let entry = shard.dbs[db].store.find(key)?;
-            entry.expiry().is_none_or(|at_ms| at_ms > now_ms).then(|| entry.view::<T>())?
+            entry.expiry().is_none_or(|at_ms| at_ms > due_ms).then(|| entry.view::<T>())?
         };
         let views = keys.iter().map(view).collect();
         Ok((views, &mut self.out))
@@ -451,10 +457,10 @@ impl<'a> Context<'a> {
         if !self.is_logged() {
             return;
         }
-        let now_ms = self.now_ms();
+        let due_ms = self.due_ms();
         let Ok(Some(view)) = self.look::<Hash>(key) else { return };
         let is_overdue =
-            |field: &&[u8]| view.expiry(field, 0).is_some() && view.expiry(field, now_ms).is_none();
+            |field: &&[u8]| view.expiry(field, 0).is_some() && view.expiry(field, due_ms).is_none();
         let overdue: Vec<&[u8]> = fields.filter(is_overdue).collect();
         if !overdue.is_empty() {
             let db = self.session.db;

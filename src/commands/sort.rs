@@ -174,11 +174,11 @@ impl<'a> Pattern<'a> {
     ) -> Option<R> {
         name.clear();
         [self.before, element, self.behind].iter().for_each(|part| name.extend_from_slice(part));
-        let now_ms = cx.now_ms();
+        let due_ms = cx.due_ms();
         let entry = cx.read(name)?;
         match self.field {
             None if entry.kind() == Type::String => Some(with_bytes(entry, show)),
-            Some(field) => Some(entry.view::<Hash>()?.get(field, now_ms)?.with(show)),
+            Some(field) => Some(entry.view::<Hash>()?.get(field, due_ms)?.with(show)),
             None => None,
         }
     }

@@ -167,9 +167,101 @@ fn what_replaces_an_overdue_field_stays() {
         "HINCRBY h f 2",
         "HINCRBYFLOAT h f 1.5",
         "HSETEX h FNX EX 100 FIELDS 1 f v",
+        "HSETEX h PXAT 1 FIELDS 1 g 7 | HINCRBY h g 2",
         "HDEL h f | HINCRBY h f 2",
     ];
     for write in writes {
         check(&format!("HSET h g 1 | HSETEX h PX 2 FIELDS 1 f 5 | 3 ms | {write}"), 10);
+    }
+}
+
+/// A log that takes long to read: what its first part says is overdue, its last part says it stays.
+fn long_log(cores: usize) -> Life {
+    let mut life = Life::new(cores, 1, config("always"));
+    let client = life.world.connect();
+    let all = |words: &[&str]| -> Vec<u8> {
+        let of = |number: usize| words.iter().map(|word| word.replace('#', &number.to_string())).collect();
+        (0..200)
+            .flat_map(|number| {
+                let words: Vec<String> = of(number);
+                command(&words.iter().map(String::as_str).collect::<Vec<_>>())
+            })
+            .collect()
+    };
+    let padding = "x".repeat(4000);
+    for words in [
+        &["SET", "k#", "v", "PX", "15000"][..],
+        &["HSETEX", "h#", "PX", "15000", "FIELDS", "1", "f", "v"],
+        &["SET", "p#", &padding],
+        &["SET", "p#", &padding],
+        &["DEL", "p#"],
+        &["PERSIST", "k#"],
+        &["HPERSIST", "h#", "FIELDS", "1", "f"],
+    ] {
+        life.world.write(client, &all(words));
+        life.world.run_until_quiet();
+    }
+    life
+}
+
+/// Keys and fields expired while the log was read, by the work that cores do every so often.
+#[test]
+fn nothing_expires_while_a_log_is_read() {
+    for cores in [1, 3] {
+        let mut life = long_log(2);
+        let there = contents(&mut life.world);
+        assert_eq!(there.len(), 400);
+        assert_eq!(contents(&mut life.again(cores, 20_000)).len(), 400, "{cores} cores");
+    }
+}
+
+/// Seen last at the beginning of time was a consumer that the log says was created.
+#[test]
+fn consumers_are_seen_when_the_log_is_read() {
+    let mut life = Life::new(2, 1, config("always"));
+    life.live("XGROUP CREATE x g $ MKSTREAM | XGROUP CREATECONSUMER x g c");
+    let told = ask(&mut life.again(1, 5000), &["XINFO", "CONSUMERS", "x", "g"]);
+    assert!(told.contains("idle\r\n:0\r\n"), "{told}");
+}
+
+/// A server that has read a log in these words, which another one wrote, or somebody by hand.
+fn reader_of(cores: usize, log: &[&str]) -> World {
+    let life = Life::new(1, 1, config("always"));
+    let directory = life.config.dir.join(&life.config.appenddirname);
+    let words = |line: &&str| command(&line.split(' ').collect::<Vec<_>>());
+    let bytes = log.iter().flat_map(words).collect();
+    life.disk.replace_file(&directory.join("appendonly.aof.1.incr.aof"), bytes);
+    let mut world = life.begin_again(cores, 0, &life.config);
+    world.run_until_quiet();
+    assert!(world.shared.is_logged());
+    world
+}
+
+/// Times to live in a log of old were taken to be over: they count from when it is read.
+#[test]
+fn relative_times_of_a_log_count_from_now() {
+    for cores in [1, 3] {
+        let mut world = reader_of(
+            cores,
+            &[
+                "SET a v",
+                "EXPIRE a 100",
+                "SET b v",
+                "PEXPIRE b 100000",
+                "SETEX c 100 v",
+                "PSETEX d 100000 v",
+                "SET e v EX 100",
+                "SET f v",
+                "GETEX f EX 100",
+                "EVAL redis.call('SETEX',KEYS[1],100,'v') 1 g",
+                "HSET h f v",
+                "HEXPIRE h 100 FIELDS 1 f",
+            ],
+        );
+        for key in ["a", "b", "c", "d", "e", "f", "g"] {
+            assert_eq!(ask(&mut world, &["PTTL", key]), ":100000\r\n", "{cores} cores: {key}");
+        }
+        let fields = ask(&mut world, &["HPTTL", "h", "FIELDS", "1", "f"]);
+        assert_eq!(fields, "*1\r\n:100000\r\n", "{cores} cores");
     }
 }
