@@ -92,7 +92,7 @@ impl LogIntake {
     fn decide(&mut self, begin: &[u8], out: &mut Vec<(usize, Cargo)>) -> Result<(), Failure> {
         if has_preamble(begin) {
             crate::log::notice(format!("Reading RDB base file on AOF loading from {}...", self.name));
-            let rdb = Box::new(RdbIntake::new(self.shared.clone(), self.parcels.sole()));
+            let rdb = Box::new(RdbIntake::of_log(self.shared.clone(), self.parcels.sole()));
             self.state = Reading::Preamble(rdb, 0);
         } else {
             self.state = Reading::Commands(aof::Reader::new(0));

@@ -175,6 +175,24 @@ fn what_replaces_an_overdue_field_stays() {
     }
 }
 
+/// What a log says of a key that was overdue already when it is read: its base, or what came first, was over before it got there.
+#[test]
+fn what_a_log_prolongs_stays() {
+    let lives = [
+        ("SET k v EX 2", "EXPIRE k 1000"),
+        ("SET k v EX 2", "PERSIST k"),
+        ("SET k v EX 2", "COPY k other | PERSIST other | DEL k"),
+        ("SET k 5 EX 2", "INCR k | PERSIST k"),
+        ("RPUSH k a | EXPIRE k 2", "RPUSH k b | PERSIST k"),
+        ("HSETEX k EX 2 FIELDS 1 f 5", "HEXPIRE k 1000 FIELDS 1 f"),
+        ("HSETEX k EX 2 FIELDS 1 f 5", "HINCRBY k f 1 | HPERSIST k FIELDS 1 f"),
+    ];
+    for (begins, goes_on) in lives {
+        check(&format!("{begins} | {goes_on}"), 2200);
+        check(&format!("{begins} | BGREWRITEAOF | {goes_on}"), 2200);
+    }
+}
+
 /// A log that takes long to read: what its first part says is overdue, its last part says it stays.
 fn long_log(cores: usize) -> Life {
     let mut life = Life::new(cores, 1, config("always"));
