@@ -233,6 +233,28 @@ fn nothing_expires_while_a_log_is_read() {
     }
 }
 
+/// Keys were evicted while the log was read, for clients that asked something meanwhile.
+#[test]
+fn nothing_is_evicted_while_a_log_is_read() {
+    for cores in [1, 3] {
+        let life = long_log(2);
+        let mut small = life.config.clone();
+        small.set_by_server("maxmemory-policy", b"allkeys-random");
+        small.set_by_server("maxmemory", b"400kb");
+        let mut world = life.begin_again(cores, 0, &small);
+        let client = world.connect();
+        let mut used = 0;
+        let mut world = read(world, |world| {
+            used = used.max(world.shared.used_memory());
+            world.write(client, &command(&["ECHO", "x"]));
+        });
+        assert!(used > 400 << 10, "{used} bytes were in use");
+        world.disconnect(client);
+        world.run_until_quiet();
+        assert_eq!(ask(&mut world, &["DBSIZE"]), ":400\r\n", "{cores} cores");
+    }
+}
+
 /// Seen last at the beginning of time was a consumer that the log says was created.
 #[test]
 fn consumers_are_seen_when_the_log_is_read() {
