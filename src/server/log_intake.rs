@@ -193,7 +193,10 @@ impl LogIntake {
             )));
         }
         let row = self.registry.row(number);
-        let changes = row.is(flags::WRITE | flags::MAY_REPLICATE) || row.route == Route::Function;
+        // Redis logged what it did to its scripts, up to version 6.
+        let makes_scripts = ["SCRIPT LOAD", "SCRIPT FLUSH"].contains(&row.name);
+        let changes =
+            row.is(flags::WRITE | flags::MAY_REPLICATE) || row.route == Route::Function || makes_scripts;
         if !changes || !row.arity_fits(args.len()) {
             // Nothing that a log is for; Redis answers it with an error that nobody reads.
             return Ok(());
@@ -201,6 +204,7 @@ impl LogIntake {
         let count = self.shared.slots.shard_count();
         let shards = match row.route {
             Route::Script => ShardSet::first(count),
+            _ if makes_scripts => ShardSet::first(count),
             _ => shards_of(row, args, &self.shared.slots),
         };
         let request = Request {

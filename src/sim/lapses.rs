@@ -305,3 +305,30 @@ fn relative_times_of_a_log_count_from_now() {
         assert_eq!(fields, "*1\r\n:100000\r\n", "{cores} cores");
     }
 }
+
+/// Scripts that a log of old made known were not known when it called them.
+#[test]
+fn scripts_of_a_log_are_known_to_what_follows() {
+    let script = "return(redis.call('INCR',KEYS[1]))";
+    let sha = String::from_utf8(crate::base::sha1::sha1_hex(script.as_bytes()).to_vec()).unwrap();
+    let call = |key: &str| format!("EVALSHA {sha} 1 {key}");
+    for cores in [1, 3] {
+        let mut world = reader_of(
+            cores,
+            &[
+                &format!("SCRIPT LOAD {script}"),
+                &call("a"),
+                &call("b"),
+                "SCRIPT FLUSH",
+                &call("a"),
+                &format!("EVAL {script} 1 c"),
+                &call("d"),
+                &call("a"),
+            ],
+        );
+        for (key, value) in [("a", 2), ("b", 1), ("c", 1), ("d", 1)] {
+            let told = ask(&mut world, &["GET", key]);
+            assert_eq!(told, format!("$1\r\n{value}\r\n"), "{cores} cores: {key}");
+        }
+    }
+}
