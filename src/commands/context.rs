@@ -149,6 +149,12 @@ impl<'a> Context<'a> {
         self.moment.now_ms
     }
 
+    /// Unix time, ms: what is due by then has expired. See `Moment`.
+    #[inline]
+    pub fn due_ms(&self) -> i64 {
+        self.moment.due_ms
+    }
+
     /// The number of the shard that `key` is on.
     #[inline]
     pub fn shard_number(&self, key: &[u8]) -> usize {
@@ -266,7 +272,7 @@ impl<'a> Context<'a> {
     pub fn look<T: Collection>(&self, key: &[u8]) -> Result<Option<T::View<'_>>, Error> {
         let shard = self.keyspace.shards[self.shard_number(key)].as_deref();
         let store = &shard.expect("C1: the command's shards are at hand").dbs[self.session.db as usize].store;
-        match store.find(key).filter(|entry| entry.expiry().is_none_or(|at_ms| at_ms > self.moment.now_ms)) {
+        match store.find(key).filter(|entry| entry.expiry().is_none_or(|at_ms| at_ms > self.moment.due_ms)) {
             Some(entry) => entry.view::<T>().map(Some).ok_or(Error::WRONG_TYPE),
             None => Ok(None),
         }
@@ -279,12 +285,12 @@ impl<'a> Context<'a> {
             self.view::<T>(key)?;
         }
         // The fields are borrowed one by one, so that the reply is free.
-        let (shards, db, now_ms) = (&*self.keyspace.shards, self.session.db as usize, self.moment.now_ms);
+        let (shards, db, due_ms) = (&*self.keyspace.shards, self.session.db as usize, self.moment.due_ms);
         let view = |key: &[u8]| {
             let number = self.keyspace.sole.unwrap_or_else(|| self.shared.slots.shard(key));
             let shard = shards[number].as_deref().expect("C1: the command's shards are at hand");
             let entry = shard.dbs[db].store.find(key)?;
-            entry.expiry().is_none_or(|at_ms| at_ms > now_ms).then(|| entry.view::<T>())?
+            entry.expiry().is_none_or(|at_ms| at_ms > due_ms).then(|| entry.view::<T>())?
         };
         let views = keys.iter().map(view).collect();
         Ok((views, &mut self.out))
@@ -438,10 +444,11 @@ impl<'a> Context<'a> {
     }
 
     /// The log gets these words rather than the command as it was sent, because that would do something else at another
-    /// time. May be said several times.
+    /// time. May be said several times, once the keys were looked up: what had expired of them is logged first.
     pub fn log_as(&mut self, args: &[&[u8]]) {
         let db = self.session.db;
-        self.effects.record_instead(db, args);
+        let shards = self.keyspace.shards.iter_mut().filter_map(|shard| shard.as_deref_mut());
+        self.effects.record_instead(db, args, shards);
     }
 
     /// To be said before fields of a hash are changed that may be there but overdue, by commands that take those for absent:
@@ -450,14 +457,15 @@ impl<'a> Context<'a> {
         if !self.is_logged() {
             return;
         }
-        let now_ms = self.now_ms();
+        let due_ms = self.due_ms();
         let Ok(Some(view)) = self.look::<Hash>(key) else { return };
         let is_overdue =
-            |field: &&[u8]| view.expiry(field, 0).is_some() && view.expiry(field, now_ms).is_none();
+            |field: &&[u8]| view.expiry(field, 0).is_some() && view.expiry(field, due_ms).is_none();
         let overdue: Vec<&[u8]> = fields.filter(is_overdue).collect();
         if !overdue.is_empty() {
             let db = self.session.db;
-            self.effects.record(db, &[&[b"HDEL", key], &overdue[..]].concat());
+            let shards = self.keyspace.shards.iter_mut().filter_map(|shard| shard.as_deref_mut());
+            self.effects.record(db, &[&[b"HDEL", key], &overdue[..]].concat(), shards);
         }
     }
 }

@@ -2,7 +2,8 @@
 //! In: what handlers say through `Context` (`notify`, `log_as` …), what shards say of keys that went by themselves.
 //! Out: events, and the records of a unit, in the order in which all of it happened.
 //! Invariants: F1, nothing is gathered that nobody asked for; F2, the records of a unit, applied at any later time to
-//! the same data by a server where nothing expires by itself, give the same data.
+//! the same data by a server where nothing expires by itself, give the same data. So what keys did by themselves is recorded
+//! before what a command did after it, whenever the command says so.
 //! Absent: who gets the events and the records (see `server::effects`).
 
 use crate::client::Args;
@@ -43,6 +44,8 @@ pub struct Effects {
     /// The command has something to say about the log itself.
     pub mark: Option<Mark>,
     form: Form,
+    /// The log is not to have what the command does; what keys do by themselves it gets all the same.
+    pub unrecorded: bool,
     /// Changes that the shards at hand had counted when the command began.
     changes_before: u64,
 }
@@ -89,6 +92,7 @@ impl Effects {
     /// A command begins.
     pub fn begin<'a>(&mut self, shards: impl Iterator<Item = &'a Shard>) {
         self.form = Form::AsSent;
+        self.unrecorded = false;
         self.changes_before = shards.map(Shard::changes).sum();
     }
 
@@ -101,7 +105,7 @@ impl Effects {
             Form::Always => true,
             Form::Said => false,
         };
-        if self.logged && as_sent {
+        if self.logged && as_sent && !self.unrecorded {
             self.unit.push(db, args.len(), args.iter());
         }
     }
@@ -114,17 +118,17 @@ impl Effects {
         for Incident { db, key, what, .. } in incidents {
             match what {
                 What::Expired => {
-                    self.record(db, &[b"DEL", &key]);
+                    self.push(db, &[b"DEL", &key]);
                     self.event(Events::EXPIRED, "expired", db, &key);
                 }
                 What::Evicted => {
-                    self.record(db, &[b"DEL", &key]);
+                    self.push(db, &[b"DEL", &key]);
                     self.event(Events::EVICTED, "evicted", db, &key);
                 }
                 What::FieldsExpired(fields) => {
                     let mut args: Vec<&[u8]> = vec![b"HDEL", &key];
                     args.extend(fields.iter().map(|field| &**field));
-                    self.record(db, &args);
+                    self.push(db, &args);
                     self.event(Events::HASH, "hexpired", db, &key);
                 }
                 What::Emptied => self.event(Events::GENERIC, "del", db, &key),
@@ -140,17 +144,29 @@ impl Effects {
         }
     }
 
-    /// A record besides the command's own.
-    pub fn record(&mut self, db: u16, args: &[&[u8]]) {
+    fn push(&mut self, db: u16, args: &[&[u8]]) {
         if self.logged {
             self.unit.push(db, args.len(), args.iter().copied());
         }
     }
 
+    /// A record besides the command's own. What happened to the keys of the shards at hand by themselves came first.
+    pub fn record<'a>(&mut self, db: u16, args: &[&[u8]], shards: impl Iterator<Item = &'a mut Shard>) {
+        self.take_incidents(shards);
+        if !self.unrecorded {
+            self.push(db, args);
+        }
+    }
+
     /// The command goes into the log in these words rather than as it was sent. May be said several times.
-    pub fn record_instead(&mut self, db: u16, args: &[&[u8]]) {
+    pub fn record_instead<'a>(
+        &mut self,
+        db: u16,
+        args: &[&[u8]],
+        shards: impl Iterator<Item = &'a mut Shard>,
+    ) {
         self.form = Form::Said;
-        self.record(db, args);
+        self.record(db, args, shards);
     }
 
     /// What was recorded so far, or nothing, is all that the log gets of the command.
@@ -176,7 +192,7 @@ mod tests {
         effects.listen(Events(Events::KEYEVENT.0 | Events::LIST.0), false);
         effects.event(Events::LIST, "lpush", 0, b"k");
         effects.event(Events::SET, "sadd", 0, b"k");
-        effects.record(0, &[b"DEL", b"k"]);
+        effects.record(0, &[b"DEL", b"k"], std::iter::empty());
         assert_eq!(effects.events.len(), 1);
         assert!(effects.unit.is_empty());
     }
@@ -185,8 +201,8 @@ mod tests {
     fn a_unit_is_made_of_commands() {
         let mut effects = Effects::default();
         effects.listen(Events::default(), true);
-        effects.record(2, &[b"SET", b"k", b""]);
-        effects.record(0, &[b"DEL", b"k"]);
+        effects.record(2, &[b"SET", b"k", b""], std::iter::empty());
+        effects.record(0, &[b"DEL", b"k"], std::iter::empty());
         assert_eq!(
             effects.unit.bytes,
             b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$0\r\n\r\n*2\r\n$3\r\nDEL\r\n$1\r\nk\r\n"

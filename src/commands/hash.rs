@@ -106,8 +106,8 @@ fn reply_element(out: &mut Out, element: Element) {
 
 /// Replies with the value of a field, or null.
 #[inline]
-fn reply_value(out: &mut Out, view: Option<HashView>, field: &[u8], now_ms: i64) {
-    match view.and_then(|view| view.get(field, now_ms)) {
+fn reply_value(out: &mut Out, view: Option<HashView>, field: &[u8], due_ms: i64) {
+    match view.and_then(|view| view.get(field, due_ms)) {
         Some(value) => reply_element(out, value),
         None => out.null(),
     }
@@ -115,14 +115,14 @@ fn reply_value(out: &mut Out, view: Option<HashView>, field: &[u8], now_ms: i64)
 
 /// Sets the fields of `pairs`; returns how many are new.
 fn set_pairs(cx: &mut Context, key: &[u8], pairs: Args) -> Result<i64, Error> {
-    let (limits, now_ms) = (cx.limits(), cx.now_ms());
+    let (limits, due_ms) = (cx.limits(), cx.due_ms());
     let added = cx.change(key, true, |hash: &mut Hash, _| {
         let longest = pairs.iter().map(<[u8]>::len).max().unwrap_or(0);
         hash.prepare(pairs.len() / 2, longest, &limits);
         let mut added = 0;
         for at in (0..pairs.len()).step_by(2) {
             let (field, value) = (pairs.at(at), pairs.at(at + 1));
-            added += hash.set(field, value, Lifetime::Forever, now_ms, &limits) as i64;
+            added += hash.set(field, value, Lifetime::Forever, due_ms, &limits) as i64;
         }
         (added, true)
     })?;
@@ -150,13 +150,13 @@ fn hmset(cx: &mut Context, args: Args) -> Result<(), Error> {
 
 fn hsetnx(cx: &mut Context, args: Args) -> Result<(), Error> {
     use crate::types::Collection;
-    let (limits, now_ms) = (cx.limits(), cx.now_ms());
+    let (limits, due_ms) = (cx.limits(), cx.due_ms());
     let (field, value) = (args.at(2), args.at(3));
     cx.log_overdue_fields(args.at(1), std::iter::once(field));
     let added = cx.change(args.at(1), true, |hash: &mut Hash, _| {
-        let missing = hash.view().get(field, now_ms).is_none();
+        let missing = hash.view().get(field, due_ms).is_none();
         if missing {
-            hash.set(field, value, Lifetime::Forever, now_ms, &limits);
+            hash.set(field, value, Lifetime::Forever, due_ms, &limits);
         }
         (missing, missing)
     })?;
@@ -168,29 +168,29 @@ fn hsetnx(cx: &mut Context, args: Args) -> Result<(), Error> {
 }
 
 fn hget(cx: &mut Context, args: Args) -> Result<(), Error> {
-    let now_ms = cx.now_ms();
+    let due_ms = cx.due_ms();
     let (view, out) = cx.view::<Hash>(args.at(1))?;
-    reply_value(out, view, args.at(2), now_ms);
+    reply_value(out, view, args.at(2), due_ms);
     Ok(())
 }
 
 fn hmget(cx: &mut Context, args: Args) -> Result<(), Error> {
-    let now_ms = cx.now_ms();
+    let due_ms = cx.due_ms();
     let (view, out) = cx.view::<Hash>(args.at(1))?;
     out.array(args.len() - 2);
-    args.from(2).iter().for_each(|field| reply_value(out, view, field, now_ms));
+    args.from(2).iter().for_each(|field| reply_value(out, view, field, due_ms));
     Ok(())
 }
 
 fn hgetall(cx: &mut Context, args: Args) -> Result<(), Error> {
-    let now_ms = cx.now_ms();
+    let due_ms = cx.due_ms();
     let (view, out) = cx.view::<Hash>(args.at(1))?;
     let Some(view) = view else {
         out.map(0);
         return Ok(());
     };
-    out.map(view.len_alive(now_ms));
-    view.for_each(now_ms, |field, value| {
+    out.map(view.len_alive(due_ms));
+    view.for_each(due_ms, |field, value| {
         reply_element(out, field);
         reply_element(out, value);
     });
@@ -211,22 +211,22 @@ fn reply_halves(
     args: Args,
     mut write: impl FnMut(&mut Out, Element, Element),
 ) -> Result<(), Error> {
-    let now_ms = cx.now_ms();
+    let due_ms = cx.due_ms();
     let (view, out) = cx.view::<Hash>(args.at(1))?;
     let Some(view) = view else {
         out.array(0);
         return Ok(());
     };
-    out.array(view.len_alive(now_ms));
-    view.for_each(now_ms, |field, value| write(out, field, value));
+    out.array(view.len_alive(due_ms));
+    view.for_each(due_ms, |field, value| write(out, field, value));
     Ok(())
 }
 
 fn hdel(cx: &mut Context, args: Args) -> Result<(), Error> {
-    let now_ms = cx.now_ms();
+    let due_ms = cx.due_ms();
     let fields = args.from(2);
     let removed = cx.change(args.at(1), false, |hash: &mut Hash, _| {
-        let removed = fields.iter().filter(|field| hash.remove(field, now_ms)).count();
+        let removed = fields.iter().filter(|field| hash.remove(field, due_ms)).count();
         (removed, removed > 0)
     })?;
     if removed.is_some_and(|removed| removed > 0) {
@@ -243,16 +243,16 @@ fn hlen(cx: &mut Context, args: Args) -> Result<(), Error> {
 }
 
 fn hstrlen(cx: &mut Context, args: Args) -> Result<(), Error> {
-    let now_ms = cx.now_ms();
+    let due_ms = cx.due_ms();
     let (view, out) = cx.view::<Hash>(args.at(1))?;
-    let len = view.and_then(|view| view.get(args.at(2), now_ms)).map_or(0, |value| value.len());
+    let len = view.and_then(|view| view.get(args.at(2), due_ms)).map_or(0, |value| value.len());
     out.integer(len as i64);
     Ok(())
 }
 
 fn hexists(cx: &mut Context, args: Args) -> Result<(), Error> {
-    let now_ms = cx.now_ms();
+    let due_ms = cx.due_ms();
     let (view, out) = cx.view::<Hash>(args.at(1))?;
-    out.integer(view.and_then(|view| view.get(args.at(2), now_ms)).is_some() as i64);
+    out.integer(view.and_then(|view| view.get(args.at(2), due_ms)).is_some() as i64);
     Ok(())
 }

@@ -174,11 +174,11 @@ impl<'a> Pattern<'a> {
     ) -> Option<R> {
         name.clear();
         [self.before, element, self.behind].iter().for_each(|part| name.extend_from_slice(part));
-        let now_ms = cx.now_ms();
+        let due_ms = cx.due_ms();
         let entry = cx.read(name)?;
         match self.field {
             None if entry.kind() == Type::String => Some(with_bytes(entry, show)),
-            Some(field) => Some(entry.view::<Hash>()?.get(field, now_ms)?.with(show)),
+            Some(field) => Some(entry.view::<Hash>()?.get(field, due_ms)?.with(show)),
             None => None,
         }
     }
@@ -332,8 +332,8 @@ fn run(cx: &mut Context, args: Args, mut options: Options) -> Result<(), Error> 
     });
     let limits = cx.limits();
     let texts = stored.list.iter().map(|item| stored.text(item));
-    log_stored(cx, args.at(store), texts.clone());
-    cx.store(args.at(store), List::from_elements(texts, &limits), Events::LIST, "sortstore");
+    cx.store(args.at(store), List::from_elements(texts.clone(), &limits), Events::LIST, "sortstore");
+    log_stored(cx, args.at(store), texts);
     cx.out.integer(outputs as i64);
     Ok(())
 }

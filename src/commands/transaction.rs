@@ -90,7 +90,7 @@ pub fn end(cx: &mut Context) {
 }
 
 fn watch(cx: &mut Context, args: Args) -> Result<(), Error> {
-    let (db, now_ms) = (cx.session.db, cx.now_ms());
+    let (db, due_ms) = (cx.session.db, cx.due_ms());
     for key in args.from(1).iter() {
         let shard = cx.shard(key);
         let expiry = shard.dbs[db as usize].store.find(key).and_then(Entry::expiry);
@@ -99,7 +99,7 @@ fn watch(cx: &mut Context, args: Args) -> Result<(), Error> {
             db,
             key: key.into(),
             stamp: shard.watch.watch(db, key),
-            overdue: expiry.is_some_and(|at_ms| at_ms <= now_ms),
+            overdue: expiry.is_some_and(|at_ms| at_ms <= due_ms),
         };
         cx.notes.push(Note::Watched(watched));
     }

@@ -15,6 +15,8 @@ pub struct Parcel {
     libraries: Vec<Vec<u8>>,
     /// How many keys to expect in a database.
     hints: Vec<(u64, u64)>,
+    /// Entries that are overdue are wanted, too: a log that follows may prolong them.
+    pub keeps_overdue: bool,
 }
 
 /// Where the parts of an entry are.

@@ -395,7 +395,7 @@ impl Core {
     pub(super) fn moment(&mut self, touch: bool) -> Moment {
         Moment {
             now_ms: self.now_ms,
-            access_ms: self.now_ms,
+            due_ms: if self.shared.is_loading() { Moment::NOTHING_DUE } else { self.now_ms },
             touch,
             keep_overdue: self.is_paused(),
             tell: self.effects.tell(),

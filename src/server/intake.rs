@@ -21,6 +21,8 @@ pub struct RdbIntake {
     /// Databases whose size the file told.
     hinted: Vec<u64>,
     parcels: Parcels<Parcel>,
+    /// A log follows in which overdue entries may be prolonged.
+    begins_log: bool,
     ended: bool,
 }
 
@@ -34,9 +36,15 @@ impl RdbIntake {
             bytes_total: 0,
             hinted: Vec::new(),
             parcels: Parcels::new(shared.slots.shard_count(), sole),
+            begins_log: false,
             ended: false,
             shared,
         }
+    }
+
+    /// The same for the RDB file that a log begins with.
+    pub fn of_log(shared: Arc<Shared>, sole: Option<usize>) -> Self {
+        Self { begins_log: true, ..Self::new(shared, sole) }
     }
 
     /// What was fed behind the end of the RDB file, once that was reached.
@@ -57,7 +65,9 @@ impl RdbIntake {
                         )));
                     }
                     let core = self.shared.slots.shard(&raw.key);
-                    self.parcels.of(core).push(&raw);
+                    let parcel = self.parcels.of(core);
+                    parcel.push(&raw);
+                    parcel.keeps_overdue = self.begins_log;
                     self.parcels.send_full(core, out);
                 }
                 Ok(Some(Event::ResizeDb { keys, .. })) => self.hint(keys),

@@ -92,7 +92,7 @@ impl LogIntake {
     fn decide(&mut self, begin: &[u8], out: &mut Vec<(usize, Cargo)>) -> Result<(), Failure> {
         if has_preamble(begin) {
             crate::log::notice(format!("Reading RDB base file on AOF loading from {}...", self.name));
-            let rdb = Box::new(RdbIntake::new(self.shared.clone(), self.parcels.sole()));
+            let rdb = Box::new(RdbIntake::of_log(self.shared.clone(), self.parcels.sole()));
             self.state = Reading::Preamble(rdb, 0);
         } else {
             self.state = Reading::Commands(aof::Reader::new(0));
@@ -193,7 +193,10 @@ impl LogIntake {
             )));
         }
         let row = self.registry.row(number);
-        let changes = row.is(flags::WRITE | flags::MAY_REPLICATE) || row.route == Route::Function;
+        // Redis logged what it did to its scripts, up to version 6.
+        let makes_scripts = ["SCRIPT LOAD", "SCRIPT FLUSH"].contains(&row.name);
+        let changes =
+            row.is(flags::WRITE | flags::MAY_REPLICATE) || row.route == Route::Function || makes_scripts;
         if !changes || !row.arity_fits(args.len()) {
             // Nothing that a log is for; Redis answers it with an error that nobody reads.
             return Ok(());
@@ -201,6 +204,7 @@ impl LogIntake {
         let count = self.shared.slots.shard_count();
         let shards = match row.route {
             Route::Script => ShardSet::first(count),
+            _ if makes_scripts => ShardSet::first(count),
             _ => shards_of(row, args, &self.shared.slots),
         };
         let request = Request {

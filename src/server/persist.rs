@@ -465,7 +465,7 @@ impl Core {
             }));
             let (mut loaded, mut expired) = (0, 0);
             for raw in group {
-                if raw.expiry_ms.is_some_and(|at_ms| at_ms <= moment.now_ms) {
+                if !parcel.keeps_overdue && raw.expiry_ms.is_some_and(|at_ms| at_ms <= moment.now_ms) {
                     expired += 1;
                     continue;
                 }

@@ -53,6 +53,7 @@ fn budget_us(config: &Config) -> u64 {
 /// Whether more is in use than `maxmemory` allows and no shard holds a key that may go.
 pub fn is_out_of_memory(shared: &Shared, config: &Config) -> bool {
     config.maxmemory > 0
+        && !shared.is_loading()
         && shared.used_memory() > config.maxmemory
         && !(0..shared.slots.shard_count()).any(|shard| can_evict(shared, config.maxmemory_policy, shard))
 }
@@ -127,8 +128,12 @@ impl Parts<'_> {
         }
     }
 
+    /// While data are loaded nothing is evicted: the log may say more of what went.
     fn evict_at_hand(&mut self, moment: &Moment) -> Evicted {
         let config = self.config;
+        if self.shared.is_loading() {
+            return Evicted::Enough;
+        }
         self.shards.iter().flatten().for_each(|shard| publish(self.shared, shard));
         let eviction =
             Eviction { policy: config.maxmemory_policy, samples: config.maxmemory_samples as usize };

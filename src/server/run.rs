@@ -490,7 +490,14 @@ impl Core {
         self.command_ended = None;
         let mut moment = self.moment(true);
         let mut index = 0;
+        let mut gates_before = None;
         while index < chunk.list.len() {
+            // Any command may have closed a gate; one that opened since the event began may have done so with a log that began.
+            let gates = self.shared.gates();
+            if gates_before.replace(gates) != Some(gates) {
+                self.refresh_config();
+                self.clock_is_old = true;
+            }
             if self.clock_is_old {
                 self.look_at_clock();
                 moment = self.moment(true);
@@ -512,8 +519,6 @@ impl Core {
                 self.close(slot, false);
                 return Some(request.begin as usize);
             }
-            // Any command may have closed a gate.
-            let gates = self.shared.gates();
             let args = chunk.args(&request, bytes);
             match self.judge(slot, &request, args, gates) {
                 Verdict::Run

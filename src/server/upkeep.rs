@@ -57,9 +57,11 @@ impl Core {
         const BUDGET_US: u64 = 225;
         const BUDGET_US_EACH_EFFORT: u64 = 25;
         self.expiry_behind = false;
-        if self.shared.active_expire_off.load(Relaxed) || self.is_paused() {
+        if self.shared.active_expire_off.load(Relaxed) || self.is_paused() || self.shared.is_loading() {
             return;
         }
+        // Loading may have ended, and a log begun, since the event began.
+        self.refresh_config();
         self.follow_changes();
         let moment = self.moment(false);
         let start = self.shared.clock.mono_us();

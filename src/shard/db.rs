@@ -21,10 +21,10 @@ impl Db {
 /// When, and how, a command looks at the keyspace. The time stands still within a command.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
-    /// Unix time, ms: what is due by then has expired.
+    /// Unix time, ms.
     pub now_ms: i64,
-    /// Unix time, ms, for access clocks.
-    pub access_ms: i64,
+    /// What is due by then has expired: now, or `NOTHING_DUE` where nothing expires.
+    pub due_ms: i64,
     /// Refresh the access clock of entries that are looked up.
     pub touch: bool,
     /// CLIENT PAUSE is on: overdue keys are absent, but stay until it ends.
@@ -48,7 +48,7 @@ impl Moment {
     pub const fn at(now_ms: i64) -> Self {
         Self {
             now_ms,
-            access_ms: now_ms,
+            due_ms: now_ms,
             touch: true,
             keep_overdue: false,
             tell: 0,
@@ -59,19 +59,22 @@ impl Moment {
         }
     }
 
+    /// `due_ms` while data are loaded: a log says what expired, and may yet prolong what is overdue.
+    pub const NOTHING_DUE: i64 = 0;
+
     /// The same for a client whose log says what expired.
     pub fn timeless(self) -> Self {
-        Self { now_ms: 0, tell: 0, keep_overdue: true, ..self }
+        Self { due_ms: Self::NOTHING_DUE, tell: 0, keep_overdue: true, ..self }
     }
 
     /// Seconds of the 24-bit LRU clock.
     fn lru_clock(&self) -> u32 {
-        (self.access_ms / 1000) as u32 & 0xff_ffff
+        (self.now_ms / 1000) as u32 & 0xff_ffff
     }
 
     /// Minutes of the 16-bit LFU clock.
     fn lfu_minutes(&self) -> u32 {
-        (self.access_ms / 60_000) as u32 & 0xffff
+        (self.now_ms / 60_000) as u32 & 0xffff
     }
 
     /// The access clock of a new entry.
@@ -232,7 +235,7 @@ impl Shard {
         self.dbs[db].store.sample_expiring(&mut self.expire.position, buckets, &mut |entry| {
             found.sampled += 1;
             match entry.expiry() {
-                Some(at_ms) if at_ms <= moment.now_ms => overdue.push(entry.key().into()),
+                Some(at_ms) if at_ms <= moment.due_ms => overdue.push(entry.key().into()),
                 Some(at_ms) => ttl_sum += (at_ms - moment.now_ms) as f64,
                 None => {}
             }

@@ -79,7 +79,7 @@ impl Shard {
     pub(super) fn sweep_fields(&mut self, moment: &Moment, budget: usize) -> Overdue {
         let first = |(number, db): (usize, &super::Db)| Some((db.fields.first()?.0, number));
         let first = self.dbs.iter().enumerate().filter_map(first).min();
-        let Some((_, number)) = first.filter(|&(at_ms, _)| at_ms <= moment.now_ms) else {
+        let Some((_, number)) = first.filter(|&(at_ms, _)| at_ms <= moment.due_ms) else {
             return Overdue::default();
         };
         let key = self.dbs[number].fields.first().expect("it was just there").1.clone();
@@ -89,7 +89,7 @@ impl Shard {
 
     /// One slice for one hash: how many fields went, and whether the sweep is over.
     fn sweep_hash(&mut self, db: u16, key: &[u8], moment: &Moment, budget: usize) -> (usize, bool) {
-        let now_ms = moment.now_ms;
+        let now_ms = moment.due_ms;
         let sweep = |hash: &mut Hash| {
             (hash.sweep(now_ms, budget), hash.is_empty(), hash.next_expiry(), hash.rest_ms())
         };

@@ -131,7 +131,7 @@ impl Shard {
         let store = &self.dbs[db as usize].store;
         let (spot, entry) = store.spot(store.hash(key), key)?;
         match entry.expiry() {
-            Some(at_ms) if at_ms <= moment.now_ms => {
+            Some(at_ms) if at_ms <= moment.due_ms => {
                 if !moment.keep_overdue {
                     self.expire_key(db, key, moment);
                 }

@@ -17,13 +17,13 @@ const WRITERS: usize = 4;
 /// Keys that one client writes one after the other, without waiting.
 const SERIES: usize = 6;
 
-fn command(words: &[&str]) -> Vec<u8> {
+pub(super) fn command(words: &[&str]) -> Vec<u8> {
     let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
     words.iter().for_each(|word| bytes.extend(format!("${}\r\n{word}\r\n", word.len()).bytes()));
     bytes
 }
 
-fn config(appendfsync: &str) -> Config {
+pub(super) fn config(appendfsync: &str) -> Config {
     let mut config = Config::default();
     for (name, value) in [("save", ""), ("appendonly", "yes"), ("appendfsync", appendfsync)] {
         config.set_by_server(name, value.as_bytes());
@@ -43,12 +43,18 @@ fn found(disk: &FakeDisk, config: &Config) -> Result<Found, String> {
     Ok(Found { manifest, files })
 }
 
-/// A world that has read the log of the disk, if it could.
-fn try_start(cores: usize, seed: u64, config: Config, disk: FakeDisk) -> Result<World, String> {
+/// A world that is about to read the log of the disk.
+pub(super) fn begin(cores: usize, seed: u64, config: Config, disk: FakeDisk) -> Result<World, String> {
     let found = found(&disk, &config)?;
     let mut world = World::over(cores, seed, config, disk);
     world.shared.set_gate(crate::shared::gate::LOADING, true);
     world.start_log(found);
+    Ok(world)
+}
+
+/// A world that has read the log of the disk, if it could.
+fn try_start(cores: usize, seed: u64, config: Config, disk: FakeDisk) -> Result<World, String> {
+    let mut world = begin(cores, seed, config, disk)?;
     world.run_until_quiet();
     Ok(world)
 }
@@ -86,7 +92,7 @@ fn repair(seed: u64, config: &Config, disk: &FakeDisk) -> Result<(), String> {
     Ok(())
 }
 
-fn ask(world: &mut World, words: &[&str]) -> String {
+pub(super) fn ask(world: &mut World, words: &[&str]) -> String {
     let client = world.connect();
     world.write(client, &command(words));
     world.run_until_quiet();

@@ -10,6 +10,7 @@ mod channels;
 pub mod conversation;
 pub mod disk;
 pub mod history;
+mod lapses;
 pub mod model;
 mod rebases;
 mod reply;

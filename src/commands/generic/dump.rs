@@ -90,7 +90,7 @@ pub fn restore(cx: &mut Context, args: Args) -> Result<(), Error> {
     // Redis wraps, too: too long a time has passed already.
     let base_ms = if options.absolute { 0 } else { cx.now_ms() };
     let expiry = (ttl_ms != 0).then(|| ttl_ms.wrapping_add(base_ms));
-    if expiry.is_some_and(|at_ms| at_ms <= cx.now_ms()) {
+    if expiry.is_some_and(|at_ms| at_ms <= cx.due_ms()) {
         if cx.remove(key) {
             cx.notify(Events::GENERIC, "del", key);
             cx.log_as(&[b"DEL", key]);

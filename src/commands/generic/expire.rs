@@ -87,7 +87,7 @@ fn set(cx: &mut Context, args: Args, base_ms: i64, unit_ms: i64, name: &str) -> 
 
 /// Gives a key that is there an end at `at_ms`; a time in the past deletes it.
 pub fn expire_at(cx: &mut Context, key: &[u8], at_ms: i64) {
-    if at_ms <= cx.now_ms() {
+    if at_ms <= cx.due_ms() {
         cx.remove(key);
         cx.notify(Events::GENERIC, "del", key);
         cx.log_as(&[b"DEL", key]);

@@ -127,7 +127,7 @@ pub fn scan(cx: &mut Context, args: Args) -> Result<(), Error> {
 /// Visits about as many keys of shard `number` as were asked for, and replies with those that fit. Returns the place to
 /// go on from, 0 at the end, and how many these are.
 fn walk(cx: &mut Context, number: usize, place: u64, options: &Options) -> (u64, usize) {
-    let (db, now_ms) = (cx.session.db as usize, cx.now_ms());
+    let (db, due_ms) = (cx.session.db as usize, cx.due_ms());
     let shard = cx.keyspace.shards[number].as_deref().expect("C1: the cursor's shard is at hand");
     let store = &shard.dbs[db].store;
     let out = &mut cx.out;
@@ -136,7 +136,7 @@ fn walk(cx: &mut Context, number: usize, place: u64, options: &Options) -> (u64,
     for _ in 0..options.count.saturating_mul(10) {
         place = store.scan(place, &mut |entry| {
             visited += 1;
-            let expired = entry.expiry().is_some_and(|at_ms| at_ms <= now_ms);
+            let expired = entry.expiry().is_some_and(|at_ms| at_ms <= due_ms);
             if !expired
                 && options.kind.is_none_or(|kind| kind == Some(entry.kind()))
                 && options.matches(entry.key())
@@ -169,7 +169,7 @@ pub fn walk_elements(table: &Store, place: u64, count: usize, visit: &mut dyn Fn
 
 pub fn keys(cx: &mut Context, args: Args) -> Result<(), Error> {
     let pattern = args.at(1);
-    let (db, now_ms) = (cx.session.db as usize, cx.now_ms());
+    let (db, due_ms) = (cx.session.db as usize, cx.due_ms());
     let only = slot_of_pattern(pattern).map(|slot| cx.shared.slots.shard_of_slot(slot));
     let everything = pattern == b"*";
     let header = cx.out.deferred();
@@ -182,7 +182,7 @@ pub fn keys(cx: &mut Context, args: Args) -> Result<(), Error> {
         loop {
             let out = &mut cx.out;
             place = shard.dbs[db].store.scan(place, &mut |entry| {
-                let expired = entry.expiry().is_some_and(|at_ms| at_ms <= now_ms);
+                let expired = entry.expiry().is_some_and(|at_ms| at_ms <= due_ms);
                 if !expired && (everything || glob::matches(pattern, entry.key(), false)) {
                     out.bulk(entry.key());
                     count += 1;

@@ -65,13 +65,13 @@ fn set(cx: &mut Context, args: Args, base_ms: i64, unit_ms: i64, name: &str) -> 
     let conditions = Conditions::parse(args.first(end).from(3))?;
     let fields = fields_from(args, end, 1)?;
     let at_ms = unix_ms(args.at(2), base_ms, unit_ms, name)?;
-    let (key, now_ms) = (args.at(1), cx.now_ms());
+    let (key, due_ms) = (args.at(1), cx.due_ms());
     let (mut lasting, mut gone) = (Fields::new(), Fields::new());
-    each(cx, key, fields, |hash, field| match hash.view().expiry(field, now_ms) {
+    each(cx, key, fields, |hash, field| match hash.view().expiry(field, due_ms) {
         None => -2,
         Some(old) if !conditions.allow(old, at_ms) => 0,
-        Some(_) if at_ms <= now_ms => {
-            hash.remove(field, now_ms);
+        Some(_) if at_ms <= due_ms => {
+            hash.remove(field, due_ms);
             gone.push(field);
             2
         }
@@ -126,9 +126,9 @@ pub fn log_expiry(cx: &mut Context, key: &[u8], at_ms: i64, fields: &[&[u8]]) {
 
 pub fn hpersist(cx: &mut Context, args: Args) -> Result<(), Error> {
     let fields = fields_at_two(args, wrong_count())?;
-    let (key, now_ms) = (args.at(1), cx.now_ms());
+    let (key, due_ms) = (args.at(1), cx.due_ms());
     let mut kept = Fields::new();
-    each(cx, key, fields, |hash, field| match hash.view().expiry(field, now_ms) {
+    each(cx, key, fields, |hash, field| match hash.view().expiry(field, due_ms) {
         None => -2,
         Some(None) => -1,
         Some(Some(_)) => {
@@ -189,11 +189,11 @@ pub fn hpexpiretime(cx: &mut Context, args: Args) -> Result<(), Error> {
 /// Replies with the expiry of each field as `show` puts it; -1 where it has none, -2 where there is no field.
 fn reply(cx: &mut Context, args: Args, show: impl Fn(i64) -> i64) -> Result<(), Error> {
     let fields = fields_at_two(args, Error::SYNTAX)?;
-    let now_ms = cx.now_ms();
+    let due_ms = cx.due_ms();
     let (view, out) = cx.view::<Hash>(args.at(1))?;
     out.array(fields.len());
     for field in fields.iter() {
-        out.integer(match view.and_then(|view| view.expiry(field, now_ms)) {
+        out.integer(match view.and_then(|view| view.expiry(field, due_ms)) {
             None => -2,
             Some(expiry) => expiry.map_or(-1, &show),
         });

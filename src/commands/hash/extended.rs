@@ -101,19 +101,19 @@ pub fn hgetex(cx: &mut Context, args: Args) -> Result<(), Error> {
     let end = find_fields(args, 2)?;
     let options = Options::parse(args.first(end).from(2), false)?;
     let fields = fields_from(args, end, 1)?;
-    let now_ms = cx.now_ms();
+    let due_ms = cx.due_ms();
     let key = args.at(1);
     // A key of another type is noticed before a bad time.
     cx.seek::<Hash>(key)?;
-    let expiry = options.expiry_ms(now_ms, "hgetex")?;
+    let expiry = options.expiry_ms(cx.now_ms(), "hgetex")?;
     let touched = cx.change(key, false, |hash: &mut Hash, out| {
         let mut touched = Fields::new();
         out.array(fields.len());
         for field in fields.iter() {
-            reply_value(out, Some(hash.view()), field, now_ms);
-            let Some(old) = hash.view().expiry(field, now_ms) else { continue };
+            reply_value(out, Some(hash.view()), field, due_ms);
+            let Some(old) = hash.view().expiry(field, due_ms) else { continue };
             match expiry {
-                Some(at_ms) if at_ms <= now_ms => drop(hash.remove(field, now_ms)),
+                Some(at_ms) if at_ms <= due_ms => drop(hash.remove(field, due_ms)),
                 Some(at_ms) => hash.set_expiry(field, Some(at_ms)),
                 None if options.expiry == Expiry::Persist && old.is_some() => hash.set_expiry(field, None),
                 None => continue,
@@ -126,7 +126,7 @@ pub fn hgetex(cx: &mut Context, args: Args) -> Result<(), Error> {
     match (touched, expiry) {
         (None, _) => reply_nulls(cx, fields.len()),
         (Some(touched), _) if touched.is_empty() => {}
-        (Some(touched), Some(at_ms)) if at_ms <= now_ms => note_expiry(cx, key, at_ms, &[], &touched),
+        (Some(touched), Some(at_ms)) if at_ms <= due_ms => note_expiry(cx, key, at_ms, &[], &touched),
         (Some(touched), Some(at_ms)) => note_expiry(cx, key, at_ms, &touched, &[]),
         (Some(touched), None) => note_persisted(cx, key, &touched),
     }
@@ -140,13 +140,13 @@ fn reply_nulls(cx: &mut Context, count: usize) {
 
 pub fn hgetdel(cx: &mut Context, args: Args) -> Result<(), Error> {
     let fields = fields_at_two(args, wrong_count())?;
-    let now_ms = cx.now_ms();
+    let due_ms = cx.due_ms();
     let removed = cx.change(args.at(1), false, |hash: &mut Hash, out| {
         let mut removed = Fields::new();
         out.array(fields.len());
         for field in fields.iter() {
-            reply_value(out, Some(hash.view()), field, now_ms);
-            if hash.remove(field, now_ms) {
+            reply_value(out, Some(hash.view()), field, due_ms);
+            if hash.remove(field, due_ms) {
                 removed.push(field);
             }
         }
@@ -165,15 +165,15 @@ pub fn hsetex(cx: &mut Context, args: Args) -> Result<(), Error> {
     let end = find_fields(args, 2)?;
     let options = Options::parse(args.first(end).from(2), true)?;
     let pairs = fields_from(args, end, 2)?;
-    let (limits, now_ms) = (cx.limits(), cx.now_ms());
+    let (limits, due_ms) = (cx.limits(), cx.due_ms());
     let key = args.at(1);
     let view = cx.seek::<Hash>(key)?;
     let was_there = view.is_some();
     let wanted = options.wanted;
     // What is wanted of the key is looked at before the time is read, what is wanted of the fields after it.
     let key_fits = wanted.key_fits(was_there);
-    let fields_fit = key_fits && wanted.fields_fit(view, pairs, now_ms);
-    let expiry = if key_fits { options.expiry_ms(now_ms, "hsetex")? } else { None };
+    let fields_fit = key_fits && wanted.fields_fit(view, pairs, due_ms);
+    let expiry = if key_fits { options.expiry_ms(cx.now_ms(), "hsetex")? } else { None };
     if !fields_fit {
         cx.out.integer(0);
         return Ok(());
@@ -188,10 +188,10 @@ pub fn hsetex(cx: &mut Context, args: Args) -> Result<(), Error> {
         let mut changed = false;
         for at in (0..pairs.len()).step_by(2) {
             let (field, value) = (pairs.at(at), pairs.at(at + 1));
-            if expiry.is_some_and(|at_ms| at_ms <= now_ms) {
-                changed |= hash.remove(field, now_ms);
+            if expiry.is_some_and(|at_ms| at_ms <= due_ms) {
+                changed |= hash.remove(field, due_ms);
             } else {
-                hash.set(field, value, lifetime, now_ms, &limits);
+                hash.set(field, value, lifetime, due_ms, &limits);
                 changed = true;
             }
         }
@@ -205,24 +205,14 @@ pub fn hsetex(cx: &mut Context, args: Args) -> Result<(), Error> {
 /// Says what HSETEX set, or deleted at once since its time is past.
 fn note_set(cx: &mut Context, key: &[u8], pairs: Args, lifetime: Lifetime, was_there: bool) {
     let emptied = cx.effects.wanted() && cx.shard(key).emptied;
-    if cx.is_logged() {
-        let at = match lifetime {
-            Lifetime::Until(at_ms) => at_ms.to_string(),
-            _ => String::new(),
-        };
-        let count = (pairs.len() / 2).to_string();
-        let mut words: Vec<&[u8]> = vec![b"HSETEX", key];
-        match lifetime {
-            Lifetime::Until(_) => words.extend([b"PXAT".as_slice(), at.as_bytes()]),
-            Lifetime::Keep => words.push(b"KEEPTTL"),
-            Lifetime::Forever => {}
-        }
-        words.extend([b"FIELDS".as_slice(), count.as_bytes()]);
-        words.extend(pairs.iter());
+    let gone = matches!(lifetime, Lifetime::Until(at_ms) if at_ms <= cx.due_ms());
+    if cx.is_logged() && gone && was_there {
+        let words: Vec<&[u8]> = [b"HDEL", key].into_iter().chain(pairs.iter().step_by(2)).collect();
         cx.log_as(&words);
+    } else if cx.is_logged() && !gone {
+        log_set(cx, key, pairs, lifetime);
     }
     // What is set for a time that is past is there for a moment.
-    let gone = matches!(lifetime, Lifetime::Until(at_ms) if at_ms <= cx.now_ms());
     if gone && !was_there {
         cx.notify(Events::NEW, "new", key);
     }
@@ -237,14 +227,32 @@ fn note_set(cx: &mut Context, key: &[u8], pairs: Args, lifetime: Lifetime, was_t
     }
 }
 
+/// How the log words that fields were set: with the time when they end rather than a time to live.
+fn log_set(cx: &mut Context, key: &[u8], pairs: Args, lifetime: Lifetime) {
+    let at = match lifetime {
+        Lifetime::Until(at_ms) => at_ms.to_string(),
+        _ => String::new(),
+    };
+    let count = (pairs.len() / 2).to_string();
+    let mut words: Vec<&[u8]> = vec![b"HSETEX", key];
+    match lifetime {
+        Lifetime::Until(_) => words.extend([b"PXAT".as_slice(), at.as_bytes()]),
+        Lifetime::Keep => words.push(b"KEEPTTL"),
+        Lifetime::Forever => {}
+    }
+    words.extend([b"FIELDS".as_slice(), count.as_bytes()]);
+    words.extend(pairs.iter());
+    cx.log_as(&words);
+}
+
 impl Conditions {
     fn key_fits(self, is_there: bool) -> bool {
         if is_there { !self.key_missing } else { !self.key_exists }
     }
 
-    fn fields_fit(self, view: Option<HashView>, pairs: Args, now_ms: i64) -> bool {
+    fn fields_fit(self, view: Option<HashView>, pairs: Args, due_ms: i64) -> bool {
         let mut fields = (0..pairs.len()).step_by(2).map(|at| pairs.at(at));
-        let is_there = |field: &[u8]| view.is_some_and(|view| view.get(field, now_ms).is_some());
+        let is_there = |field: &[u8]| view.is_some_and(|view| view.get(field, due_ms).is_some());
         !(self.fields_missing && fields.clone().any(is_there) || self.fields_exist && !fields.all(is_there))
     }
 }

@@ -49,9 +49,9 @@ pub fn hincrbyfloat(cx: &mut Context, args: Args) -> Result<(), Error> {
 
 /// The log gets the sum, since not everybody adds floats alike, and the field's expiry, which a plain HSET would take away.
 fn log_sum(cx: &mut Context, args: Args, text: &[u8]) -> Result<(), Error> {
-    let (key, field, now_ms) = (args.at(1), args.at(2), cx.now_ms());
+    let (key, field, due_ms) = (args.at(1), args.at(2), cx.due_ms());
     cx.log_as(&[b"HSET", key, field, text]);
-    let expiry = cx.look::<Hash>(key)?.and_then(|view| view.expiry(field, now_ms)).flatten();
+    let expiry = cx.look::<Hash>(key)?.and_then(|view| view.expiry(field, due_ms)).flatten();
     if let Some(at_ms) = expiry {
         super::expiry::log_expiry(cx, key, at_ms, &[field]);
     }
@@ -64,17 +64,17 @@ fn update<R>(
     args: Args,
     compute: impl FnOnce(Option<&[u8]>) -> Result<(R, String), Error>,
 ) -> Result<R, Error> {
-    let (limits, now_ms) = (cx.limits(), cx.now_ms());
+    let (limits, due_ms) = (cx.limits(), cx.due_ms());
     let field = args.at(2);
     cx.log_overdue_fields(args.at(1), std::iter::once(field));
     let result = cx.change(args.at(1), true, |hash: &mut Hash, _| {
-        let computed = match hash.view().get(field, now_ms) {
+        let computed = match hash.view().get(field, due_ms) {
             Some(old) => old.with(|text| compute(Some(text))),
             None => compute(None),
         };
         match computed {
             Ok((result, text)) => {
-                hash.set(field, text.as_bytes(), Lifetime::Keep, now_ms, &limits);
+                hash.set(field, text.as_bytes(), Lifetime::Keep, due_ms, &limits);
                 (Ok(result), true)
             }
             Err(error) => (Err(error), false),

@@ -16,11 +16,11 @@ use crate::types::listpack::Element;
 const REPLY_BYTES_MAX: usize = 1 << 30;
 
 pub fn hrandfield(cx: &mut Context, args: Args) -> Result<(), Error> {
-    let now_ms = cx.now_ms();
+    let due_ms = cx.due_ms();
     let mut rng = Rng::seeded(cx.rng.next_u64());
     if args.len() == 2 {
         let (view, out) = cx.view::<Hash>(args.at(1))?;
-        match view.and_then(|view| view.random(now_ms, |bound| rng.below(bound))) {
+        match view.and_then(|view| view.random(due_ms, |bound| rng.below(bound))) {
             Some((field, _)) => reply_element(out, field),
             None => out.null(),
         }
@@ -47,9 +47,9 @@ pub fn hrandfield(cx: &mut Context, args: Args) -> Result<(), Error> {
     let mut reply = Reply { out, values };
     let wanted = count.unsigned_abs() as usize;
     if count < 0 {
-        return draw(&mut reply, view, wanted, now_ms, &mut rng);
+        return draw(&mut reply, view, wanted, due_ms, &mut rng);
     }
-    distinct(&mut reply, view, wanted, now_ms, &mut rng);
+    distinct(&mut reply, view, wanted, due_ms, &mut rng);
     Ok(())
 }
 
@@ -77,9 +77,9 @@ impl Reply<'_, '_> {
 }
 
 /// Writes `wanted` fields, each drawn from all.
-fn draw(reply: &mut Reply, view: HashView, wanted: usize, now_ms: i64, rng: &mut Rng) -> Result<(), Error> {
+fn draw(reply: &mut Reply, view: HashView, wanted: usize, due_ms: i64, rng: &mut Rng) -> Result<(), Error> {
     let start = reply.out.buf.len();
-    let alive = view.len_alive(now_ms);
+    let alive = view.len_alive(due_ms);
     if alive == 0 {
         reply.header(0);
         return Ok(());
@@ -87,10 +87,10 @@ fn draw(reply: &mut Reply, view: HashView, wanted: usize, now_ms: i64, rng: &mut
     reply.header(wanted);
     // A packed hash would be walked for each, and so would a table most of which is overdue.
     let listed = matches!(view, HashView::Packed(_)) || mostly_overdue(view, alive);
-    let fields = if listed && wanted > 1 { view.alive(now_ms) } else { Vec::new() };
+    let fields = if listed && wanted > 1 { view.alive(due_ms) } else { Vec::new() };
     for _ in 0..wanted {
         let (field, value) = match &fields[..] {
-            [] => view.random(now_ms, |bound| rng.below(bound)).expect("some are alive"),
+            [] => view.random(due_ms, |bound| rng.below(bound)).expect("some are alive"),
             listed => listed[rng.below(listed.len() as u64) as usize],
         };
         reply.field(field, value);
@@ -108,8 +108,8 @@ fn mostly_overdue(view: HashView, alive: usize) -> bool {
 }
 
 /// Writes `wanted` fields, none twice, or all that there are.
-fn distinct(reply: &mut Reply, view: HashView, wanted: usize, now_ms: i64, rng: &mut Rng) {
-    let alive = view.len_alive(now_ms);
+fn distinct(reply: &mut Reply, view: HashView, wanted: usize, due_ms: i64, rng: &mut Rng) {
+    let alive = view.len_alive(due_ms);
     let mut wanted = wanted.min(alive);
     reply.header(wanted);
     // With few of many, the same field seldom comes twice.
@@ -117,7 +117,7 @@ fn distinct(reply: &mut Reply, view: HashView, wanted: usize, now_ms: i64, rng: 
     if drawn && wanted.saturating_mul(3) < alive {
         let mut seen: HashSet<Vec<u8>> = HashSet::with_capacity(wanted);
         while seen.len() < wanted {
-            let (field, value) = view.random(now_ms, |bound| rng.below(bound)).expect("some are alive");
+            let (field, value) = view.random(due_ms, |bound| rng.below(bound)).expect("some are alive");
             if seen.insert(field.to_vec()) {
                 reply.field(field, value);
             }
@@ -126,7 +126,7 @@ fn distinct(reply: &mut Reply, view: HashView, wanted: usize, now_ms: i64, rng: 
     }
     // Each of the `left` fields to come is one of the `wanted` with the same chance.
     let mut left = alive as u64;
-    view.for_each(now_ms, |field, value| {
+    view.for_each(due_ms, |field, value| {
         if wanted > 0 && rng.below(left) < wanted as u64 {
             reply.field(field, value);
             wanted -= 1;

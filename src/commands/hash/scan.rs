@@ -9,7 +9,7 @@ use crate::types::Hash;
 
 pub fn hscan(cx: &mut Context, args: Args) -> Result<(), Error> {
     let cursor = parse_cursor(args.at(2)).ok_or(Error::INVALID_CURSOR)?;
-    let now_ms = cx.now_ms();
+    let due_ms = cx.due_ms();
     let (view, out) = cx.view::<Hash>(args.at(1))?;
     let Some(view) = view else {
         let nothing = out.deferred();
@@ -20,7 +20,7 @@ pub fn hscan(cx: &mut Context, args: Args) -> Result<(), Error> {
     let options = Options::of_pairs(args.from(3), "HSCAN")?;
     let (head, mut elements) = (out.deferred(), 0);
     let from = cursor & ((1 << CURSOR_BITS) - 1);
-    let next = view.scan(from, options.count, now_ms, |field, value| {
+    let next = view.scan(from, options.count, due_ms, |field, value| {
         if field.with(|field| options.matches(field)) {
             reply_element(out, field);
             elements += 1;

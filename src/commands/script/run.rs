@@ -233,9 +233,9 @@ impl Inside<'_, '_> {
             report
         });
         let recorded = cx.effects.wanted();
-        let unit_before = (cx.effects.unit.records.len(), cx.effects.unit.bytes.len());
         if recorded {
             cx.effects.begin(cx.keyspace.shards.iter().filter_map(|shard| shard.as_deref()));
+            cx.effects.unrecorded = self.ongoing.unrecorded;
         }
         let db = self.ongoing.session.db;
         let told = cx.answer.is_some();
@@ -284,10 +284,6 @@ impl Inside<'_, '_> {
         if recorded {
             let shards = cx.keyspace.shards.iter_mut().filter_map(|shard| shard.as_deref_mut());
             cx.effects.end(db, args, shards);
-            if self.ongoing.unrecorded {
-                cx.effects.unit.records.truncate(unit_before.0);
-                cx.effects.unit.bytes.truncate(unit_before.1);
-            }
         }
         if let Err(error) = result {
             out.clear();

@@ -20,7 +20,7 @@ const RDB: Format = Format::Rdb(WRITER);
 fn moment() -> Moment {
     Moment {
         now_ms: 1000,
-        access_ms: 1000,
+        due_ms: 1000,
         touch: true,
         keep_overdue: false,
         tell: 0,

@@ -36,7 +36,7 @@ impl Digest {
 }
 
 /// The digest of a value. That a field expires counts, when it does not: as it is with keys.
-fn value_digest(entry: &Entry, now_ms: i64) -> Digest {
+fn value_digest(entry: &Entry, due_ms: i64) -> Digest {
     const SEEN: &str = "the entry's type was looked at";
     let mut sum = Digest::default();
     match entry.kind() {
@@ -55,7 +55,7 @@ fn value_digest(entry: &Entry, now_ms: i64) -> Digest {
         Type::Hash => {
             let hash = entry.view::<types::Hash>().expect(SEEN);
             hash.for_each_with_expiry(|field, value, expiry| {
-                if expiry.is_none_or(|at_ms| at_ms > now_ms) {
+                if expiry.is_none_or(|at_ms| at_ms > due_ms) {
                     let expires = expiry.is_some();
                     let digest = |field: &[u8]| value.with(|value| Digest::of((field, value, expires)));
                     sum.mix(&field.with(digest));
@@ -97,13 +97,13 @@ fn string_digest(entry: &Entry) -> Digest {
 }
 
 pub fn digest(cx: &mut Context, _args: Args) -> Result<(), Error> {
-    let now_ms = cx.now_ms();
+    let due_ms = cx.due_ms();
     let mut sum = Digest::default();
     for shard in cx.shards() {
         for (number, db) in shard.dbs.iter().enumerate() {
             db.store.for_each(&mut |entry| {
-                if entry.expiry().is_none_or(|at_ms| at_ms > now_ms) {
-                    let value = value_digest(entry, now_ms);
+                if entry.expiry().is_none_or(|at_ms| at_ms > due_ms) {
+                    let value = value_digest(entry, due_ms);
                     sum.mix(&Digest::of((number, entry.key(), value.0, entry.expiry().is_some())));
                 }
             });
@@ -114,11 +114,11 @@ pub fn digest(cx: &mut Context, _args: Args) -> Result<(), Error> {
 }
 
 pub fn digest_value(cx: &mut Context, args: Args) -> Result<(), Error> {
-    let now_ms = cx.now_ms();
+    let due_ms = cx.due_ms();
     let keys = args.from(2);
     cx.out.array(keys.len());
     for key in keys.iter() {
-        let digest = cx.peek(key).map(|entry| value_digest(entry, now_ms)).unwrap_or_default();
+        let digest = cx.peek(key).map(|entry| value_digest(entry, due_ms)).unwrap_or_default();
         cx.out.simple(&digest.hex());
     }
     Ok(())

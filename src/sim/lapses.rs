@@ -1,0 +1,334 @@
+//! What expires, and a log that is read back later: it gives what was there, as far as that has not expired since.
+//! In: commands on keys and fields with short lives, time that passes, a later start; logs of old. Out: nothing, or what differs.
+
+use super::appends::{ask, begin, command, config};
+use super::disk::FakeDisk;
+use super::world::World;
+use crate::config::Config;
+
+/// A server with a log.
+struct Life {
+    disk: FakeDisk,
+    config: Config,
+    world: World,
+}
+
+impl Life {
+    fn new(cores: usize, seed: u64, config: Config) -> Life {
+        let disk = FakeDisk::default();
+        let mut world = begin(cores, seed, config.clone(), disk.clone()).unwrap();
+        world.run_until_quiet();
+        assert!(world.shared.is_logged());
+        Life { disk, config, world }
+    }
+
+    /// Commands, and between them times that pass, as in `SET k v PX 2 | 3 ms | GET k`. No core expires anything by itself.
+    fn live(&mut self, story: &str) {
+        for line in story.split(" | ") {
+            let words: Vec<&str> = line.split(' ').collect();
+            if let [ms, "ms"] = words[..] {
+                self.world.pass_ms(ms.parse().unwrap());
+                continue;
+            }
+            let reply = ask(&mut self.world, &words);
+            assert!(!reply.starts_with('-'), "{line}: {reply}");
+        }
+    }
+
+    /// A server that is about to read the log so many ms from now.
+    fn begin_again(&self, cores: usize, later_ms: i64, config: &Config) -> World {
+        let mut world = begin(cores, 1, config.clone(), self.disk.clone()).unwrap();
+        world.set_now_ms(self.world.now_ms() + later_ms);
+        world
+    }
+
+    /// One that has read it, with its cores' periodic work going on meanwhile.
+    fn again(&self, cores: usize, later_ms: i64) -> World {
+        let world = self.begin_again(cores, later_ms, &self.config);
+        read(world, |_| ())
+    }
+}
+
+/// Reads the log that a world is about to read, while its cores do what they do every so often; then it is as late as before.
+fn read(mut world: World, mut meanwhile: impl FnMut(&mut World)) -> World {
+    let now_ms = world.now_ms();
+    world.restless = true;
+    while !world.shared.is_logged() {
+        meanwhile(&mut world);
+        world.step();
+    }
+    world.restless = false;
+    world.set_now_ms(now_ms);
+    world.run_until_quiet();
+    world
+}
+
+/// All keys with what they hold and when they and their fields expire, as replies.
+fn contents(world: &mut World) -> Vec<String> {
+    let words = |reply: &str| -> Vec<String> {
+        let lines = reply.split("\r\n").filter(|line| !line.starts_with(['$', '*']) && !line.is_empty());
+        lines.map(str::to_owned).collect()
+    };
+    let mut keys = words(&ask(world, &["KEYS", "*"]));
+    keys.sort();
+    let mut found = Vec::new();
+    for key in &keys {
+        let kind = ask(world, &["TYPE", key]);
+        let (value, times) = match kind.trim_end() {
+            "+string" => (ask(world, &["GET", key]), String::new()),
+            "+list" => (ask(world, &["LRANGE", key, "0", "-1"]), String::new()),
+            "+zset" => (ask(world, &["ZRANGE", key, "0", "-1", "WITHSCORES"]), String::new()),
+            "+set" => {
+                let mut members = words(&ask(world, &["SMEMBERS", key]));
+                members.sort();
+                (members.join(" "), String::new())
+            }
+            "+stream" => {
+                let facts = words(&ask(world, &["XINFO", "STREAM", key]));
+                let told = facts.chunks(2).filter(|fact| !fact[0].starts_with("radix-tree"));
+                let told: Vec<String> = told.map(|fact| fact.join(" ")).collect();
+                (told.join(" ") + &ask(world, &["XRANGE", key, "-", "+"]), String::new())
+            }
+            "+hash" => {
+                let mut fields = words(&ask(world, &["HKEYS", key]));
+                fields.sort();
+                // Its last fields expired, and nobody looked yet.
+                if fields.is_empty() {
+                    continue;
+                }
+                let count = fields.len().to_string();
+                let names: Vec<&str> = fields.iter().map(String::as_str).collect();
+                let times = ask(world, &[&["HPEXPIRETIME", key, "FIELDS", &count], &names[..]].concat());
+                (names.join(" ") + &ask(world, &[&["HMGET", key], &names[..]].concat()), times)
+            }
+            _ => continue,
+        };
+        let expiry = ask(world, &["PEXPIRETIME", key]);
+        found.push(format!("{key} {kind}{value}{times}{expiry}").replace("\r\n", " "));
+    }
+    found
+}
+
+/// The log of this story gives what there is at its end, to a server that reads it so much later.
+fn check(story: &str, later_ms: i64) {
+    for (cores, preamble) in [(1, "yes"), (2, "yes"), (3, "no")] {
+        let mut config = config("always");
+        config.set_by_server("aof-use-rdb-preamble", preamble.as_bytes());
+        let mut life = Life::new(cores, cores as u64, config);
+        life.live(story);
+        let there = contents(&mut life.world);
+        for cores in [1, 3] {
+            let mut world = life.again(cores, later_ms);
+            assert_eq!(contents(&mut world), there, "{cores} cores, preamble {preamble}: {story}");
+        }
+    }
+}
+
+/// A key that had expired was written again: its end came into the log behind what was written.
+#[test]
+fn what_replaces_an_overdue_key_stays() {
+    let writes = [
+        "SET {t}k new EX 1000",
+        "SET {t}k new GET",
+        "GETSET {t}k new",
+        "PSETEX {t}k 100000 new",
+        "INCRBYFLOAT {t}k 1.5",
+        "XADD {t}k * f v",
+        "HSETEX {t}k EX 100 FIELDS 1 f v",
+        "HINCRBYFLOAT {t}k f 1.5",
+        "EVAL return(redis.call('RESTORE',KEYS[2],0,redis.call('DUMP',KEYS[1]))) 2 {t}l {t}k",
+        "SORT {t}l ALPHA STORE {t}k",
+        "LMOVE {t}l {t}k LEFT RIGHT",
+        "BLMOVE {t}l {t}k LEFT RIGHT 1",
+        "COPY {t}l {t}k",
+        "RPUSH {t}k x",
+        "EVAL redis.set_repl(redis.REPL_NONE)redis.call('INCR',KEYS[1])redis.set_repl(redis.REPL_ALL)redis.call('SET',KEYS[1],7) 1 {t}k",
+    ];
+    for write in writes {
+        check(&format!("RPUSH {{t}}l a b c | SET {{t}}k 5 PX 2 | 3 ms | {write} | PERSIST {{t}}k"), 10);
+    }
+}
+
+/// What a script kept from the log is not there later; that a key expired meanwhile is said all the same.
+#[test]
+fn an_end_is_logged_even_if_its_script_is_not() {
+    let mut life = Life::new(1, 1, config("always"));
+    let script = "redis.set_repl(redis.REPL_NONE)redis.call('INCR',KEYS[1])";
+    life.live(&format!("SET k 5 PX 2 | 3 ms | EVAL {script} 1 k | INCR k"));
+    assert_eq!(contents(&mut life.again(1, 10)), ["k +string $1 1 :-1 "]);
+}
+
+/// The same for fields.
+#[test]
+fn what_replaces_an_overdue_field_stays() {
+    let writes = [
+        "HSET h f 7",
+        "HSETNX h f 7",
+        "HINCRBY h f 2",
+        "HINCRBYFLOAT h f 1.5",
+        "HSETEX h FNX EX 100 FIELDS 1 f v",
+        "HSETEX h PXAT 1 FIELDS 1 g 7 | HINCRBY h g 2",
+        "HDEL h f | HINCRBY h f 2",
+    ];
+    for write in writes {
+        check(&format!("HSET h g 1 | HSETEX h PX 2 FIELDS 1 f 5 | 3 ms | {write}"), 10);
+    }
+}
+
+/// What a log says of a key that was overdue already when it is read: its base, or what came first, was over before it got there.
+#[test]
+fn what_a_log_prolongs_stays() {
+    let lives = [
+        ("SET k v EX 2", "EXPIRE k 1000"),
+        ("SET k v EX 2", "PERSIST k"),
+        ("SET k v EX 2", "COPY k other | PERSIST other | DEL k"),
+        ("SET k 5 EX 2", "INCR k | PERSIST k"),
+        ("RPUSH k a | EXPIRE k 2", "RPUSH k b | PERSIST k"),
+        ("HSETEX k EX 2 FIELDS 1 f 5", "HEXPIRE k 1000 FIELDS 1 f"),
+        ("HSETEX k EX 2 FIELDS 1 f 5", "HINCRBY k f 1 | HPERSIST k FIELDS 1 f"),
+    ];
+    for (begins, goes_on) in lives {
+        check(&format!("{begins} | {goes_on}"), 2200);
+        check(&format!("{begins} | BGREWRITEAOF | {goes_on}"), 2200);
+    }
+}
+
+/// A log that takes long to read: what its first part says is overdue, its last part says it stays.
+fn long_log(cores: usize) -> Life {
+    let mut life = Life::new(cores, 1, config("always"));
+    let client = life.world.connect();
+    let all = |words: &[&str]| -> Vec<u8> {
+        let of = |number: usize| words.iter().map(|word| word.replace('#', &number.to_string())).collect();
+        (0..200)
+            .flat_map(|number| {
+                let words: Vec<String> = of(number);
+                command(&words.iter().map(String::as_str).collect::<Vec<_>>())
+            })
+            .collect()
+    };
+    let padding = "x".repeat(4000);
+    for words in [
+        &["SET", "k#", "v", "PX", "15000"][..],
+        &["HSETEX", "h#", "PX", "15000", "FIELDS", "1", "f", "v"],
+        &["SET", "p#", &padding],
+        &["SET", "p#", &padding],
+        &["DEL", "p#"],
+        &["PERSIST", "k#"],
+        &["HPERSIST", "h#", "FIELDS", "1", "f"],
+    ] {
+        life.world.write(client, &all(words));
+        life.world.run_until_quiet();
+    }
+    life
+}
+
+/// Keys and fields expired while the log was read, by the work that cores do every so often.
+#[test]
+fn nothing_expires_while_a_log_is_read() {
+    for cores in [1, 3] {
+        let mut life = long_log(2);
+        let there = contents(&mut life.world);
+        assert_eq!(there.len(), 400);
+        assert_eq!(contents(&mut life.again(cores, 20_000)).len(), 400, "{cores} cores");
+    }
+}
+
+/// Keys were evicted while the log was read, for clients that asked something meanwhile.
+#[test]
+fn nothing_is_evicted_while_a_log_is_read() {
+    for cores in [1, 3] {
+        let life = long_log(2);
+        let mut small = life.config.clone();
+        small.set_by_server("maxmemory-policy", b"allkeys-random");
+        small.set_by_server("maxmemory", b"400kb");
+        let mut world = life.begin_again(cores, 0, &small);
+        let client = world.connect();
+        let mut used = 0;
+        let mut world = read(world, |world| {
+            used = used.max(world.shared.used_memory());
+            world.write(client, &command(&["ECHO", "x"]));
+        });
+        assert!(used > 400 << 10, "{used} bytes were in use");
+        world.disconnect(client);
+        world.run_until_quiet();
+        assert_eq!(ask(&mut world, &["DBSIZE"]), ":400\r\n", "{cores} cores");
+    }
+}
+
+/// Seen last at the beginning of time was a consumer that the log says was created.
+#[test]
+fn consumers_are_seen_when_the_log_is_read() {
+    let mut life = Life::new(2, 1, config("always"));
+    life.live("XGROUP CREATE x g $ MKSTREAM | XGROUP CREATECONSUMER x g c");
+    let told = ask(&mut life.again(1, 5000), &["XINFO", "CONSUMERS", "x", "g"]);
+    assert!(told.contains("idle\r\n:0\r\n"), "{told}");
+}
+
+/// A server that has read a log in these words, which another one wrote, or somebody by hand.
+fn reader_of(cores: usize, log: &[&str]) -> World {
+    let life = Life::new(1, 1, config("always"));
+    let directory = life.config.dir.join(&life.config.appenddirname);
+    let words = |line: &&str| command(&line.split(' ').collect::<Vec<_>>());
+    let bytes = log.iter().flat_map(words).collect();
+    life.disk.replace_file(&directory.join("appendonly.aof.1.incr.aof"), bytes);
+    let mut world = life.begin_again(cores, 0, &life.config);
+    world.run_until_quiet();
+    assert!(world.shared.is_logged());
+    world
+}
+
+/// Times to live in a log of old were taken to be over: they count from when it is read.
+#[test]
+fn relative_times_of_a_log_count_from_now() {
+    for cores in [1, 3] {
+        let mut world = reader_of(
+            cores,
+            &[
+                "SET a v",
+                "EXPIRE a 100",
+                "SET b v",
+                "PEXPIRE b 100000",
+                "SETEX c 100 v",
+                "PSETEX d 100000 v",
+                "SET e v EX 100",
+                "SET f v",
+                "GETEX f EX 100",
+                "EVAL redis.call('SETEX',KEYS[1],100,'v') 1 g",
+                "HSET h f v",
+                "HEXPIRE h 100 FIELDS 1 f",
+            ],
+        );
+        for key in ["a", "b", "c", "d", "e", "f", "g"] {
+            assert_eq!(ask(&mut world, &["PTTL", key]), ":100000\r\n", "{cores} cores: {key}");
+        }
+        let fields = ask(&mut world, &["HPTTL", "h", "FIELDS", "1", "f"]);
+        assert_eq!(fields, "*1\r\n:100000\r\n", "{cores} cores");
+    }
+}
+
+/// Scripts that a log of old made known were not known when it called them.
+#[test]
+fn scripts_of_a_log_are_known_to_what_follows() {
+    let script = "return(redis.call('INCR',KEYS[1]))";
+    let sha = String::from_utf8(crate::base::sha1::sha1_hex(script.as_bytes()).to_vec()).unwrap();
+    let call = |key: &str| format!("EVALSHA {sha} 1 {key}");
+    for cores in [1, 3] {
+        let mut world = reader_of(
+            cores,
+            &[
+                &format!("SCRIPT LOAD {script}"),
+                &call("a"),
+                &call("b"),
+                "SCRIPT FLUSH",
+                &call("a"),
+                &format!("EVAL {script} 1 c"),
+                &call("d"),
+                &call("a"),
+            ],
+        );
+        for (key, value) in [("a", 2), ("b", 1), ("c", 1), ("d", 1)] {
+            let told = ask(&mut world, &["GET", key]);
+            assert_eq!(told, format!("$1\r\n{value}\r\n"), "{cores} cores: {key}");
+        }
+    }
+}
