@@ -15,7 +15,7 @@ use crate::client::{ShardSet, State};
 use crate::commands::context::limits;
 use crate::commands::script::library;
 use crate::commands::server::persistence::{self, Begin, Purpose, Shutdown};
-use crate::commands::{Hold, Note, Signal};
+use crate::commands::{Error, Hold, Note, Signal};
 use crate::config::set_failed;
 use crate::persist::Parcel;
 use crate::persist::rdb::EMPTY;
@@ -173,10 +173,11 @@ impl Core {
                 let mut jobs = Vec::new();
                 let begun = how.begin(&request, shards, &mut jobs);
                 self.actions.jobs.append(&mut jobs);
-                if let Some(id) = begun {
-                    return self.hold(batch, Hold::Shutdown { id, force: how.force });
+                match begun {
+                    Ok(Some(id)) => return self.hold(batch, Hold::Shutdown { id, force: how.force }),
+                    Ok(None) => self.signals.push(Signal::Shutdown),
+                    Err(_) => self.stays_up(),
                 }
-                self.signals.push(Signal::Shutdown);
                 self.send_signals();
             }
         }
@@ -234,6 +235,14 @@ impl Core {
         self.fetch_for(Task::Stop(how));
     }
 
+    /// The process was told to end by a signal, and cannot; the next signal counts again.
+    fn stays_up(&mut self) {
+        crate::log::warning(
+            "Received shutdown signal but errors trying to shut down the server, check the logs for more information",
+        );
+        self.actions.await_stop = true;
+    }
+
     // ---- holding ----
 
     /// A command that ran on this core is not over: it keeps all shards.
@@ -275,12 +284,9 @@ impl Core {
             Hold::Shutdown { .. } => {
                 crate::log::warning("Error trying to save the DB, can't exit.");
                 if held.batch.connection.is_none() {
-                    crate::log::warning(
-                        "Received shutdown signal but errors trying to shut down the server, check the logs for more information",
-                    );
-                    self.actions.await_stop = true;
+                    self.stays_up();
                 }
-                self.release(Err("ERR Errors trying to SHUTDOWN. Check logs."));
+                self.release(Err(&Error::SHUTDOWN_FAILED.0));
             }
             Hold::LoadLog | Hold::SwitchLog { .. } => unreachable!("it waits for the log"),
             Hold::Reload { .. } if !ok => self.release(Err("ERR")),

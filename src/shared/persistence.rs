@@ -77,6 +77,12 @@ impl LogState {
         }
     }
 
+    /// Whether what is in memory is in no log yet, although there is to be one. `unlogged`: it is about to be switched on, as
+    /// the configuration says.
+    pub fn lacks_base(&self, unlogged: bool) -> bool {
+        self.waits_for_base.load(Acquire) || (unlogged && self.can_switch())
+    }
+
     /// Whether it can be switched on and off.
     pub fn can_switch(&self) -> bool {
         self.is_open.load(Acquire) && !self.starts.load(Acquire)

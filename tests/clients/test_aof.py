@@ -22,7 +22,7 @@ from conftest import BINARY, Server, free_port
 from crash import commands_of
 from test_rdb_files import contents as raw_contents
 from test_rdb_files import fill, program
-from test_snapshots import Instance, foreign_servers
+from test_snapshots import Instance, foreign_servers, wait_for
 
 RINGFORT = Path(BINARY).name == "ringfort"
 FOREIGN = pytest.mark.parametrize("name,path", foreign_servers())
@@ -132,13 +132,6 @@ def rewrite(r):
     assert r.bgrewriteaof()
     wait_for(lambda: not any(r.info("persistence")[f"aof_rewrite_{state}"] for state in ("in_progress", "scheduled")))
     assert r.info("persistence")["aof_last_bgrewrite_status"] == "ok"
-
-
-def wait_for(condition, seconds=10):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.01)
 
 
 def folder_of(tmp_path):
@@ -419,6 +412,47 @@ def test_appendonly_is_switched_while_it_runs(tmp_path):
         ours.stop()
     with logged(tmp_path) as ours:
         assert sorted(ours.ready().keys()) == [b"after", b"before", b"later", b"while"]
+
+
+def test_a_log_without_a_base_keeps_the_server_up(tmp_path):
+    """SHUTDOWN and SIGTERM gave the first base up, with all that was in memory: only FORCE may."""
+    slow = ("--rdb-key-save-delay", "20000")
+    with Instance(tmp_path, *slow) as ours:
+        r = ours.ready()
+        r.execute_command("DEBUG", "POPULATE", 60)
+        r.config_set("appendonly", "yes")
+        for words in ((), ("NOSAVE",), ("SAVE",)):
+            with pytest.raises(redis.ResponseError, match="^Errors trying to SHUTDOWN. Check logs.$"):
+                no_patience(ours).execute_command("SHUTDOWN", *words)
+        ours.process.terminate()
+        wait_for(lambda: "rrors trying to shut down the server" in ours.text())
+        assert "Writing initial AOF, can't exit." in ours.text()
+        wait_for(lambda: r.info("persistence")["aof_rewrites"] and not r.info("persistence")["aof_rewrite_in_progress"])
+        assert ours.stop() == 0
+    with logged(tmp_path, *slow) as ours:
+        assert ours.ready().dbsize() == 60
+        ours.stop()
+    (tmp_path / "forced").mkdir()
+    with Instance(tmp_path / "forced", *slow) as ours:
+        r = no_patience(ours)
+        ours.ready().execute_command("DEBUG", "POPULATE", 60)
+        r.config_set("appendonly", "yes")
+        with pytest.raises(redis.ConnectionError):
+            r.execute_command("SHUTDOWN", "FORCE")
+        assert ours.process.wait(10) == 0 and "Writing initial AOF. Exit anyway." in ours.text()
+
+
+@pytest.mark.skipif(not RINGFORT, reason="Redis looks only at a base that is being written, and loses all")
+def test_a_log_without_a_base_keeps_the_server_up_at_once(tmp_path):
+    with Instance(tmp_path, "--rdb-key-save-delay", "20000") as ours:
+        ours.ready().execute_command("DEBUG", "POPULATE", 60)
+        with socket.create_connection(("127.0.0.1", ours.port), timeout=10) as s:
+            s.sendall(b"MULTI\r\nCONFIG SET appendonly yes\r\nEXEC\r\nSHUTDOWN NOSAVE\r\n")
+            said = b""
+            while b"Check logs." not in said:
+                portion = s.recv(1000)
+                assert portion, said
+                said += portion
 
 
 @pytest.mark.parametrize("cores", [1, 3])

@@ -36,6 +36,13 @@ def foreign_servers():
     return found
 
 
+def wait_for(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.01)
+
+
 class Instance:
     """A server in a folder of its own choice; a context that kills it by its pid."""
 

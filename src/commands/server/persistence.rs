@@ -6,6 +6,7 @@
 //! Absent: who walks and who waits (see `server::persist`).
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering::Acquire;
 
 use crate::client::Args;
 use crate::commands::{Context, Error, Hold, Note, Signal};
@@ -372,7 +373,7 @@ pub fn shutdown(cx: &mut Context, args: Args) -> Result<(), Error> {
     let shards = cx.keyspace.shards.iter_mut().filter_map(|shard| shard.as_deref_mut());
     let purpose = Purpose::Save;
     let request = Begin { shared: cx.shared, config: cx.config, moment: cx.moment, owner: cx.core, purpose };
-    match how.begin(&request, shards, cx.jobs) {
+    match how.begin(&request, shards, cx.jobs)? {
         Some(id) => cx.notes.push(Note::Hold(Hold::Shutdown { id, force: how.force })),
         None => cx.signals.push(Signal::Shutdown),
     }
@@ -411,12 +412,21 @@ impl Shutdown {
     }
 
     /// Begins the last snapshot, if there is to be one. A snapshot on its way is given up. All shards are at hand.
+    /// A log that has no base yet would be lost with the process: only force ends that.
     pub fn begin<'s>(
         self,
         request: &Begin,
         shards: impl Iterator<Item = &'s mut Shard>,
         jobs: &mut Vec<Job>,
-    ) -> Option<u64> {
+    ) -> Result<Option<u64>, Error> {
+        let unlogged = request.config.appendonly && !request.shared.is_logged();
+        if request.shared.persistence.log.lacks_base(unlogged) {
+            if !self.force {
+                crate::log::warning("Writing initial AOF, can't exit.");
+                return Err(Error::SHUTDOWN_FAILED);
+            }
+            crate::log::warning("Writing initial AOF. Exit anyway.");
+        }
         let mut shards: Vec<&mut Shard> = shards.collect();
         match give_up(request.shared, shards.iter_mut().map(|shard| &mut **shard), jobs) {
             Some(saving) if saving.base.is_some() => {
@@ -428,10 +438,10 @@ impl Shutdown {
         // What is not loaded yet must not overwrite the file.
         let asked = self.save || (!self.nosave && !request.config.save_points.is_empty());
         let wanted = asked && !request.shared.is_loading();
-        wanted.then(|| {
+        Ok(wanted.then(|| {
             crate::log::notice("Saving the final RDB snapshot before exiting.");
             request.run(shards.into_iter(), jobs)
-        })
+        }))
     }
 }
 
