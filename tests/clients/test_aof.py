@@ -705,6 +705,40 @@ def test_a_shutdown_leaves_nothing_out(tmp_path, policy):
         assert ours.ready().dbsize() == 5000
 
 
+@pytest.mark.parametrize("cores", [1, 2, 3])
+@pytest.mark.parametrize("how", ["eval", "function", "transaction"])
+def test_half_a_script_is_not_logged(tmp_path, cores, how):
+    """SHUTDOWN NOSAVE ends a script where it is; what it had done by then was logged."""
+    body = "redis.call('SET', 'a', 1) redis.call('SET', 'b', 1) local n = 0 while n < 1e10 do n = n + 1 end redis.call('SET', 'c', 1)"
+    options = ("--busy-reply-threshold", "20", "--appendfsync", "always")
+    with logged(tmp_path, *options, cores=cores) as ours:
+        r = ours.ready()
+        r.execute_command("FUNCTION", "LOAD", f"#!lua name=lib\nredis.register_function('f', function() {body} end)")
+        r.set("before", 1)
+        script = ["FCALL", "f", "0"] if how == "function" else ["EVAL", body, "0"]
+        lines = [["SET", "first", "1"], script, ["SET", "d", "1"]]
+        if how == "transaction":
+            lines = [["MULTI"], *lines, ["EXEC"]]
+        with socket.create_connection(("127.0.0.1", ours.port)) as s:
+            pack = redis.connection.Connection().pack_commands
+            s.sendall(b"".join(pack(lines)))
+            other = no_patience(ours)
+
+            def is_busy():
+                try:
+                    return not other.ping()
+                except redis.ResponseError as error:
+                    return "BUSY" in str(error)
+
+            wait_for(is_busy)
+            with pytest.raises(redis.ConnectionError):
+                other.execute_command("SHUTDOWN", "NOSAVE")
+            assert ours.process.wait(10) == 0
+    with logged(tmp_path, cores=cores) as ours:
+        whole = [b"before"] if how == "transaction" else [b"before", b"first"]
+        assert sorted(ours.ready().keys()) == whole
+
+
 def test_waitaof(tmp_path):
     with logged(tmp_path, cores=3) as ours:
         r = ours.ready()

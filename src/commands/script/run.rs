@@ -204,6 +204,26 @@ impl Inside<'_, '_> {
         lacks_memory.then_some(Error::OOM.0)
     }
 
+    /// The script waits for its next slice, and meanwhile everybody else hears BUSY.
+    fn park(&mut self) -> Pause {
+        if let Some(args) = self.args {
+            self.ongoing.note_command(args);
+        }
+        let running = Arc::new(Running {
+            function: self.ongoing.function().cloned(),
+            command: std::mem::take(&mut self.ongoing.command),
+            started_ms: self.ongoing.moment.now_ms,
+            core: self.cx.core,
+            wrote: self.ongoing.wrote.into(),
+            kill: false.into(),
+        });
+        self.cx.shared.scripts.begin_busy(running.clone());
+        self.cx.shared.set_gate(gate::BUSY, true);
+        self.cx.signals.push(crate::commands::Signal::Busy);
+        self.ongoing.busy = Some(running);
+        Pause::Park
+    }
+
     fn at_hand(&self) -> ShardSet {
         let shards = self.cx.keyspace.shards.iter().enumerate().filter(|(_, shard)| shard.is_some());
         shards.fold(ShardSet::EMPTY, |set, (number, _)| set.union(ShardSet::one(number)))
@@ -333,7 +353,8 @@ impl Host for Inside<'_, '_> {
 
     fn pause(&mut self) -> Pause {
         let shared = self.cx.shared;
-        if shared.gates() & gate::SHUTDOWN != 0 {
+        let stops = shared.gates() & gate::SHUTDOWN != 0;
+        if stops && self.ongoing.session.timeless {
             return Pause::Kill;
         }
         if let Some(running) = &self.ongoing.busy {
@@ -342,13 +363,14 @@ impl Host for Inside<'_, '_> {
             let kill = running.kill.load(Acquire) && !self.ongoing.wrote;
             return if kill { Pause::Kill } else { Pause::Park };
         }
+        // A script that is in progress when the server stops stays where it is: what it did so far is never told.
+        if stops {
+            return self.park();
+        }
         let threshold_ms = self.cx.config.busy_reply_threshold_ms;
         let elapsed_ms = shared.clock.mono_us().saturating_sub(self.ongoing.started_us) / 1000;
         if threshold_ms == 0 || elapsed_ms < threshold_ms || self.ongoing.unhurried {
             return Pause::GoOn;
-        }
-        if let Some(args) = self.args {
-            self.ongoing.note_command(args);
         }
         let (kind, name) = (self.ongoing.function().map_or("SCRIPT", |_| "FUNCTION"), self.ongoing.name());
         let name = String::from_utf8_lossy(name);
@@ -361,19 +383,7 @@ impl Host for Inside<'_, '_> {
             self.ongoing.unhurried = true;
             return Pause::GoOn;
         }
-        let running = Arc::new(Running {
-            function: self.ongoing.function().cloned(),
-            command: std::mem::take(&mut self.ongoing.command),
-            started_ms: self.ongoing.moment.now_ms,
-            core: self.cx.core,
-            wrote: self.ongoing.wrote.into(),
-            kill: false.into(),
-        });
-        shared.scripts.begin_busy(running.clone());
-        shared.set_gate(gate::BUSY, true);
-        self.cx.signals.push(crate::commands::Signal::Busy);
-        self.ongoing.busy = Some(running);
-        Pause::Park
+        self.park()
     }
 
     fn may_call(&self, args: Args) -> Option<bool> {
