@@ -339,6 +339,35 @@ def test_flushall_empties_the_file(tmp_path, cores):
         assert ours.ready().dbsize() == 0
 
 
+def test_a_script_does_not_write_past_misconf(tmp_path):
+    """Scripts without a shebang wrote although writes were refused. The same with a real one."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    with Instance(folder, "--save", "1000 1000000", logs=tmp_path) as ours:
+        r = ours.ready()
+        r.set("n", 5)
+        shutil.rmtree(folder)
+        r.bgsave()
+        wait_for(lambda: r.info("persistence")["rdb_last_bgsave_status"] != "ok")
+        refused = [
+            lambda: r.eval("return redis.call('SET', KEYS[1], 1)", 1, "a"),
+            lambda: r.eval("return redis.call('DEL', 'nothing')", 0),
+            lambda: r.eval("redis.pcall('SET', 'a', 1) return redis.call('SET', 'a', 1)", 0),
+            lambda: r.evalsha(r.script_load("return redis.call('SET', 'a', 1)"), 0),
+            lambda: r.pipeline().eval("return redis.call('SET', 'a', 1)", 0).execute(),
+        ]
+        for call in refused:
+            with pytest.raises(redis.ResponseError, match="MISCONF Redis is configured to save RDB"):
+                call()
+        caught = r.eval("local r = redis.pcall('INCR', 'n') return {type(r), r.err}", 0)
+        assert caught[0] == b"table" and caught[1].startswith(b"MISCONF Redis is configured to save RDB snapshots")
+        assert r.eval("return {redis.call('GET', 'n'), redis.call('PUBLISH', 'c', 'm')}", 0) == [b"5", 0]
+        assert r.eval_ro("return redis.call('GET', 'n')", 0) == b"5"
+        assert r.dbsize() == 1
+        r.config_set("stop-writes-on-bgsave-error", "no")
+        assert r.eval("return redis.call('INCR', 'n')", 0) == 6
+
+
 def test_shutdown_saves_as_told(tmp_path):
     for words, points, value in [
         ("SHUTDOWN NOSAVE", "100 1", None),

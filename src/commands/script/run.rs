@@ -15,6 +15,7 @@ use crate::commands::context::Pending;
 use crate::commands::errand::Ask;
 use crate::commands::monitor::tell;
 use crate::commands::routing::{remember_keys, shards_of};
+use crate::commands::server::persistence::disk_error;
 use crate::commands::{Command, Context, Error, Keyspace, Route, flags};
 use crate::log;
 use crate::resp::Out;
@@ -199,6 +200,12 @@ impl Inside<'_, '_> {
             return Some("ERR Write commands are not allowed from read-only scripts.".into());
         }
         // What has changed something already may go on to its end.
+        if command.is(flags::WRITE) && !self.ongoing.wrote && !self.ongoing.session.timeless {
+            let error = disk_error(self.cx.shared);
+            if error.is_some() {
+                return error.map(|error| error.0);
+            }
+        }
         let may_grow = self.ongoing.wrote || self.ongoing.allows_oom();
         let lacks_memory = self.cx.lacks_memory && command.is(flags::DENYOOM) && !may_grow;
         lacks_memory.then_some(Error::OOM.0)

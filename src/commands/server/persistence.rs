@@ -16,7 +16,7 @@ use crate::persist::aof::{self, BaseForm, Mark};
 use crate::persist::rdb::file::{Version, Writer, trailer};
 use crate::shard::snapshot::{Clocks, Plan};
 use crate::shard::{Moment, Shard};
-use crate::shared::{Saves, Saving, Shared};
+use crate::shared::{Saves, Saving, Shared, gate};
 use crate::storage::{Doing, Failure, Job, Save, Seal};
 use crate::{base::crc::Crc64, commands::server::lolwut::REDIS_VERSION};
 
@@ -475,4 +475,18 @@ pub fn log_failure(config: &Config, failure: &Failure) {
         Failure::Content(_) | Failure::Cut { .. } | Failure::Corrupt { .. } => text,
         Failure::Cancelled => "Background saving cancelled".into(),
     });
+}
+
+/// Why commands that write are refused, if they are: the last snapshot failed, where that is configured, or the log cannot be
+/// written.
+pub fn disk_error(shared: &Shared) -> Option<Error> {
+    let gates = shared.gates();
+    if gates & gate::SAVE_FAILED != 0 {
+        let config = shared.config();
+        if config.stop_writes_on_bgsave_error && !config.save_points.is_empty() {
+            return Some(Error::SAVE_FAILED);
+        }
+    }
+    let fails = gates & gate::LOG_FAILED != 0 && shared.is_logged();
+    fails.then(|| Error::log_failed(shared.persistence.log.errno.load(Acquire)))
 }
