@@ -534,6 +534,36 @@ def test_it_rewrites_by_itself(tmp_path):
         assert "Starting automatic rewriting of AOF on " in ours.text()
 
 
+def test_it_rewrites_at_once_what_grew_before_the_start(tmp_path):
+    """The whole log was taken for what the last rewrite had left, so that a server that starts often never rewrote it."""
+    automatic = ("--auto-aof-rewrite-min-size", "64kb", "--auto-aof-rewrite-percentage")
+    with logged(tmp_path, *automatic, "0") as ours:
+        r = ours.ready()
+        [r.set("k", "x" * 30_000) for _ in range(10)]
+        ours.stop()
+    base = (folder_of(tmp_path) / manifest(tmp_path)["b"][0]).stat().st_size
+    with logged(tmp_path, *automatic, "0") as ours:
+        info = ours.ready().info("persistence")
+        assert info["aof_base_size"] == base < 200 and info["aof_current_size"] > 300_000
+        ours.stop()
+    with logged(tmp_path, *automatic, "100") as ours:
+        r = ours.ready()
+        wait_for(lambda: r.info("persistence")["aof_rewrites"] == 1)
+        wait_for(lambda: r.info("persistence")["aof_current_size"] < 64_000)
+        ours.stop()
+
+
+@pytest.mark.parametrize("base,lines", [(90, "file b seq 1 type b\nfile i seq 1 type i\n"), (0, "file i seq 1 type i\n")])
+def test_info_tells_how_long_the_base_is(tmp_path, base, lines):
+    command = b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$4\r\n1234\r\n"
+    folder_of(tmp_path).mkdir()
+    for name, content in [("b", command * 3), ("i", command * 5), ("appendonly.aof.manifest", lines.encode())]:
+        (folder_of(tmp_path) / name).write_bytes(content)
+    with logged(tmp_path) as ours:
+        info = ours.ready().info("persistence")
+        assert (info["aof_base_size"], info["aof_current_size"]) == (base, base + 150)
+
+
 def test_info_tells_of_the_log(tmp_path):
     with logged(tmp_path) as ours:
         r = ours.ready()

@@ -62,7 +62,7 @@ impl Core {
         match crate::server::replay::find(&self.config, true) {
             Ok(found) => {
                 self.clear_held();
-                self.read_log_files(found.files, true);
+                self.read_log_files(found.files, found.manifest.base.is_some(), true);
             }
             Err(text) => {
                 crate::log::warning(text);
