@@ -806,6 +806,30 @@ def test_waitaof(tmp_path):
         assert ours.ready().get("k") == b"2"
 
 
+def test_waitaof_ends_with_the_log(tmp_path):
+    """Who waited when the log was switched off was told that nothing was durable, where Redis has an error."""
+    with logged(tmp_path, "--appendfsync", "no", cores=3) as ours:
+        r = ours.ready()
+        waiting = []
+        for words in ([1, 0, 0], [1, 1, 0]):
+            s = socket.create_connection(("127.0.0.1", ours.port), timeout=10)
+            s.sendall(b"SET k 1\r\nWAITAOF %d %d %d\r\n" % tuple(words))
+            waiting.append(s)
+        if not RINGFORT and "unknown command" in str(waiting[0].recv(100)):
+            pytest.skip("WAITAOF came with Redis 7.2")
+        wait_for(lambda: r.info("clients")["blocked_clients"] == 2)
+        r.config_set("appendonly", "no")
+        error = b"-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.\r\n"
+        for s in waiting:
+            said = b""
+            while not said.endswith(error[-20:]):
+                portion = s.recv(1000)
+                assert portion, said
+                said += portion
+            assert said.endswith(error)
+            s.close()
+
+
 # ---- what is broken ----
 
 
