@@ -209,11 +209,13 @@ impl Core {
         } else if let Some(point) = persistence::is_due(&self.config, &saves, changes, self.now_ms / 1000) {
             crate::log::notice(format!("{} changes in {} seconds. Saving...", point.changes, point.seconds));
             crate::log::notice("Background saving started");
+            self.shared.persistence.saves().count += 1;
             self.begin_snapshot(shards, Purpose::Background);
         } else if self.rewrite_is_due() {
             self.begin_rewrite(shards);
         } else if self.scheduled_is_due(&saves) {
             crate::log::notice("Background saving started");
+            self.shared.persistence.saves().count += 1;
             self.begin_snapshot(shards, Purpose::Background);
         }
         let persistence = &self.shared.persistence;
@@ -393,6 +395,8 @@ impl Core {
     pub(super) fn log_read_again(&mut self, result: Result<(), Failure>) {
         if result.is_ok() {
             crate::log::warning("Append Only File loaded by DEBUG LOADAOF");
+            let held = self.storage.held.iter().flat_map(|held| &held.batch.held);
+            self.shared.persistence.saves().saved_changes = held.map(|shard| shard.changes()).sum();
         }
         self.shared.persistence.load.running.store(false, Release);
         let text = "ERR Error trying to load the AOF files, check server logs.";

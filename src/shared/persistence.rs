@@ -141,6 +141,7 @@ pub struct Saves {
     pub last_ok: bool,
     /// How long the last one in the background took; -1: there was none.
     pub last_duration_s: i64,
+    /// SAVE, BGSAVE and save points began so many, as Redis counts them: whatever became of them.
     pub count: u64,
     /// The most memory that the last one took besides the data.
     pub last_bytes: u64,
@@ -272,7 +273,6 @@ impl Saves {
         if ok {
             self.last_s = now_s;
             self.saved_changes = saving.changes;
-            self.count += 1;
         }
         if saving.background {
             self.last_duration_s = now_s - saving.began_s;

@@ -250,6 +250,7 @@ pub fn save(cx: &mut Context, _args: Args) -> Result<(), Error> {
         Some(_) => return Err(Error::SAVE_RUNNING),
         None => {}
     }
+    cx.shared.persistence.saves().count += 1;
     let id = begin(cx, Purpose::Save);
     cx.notes.push(Note::Hold(Hold::Save { id }));
     Ok(())
@@ -275,6 +276,7 @@ pub fn bgsave(cx: &mut Context, args: Args) -> Result<(), Error> {
         cx.out.simple("Background saving scheduled");
         return Ok(());
     }
+    cx.shared.persistence.saves().count += 1;
     begin(cx, Purpose::Background);
     crate::log::notice("Background saving started");
     cx.out.simple("Background saving started");
@@ -333,6 +335,10 @@ pub fn after_flushall(cx: &mut Context) {
 }
 
 fn begin_after_flushall(cx: &mut Context) -> Option<u64> {
+    if cx.session.timeless {
+        // What is read from a log was saved when it was sent.
+        return None;
+    }
     let running = cx.shared.persistence.saves().running;
     if running.is_some_and(|saving| saving.base.is_some()) {
         if !cx.config.save_points.is_empty() {
