@@ -2,6 +2,7 @@
 //! In: the command that found nothing, kept to be run again. Out: who may answer it, exactly once.
 //! Invariant T1: only who claimed a wait answers it; a claim that came to nothing is given back at once.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::*};
 
 use super::{Args, ConnectionId, Request, Session};
@@ -20,10 +21,11 @@ pub enum Nothing {
     Null,
     NullArray,
     Integer(i64),
-    /// Whether all units below this stamp are durable here, and on how many replicas. `here`: the former is all that is
-    /// waited for.
+    /// Whether all units below this stamp are durable here, and on how many replicas. `local`: the former is waited for,
+    /// `here`: and nothing else.
     Durable {
         stamp: u64,
+        local: bool,
         here: bool,
     },
 }
@@ -34,8 +36,8 @@ pub enum Answer {
     /// With this reply.
     Reply(Vec<u8>),
     TimeOut,
-    /// CLIENT UNBLOCK … ERROR.
-    Unblocked,
+    /// With this error.
+    Error(Cow<'static, str>),
 }
 
 #[derive(Debug)]

@@ -57,6 +57,9 @@ fixed! {
     SAVE_RUNNING = "ERR Background save already in progress";
     LOADING = "LOADING Redis is loading the dataset in memory";
     REWRITE_RUNNING = "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a BGSAVE whenever possible.";
+    UNBLOCKED = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
+    NO_LOG_TO_WAIT_FOR = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
+    SHUTDOWN_FAILED = "ERR Errors trying to SHUTDOWN. Check logs.";
     SAVE_FAILED = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.";
     NO_SCRIPT = "NOSCRIPT No matching script. Please use EVAL.";
     NO_FUNCTION = "ERR Function not found";

@@ -180,9 +180,7 @@ fn wait_aof(cx: &mut Context, args: Args) -> Result<(), Error> {
     let deadline_ms = deadline_ms(cx, ms)?;
     let logged = cx.shared.is_logged();
     if local > 0 && !logged {
-        return Err(Error::new(
-            "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
-        ));
+        return Err(Error::NO_LOG_TO_WAIT_FOR);
     }
     let stamp = cx.session.wrote;
     let durable = is_durable(cx.shared, stamp);
@@ -190,7 +188,7 @@ fn wait_aof(cx: &mut Context, args: Args) -> Result<(), Error> {
         write_durable(&mut cx.out, durable);
         return Ok(());
     }
-    let nothing = Nothing::Durable { stamp, here: replicas == 0 };
+    let nothing = Nothing::Durable { stamp, local: local > 0, here: replicas == 0 };
     cx.wait(std::iter::empty(), For { nothing, ..For::elements(Type::String, deadline_ms) });
     Ok(())
 }

@@ -103,12 +103,26 @@ fn kind(path: &Path) -> io::Result<Kind> {
     const BEGIN_BYTES: u64 = 4096;
     let mut begin = Vec::new();
     File::open(path)?.take(BEGIN_BYTES).read_to_end(&mut begin)?;
+    if begin.is_empty() {
+        return Ok(kind_by_name(path));
+    }
     let first = begin.split(|&byte| byte == b'\n').find(|line| !line.starts_with(b"#"));
     Ok(match first {
         _ if has_preamble(&begin) => Kind::Rdb,
         Some(line) if line.starts_with(b"file") => Kind::Manifest,
         _ => Kind::Other,
     })
+}
+
+/// An empty file is a sound log, but neither an RDB file nor a manifest: no server takes it for one.
+fn kind_by_name(path: &Path) -> Kind {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let is_of_log = || [".aof", ".base.rdb"].iter().any(|end| name.ends_with(end));
+    match () {
+        () if name.ends_with(".manifest") => Kind::Manifest,
+        () if is_of_log() => Kind::Other,
+        () => Kind::Rdb,
+    }
 }
 
 /// The system's words, without the number.

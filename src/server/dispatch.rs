@@ -9,6 +9,7 @@ use crate::commands::routing::gives_up_data;
 use crate::commands::routing::shards_of;
 use crate::commands::script::declared::flags_of;
 use crate::commands::script::reach::shards_of_script;
+use crate::commands::server::persistence::disk_error;
 use crate::commands::{Command, Error, Registry, Route, flags};
 use crate::config::Config;
 use crate::shared::{Shared, gate};
@@ -83,18 +84,11 @@ impl Gates<'_> {
 
     /// Writes are refused after a failed snapshot, where that is configured, and nearly everything while a file is loaded.
     fn persistence(&self, connection: &Connection, command: &Command, args: Args) -> Option<Error> {
-        if self.gates & gate::SAVE_FAILED != 0 {
-            let config = self.shared.config();
-            let stops = config.stop_writes_on_bgsave_error && !config.save_points.is_empty();
-            if stops && (self.writes(connection, command, args, flags::WRITE) || command.name == "PING") {
-                return Some(Error::SAVE_FAILED);
-            }
-        }
-        if self.gates & gate::LOG_FAILED != 0
-            && self.shared.is_logged()
+        if self.gates & (gate::SAVE_FAILED | gate::LOG_FAILED) != 0
             && (self.writes(connection, command, args, flags::WRITE) || command.name == "PING")
+            && let Some(error) = disk_error(self.shared)
         {
-            return Some(Error::log_failed(self.shared.persistence.log.errno.load(Acquire)));
+            return Some(error);
         }
         let refused = self.gates & gate::LOADING != 0 && self.needs_data(connection, command);
         refused.then_some(Error::LOADING)

@@ -59,9 +59,11 @@ impl Core {
         }
     }
 
-    /// Gives the parked script its slice.
+    /// Gives the parked script its slice. When the server stops there is none, so that no half of a unit gets into the log.
     pub(super) fn go_on_with_parked(&mut self) {
-        if let Some(aside) = self.parked.take() {
+        if self.shared.gates() & gate::SHUTDOWN == 0
+            && let Some(aside) = self.parked.take()
+        {
             self.go_on_with(aside);
         }
     }

@@ -15,7 +15,7 @@ use crate::client::{ShardSet, State};
 use crate::commands::context::limits;
 use crate::commands::script::library;
 use crate::commands::server::persistence::{self, Begin, Purpose, Shutdown};
-use crate::commands::{Hold, Note, Signal};
+use crate::commands::{Error, Hold, Note, Signal};
 use crate::config::set_failed;
 use crate::persist::Parcel;
 use crate::persist::rdb::EMPTY;
@@ -173,10 +173,11 @@ impl Core {
                 let mut jobs = Vec::new();
                 let begun = how.begin(&request, shards, &mut jobs);
                 self.actions.jobs.append(&mut jobs);
-                if let Some(id) = begun {
-                    return self.hold(batch, Hold::Shutdown { id, force: how.force });
+                match begun {
+                    Ok(Some(id)) => return self.hold(batch, Hold::Shutdown { id, force: how.force }),
+                    Ok(None) => self.signals.push(Signal::Shutdown),
+                    Err(_) => self.stays_up(),
                 }
-                self.signals.push(Signal::Shutdown);
                 self.send_signals();
             }
         }
@@ -208,11 +209,13 @@ impl Core {
         } else if let Some(point) = persistence::is_due(&self.config, &saves, changes, self.now_ms / 1000) {
             crate::log::notice(format!("{} changes in {} seconds. Saving...", point.changes, point.seconds));
             crate::log::notice("Background saving started");
+            self.shared.persistence.saves().count += 1;
             self.begin_snapshot(shards, Purpose::Background);
         } else if self.rewrite_is_due() {
             self.begin_rewrite(shards);
         } else if self.scheduled_is_due(&saves) {
             crate::log::notice("Background saving started");
+            self.shared.persistence.saves().count += 1;
             self.begin_snapshot(shards, Purpose::Background);
         }
         let persistence = &self.shared.persistence;
@@ -232,6 +235,14 @@ impl Core {
         crate::log::warning(format!("Received {name} scheduling shutdown..."));
         crate::log::warning("User requested shutdown...");
         self.fetch_for(Task::Stop(how));
+    }
+
+    /// The process was told to end by a signal, and cannot; the next signal counts again.
+    fn stays_up(&mut self) {
+        crate::log::warning(
+            "Received shutdown signal but errors trying to shut down the server, check the logs for more information",
+        );
+        self.actions.await_stop = true;
     }
 
     // ---- holding ----
@@ -275,12 +286,9 @@ impl Core {
             Hold::Shutdown { .. } => {
                 crate::log::warning("Error trying to save the DB, can't exit.");
                 if held.batch.connection.is_none() {
-                    crate::log::warning(
-                        "Received shutdown signal but errors trying to shut down the server, check the logs for more information",
-                    );
-                    self.actions.await_stop = true;
+                    self.stays_up();
                 }
-                self.release(Err("ERR Errors trying to SHUTDOWN. Check logs."));
+                self.release(Err(&Error::SHUTDOWN_FAILED.0));
             }
             Hold::LoadLog | Hold::SwitchLog { .. } => unreachable!("it waits for the log"),
             Hold::Reload { .. } if !ok => self.release(Err("ERR")),
@@ -387,6 +395,8 @@ impl Core {
     pub(super) fn log_read_again(&mut self, result: Result<(), Failure>) {
         if result.is_ok() {
             crate::log::warning("Append Only File loaded by DEBUG LOADAOF");
+            let held = self.storage.held.iter().flat_map(|held| &held.batch.held);
+            self.shared.persistence.saves().saved_changes = held.map(|shard| shard.changes()).sum();
         }
         self.shared.persistence.load.running.store(false, Release);
         let text = "ERR Error trying to load the AOF files, check server logs.";

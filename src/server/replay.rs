@@ -33,11 +33,14 @@ pub struct Found {
 /// The log that is being read, file by file.
 pub struct Opening {
     files: VecDeque<(String, u64)>,
+    /// The first of them is the base.
+    has_base: bool,
     read: usize,
     began_ms: i64,
     file_began_ms: i64,
     bytes_before: u64,
     last_bytes: u64,
+    base_bytes: u64,
     cut: Option<u64>,
     /// DEBUG LOADAOF: the log is open already.
     again: bool,
@@ -132,6 +135,7 @@ impl Core {
     pub fn start_log(&mut self, found: Found) {
         self.begin_event();
         let log = &self.shared.persistence.log;
+        let has_base = found.manifest.base.is_some();
         self.actions.jobs.push(Job::Log(Box::new(Log {
             owner: self.id,
             name: self.config.appendfilename.clone(),
@@ -142,21 +146,23 @@ impl Core {
         log.starts.store(self.config.appendonly, Release);
         log.is_open.store(true, Release);
         if self.config.appendonly {
-            self.read_log_files(found.files, false);
+            self.read_log_files(found.files, has_base, false);
         }
     }
 
-    /// Reads the files of the log. `again`: they are read by a server that has been writing them.
-    pub(super) fn read_log_files(&mut self, files: Vec<(String, u64)>, again: bool) {
+    /// Reads the files of the log, the first of which may be its base. `again`: they are read by a server that has been writing them.
+    pub(super) fn read_log_files(&mut self, files: Vec<(String, u64)>, has_base: bool, again: bool) {
         let now_ms = self.now_ms;
         self.shared.persistence.load.begin(now_ms);
         self.appending.opening = Some(Box::new(Opening {
             files: files.into(),
+            has_base,
             read: 0,
             began_ms: now_ms,
             file_began_ms: now_ms,
             bytes_before: 0,
             last_bytes: 0,
+            base_bytes: 0,
             cut: None,
             again,
         }));
@@ -200,7 +206,11 @@ impl Core {
             opening.cut = Some(good);
             opening.last_bytes = good;
         }
-        let kind = if opening.read == 1 && !name.ends_with(".incr.aof") { "base" } else { "incr" };
+        let is_base = opening.read == 1 && opening.has_base;
+        if is_base {
+            opening.base_bytes = opening.last_bytes;
+        }
+        let kind = if is_base { "base" } else { "incr" };
         let seconds = (self.shared.clock.unix_ms() - opening.file_began_ms) as f64 / 1000.0;
         crate::log::notice(format!("DB loaded from {kind} file {name}: {seconds:.3} seconds"));
         self.read_next_file();
@@ -216,6 +226,7 @@ impl Core {
             cut: opening.cut,
             last_bytes: opening.last_bytes,
             bytes_before: opening.bytes_before,
+            base_bytes: opening.base_bytes,
             empty: empty_base(&self.config, self.now_ms),
         });
         self.put_mark(mark);

@@ -153,9 +153,13 @@ impl Parts<'_> {
         *self.ended = Some(end);
         let ns = ticks_to_ns(end.wrapping_sub(start));
         *self.took_long |= ns > SHORT_NS;
-        let metrics = &self.shared.metrics[self.core];
-        metrics.commands_processed.add(1);
-        metrics.commands[request.command as usize].record(ns, self.config.latency_tracking);
+        // What is read from a log was counted when it was sent.
+        let counts = !call.session.timeless;
+        if counts {
+            let metrics = &self.shared.metrics[self.core];
+            metrics.commands_processed.add(1);
+            metrics.commands[request.command as usize].record(ns, self.config.latency_tracking);
+        }
         self.read_for(command, args, call.session, tracking);
         if wanted {
             self.effects.end(db, args, self.shards.iter_mut().filter_map(|shard| shard.as_deref_mut()));
@@ -164,7 +168,9 @@ impl Parts<'_> {
         if self.config.maxmemory > 0 && !command.is(flags::READONLY) {
             self.publish(request.shards);
         }
-        self.note_time(command, args, call.session.id, ns);
+        if counts {
+            self.note_time(command, args, call.session.id, ns);
+        }
         Outcome { failed, waits: false, pushed, pending: None }
     }
 

@@ -23,8 +23,6 @@ use crate::commands::{Command, Signal, flags};
 use crate::resp::Out;
 use crate::shard::Shard;
 
-const UNBLOCKED: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
-
 impl Core {
     // ---- where keys change ----
 
@@ -177,7 +175,7 @@ impl Core {
         if let Some(deadline_ms) = wait.deadline_ms {
             self.deadlines.insert((deadline_ms, id));
         }
-        if let Nothing::Durable { here: true, .. } = wait.nothing {
+        if let Nothing::Durable { local: true, .. } = wait.nothing {
             self.await_durable(wait.clone());
         }
         if let Some(at) = self.early_answers.iter().position(|(early, _)| Arc::ptr_eq(early, &wait)) {
@@ -236,7 +234,7 @@ impl Core {
         self.reply(slot, |out| match answer {
             Answer::Reply(bytes) => out.raw(&bytes),
             Answer::TimeOut => reply_time_out(out, wait.nothing, durable),
-            Answer::Unblocked => out.error(UNBLOCKED),
+            Answer::Error(text) => out.error(&text),
         });
         self.write_pending(slot, u64::MAX);
     }
@@ -248,11 +246,11 @@ impl Core {
             // That was counted where it was served.
             Answer::Reply(_) => {}
             Answer::TimeOut => statistics.record(0, false),
-            Answer::Unblocked => {
+            Answer::Error(text) => {
                 statistics.record(0, false);
                 statistics.failed.add(1);
                 metrics.error_replies.add(1);
-                self.shared.count_error(UNBLOCKED);
+                self.shared.count_error(text);
             }
         }
     }

@@ -83,7 +83,7 @@ impl Shard {
         let Some((db, key)) = picked else { return false };
         self.counters.evicted += 1;
         self.tell(moment, tell::LAPSED, db, &key, What::Evicted);
-        self.remove(db, &key)
+        self.remove_uncounted(db, &key)
     }
 
     /// Any key that may go, of each database in turn.

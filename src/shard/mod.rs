@@ -35,7 +35,7 @@ pub struct ShardCounters {
     pub evicted: u64,
     pub lazy_freed: u64,
     pub expire_cycle_us: u64,
-    /// Changes of keys, as the save points count them. It only grows.
+    /// Changes of keys by commands, as the save points count them: neither what expires nor what is evicted. It only grows.
     pub changes: u64,
 }
 
@@ -64,8 +64,6 @@ pub struct Shard {
     scratch: Vec<u8>,
     /// What happened to keys by themselves, where the moment asks for it.
     pub incidents: Vec<Incident>,
-    /// Changes that were nobody's command: what expired.
-    lapses: u64,
     /// The last `change` emptied its collection, so that the key is gone.
     pub emptied: bool,
 }
@@ -93,7 +91,6 @@ impl Shard {
             evicting: evict::Pool::default(),
             scratch: Vec::new(),
             incidents: Vec::new(),
-            lapses: 0,
             emptied: false,
         }
     }
@@ -156,8 +153,6 @@ impl Shard {
         if was_there {
             self.dbs[db as usize].fields.forget(key);
             self.counters.expired += 1;
-            self.counters.changes += 1;
-            self.lapses += 1;
             self.discard(removed);
             self.watch.expired(db, key);
             if !self.waiting.is_empty() {
@@ -360,13 +355,20 @@ impl Shard {
 
     /// Deletes a key; large values are freed later, in slices. False: no such key.
     pub fn remove(&mut self, db: u16, key: &[u8]) -> bool {
+        let was_there = self.remove_uncounted(db, key);
+        self.counters.changes += u64::from(was_there);
+        was_there
+    }
+
+    /// The same for what goes by itself: that is no change to be saved.
+    fn remove_uncounted(&mut self, db: u16, key: &[u8]) -> bool {
         self.before_change(db, key);
         let removed = self.dbs[db as usize].store.remove(key);
         let was_there = removed.is_some();
         if was_there {
             self.dbs[db as usize].fields.forget(key);
             self.discard(removed);
-            self.note(db, key);
+            self.note_uncounted(db, key);
         }
         was_there
     }
@@ -400,6 +402,11 @@ impl Shard {
     #[inline]
     fn note(&mut self, db: u16, key: &[u8]) {
         self.counters.changes += 1;
+        self.note_uncounted(db, key);
+    }
+
+    #[inline]
+    fn note_uncounted(&mut self, db: u16, key: &[u8]) {
         if !self.watch.is_empty() {
             self.watch.changed(db, key);
         }
@@ -417,7 +424,7 @@ impl Shard {
     /// Changes by commands, so far.
     #[inline]
     pub fn changes(&self) -> u64 {
-        self.counters.changes - self.lapses
+        self.counters.changes
     }
 
     #[inline]

@@ -77,6 +77,12 @@ impl LogState {
         }
     }
 
+    /// Whether what is in memory is in no log yet, although there is to be one. `unlogged`: it is about to be switched on, as
+    /// the configuration says.
+    pub fn lacks_base(&self, unlogged: bool) -> bool {
+        self.waits_for_base.load(Acquire) || (unlogged && self.can_switch())
+    }
+
     /// Whether it can be switched on and off.
     pub fn can_switch(&self) -> bool {
         self.is_open.load(Acquire) && !self.starts.load(Acquire)
@@ -135,6 +141,7 @@ pub struct Saves {
     pub last_ok: bool,
     /// How long the last one in the background took; -1: there was none.
     pub last_duration_s: i64,
+    /// SAVE, BGSAVE and save points began so many, as Redis counts them: whatever became of them.
     pub count: u64,
     /// The most memory that the last one took besides the data.
     pub last_bytes: u64,
@@ -284,7 +291,6 @@ impl Saves {
         if ok {
             self.last_s = now_s;
             self.saved_changes = saving.changes;
-            self.count += 1;
         }
         if saving.background {
             self.last_duration_s = now_s - saving.began_s;

@@ -101,7 +101,7 @@ impl Bench {
 }
 
 fn no_files() -> Source {
-    Source::Files { cut: None, last_bytes: 0, bytes_before: 0, empty: Vec::new() }
+    Source::Files { cut: None, last_bytes: 0, bytes_before: 0, base_bytes: 0, empty: Vec::new() }
 }
 
 /// A base of a log that had not turned took the place of the wrong files: the last increment said again what it has.
@@ -196,7 +196,13 @@ fn a_base_that_nobody_may_write_is_left_as_it_is() {
         disk.replace_file(&path(base), b"ONE TWO".into());
         disk.protect(&path(base));
         let mut bench = Bench::new(&disk, &format!("file {base} seq 1 type b\n"));
-        bench.begin(Source::Files { cut, last_bytes: cut.unwrap_or(7), bytes_before: 0, empty: Vec::new() });
+        bench.begin(Source::Files {
+            cut,
+            last_bytes: cut.unwrap_or(7),
+            bytes_before: 0,
+            base_bytes: 0,
+            empty: Vec::new(),
+        });
         assert!(matches!(&bench.news[..], [LogNews::Begun(result)] if result.is_ok() == sound), "{cut:?}");
         if sound {
             bench.write("THREE");

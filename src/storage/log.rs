@@ -245,8 +245,10 @@ impl<D: Disk> Writer<D> {
         self.unnamed = matches!(begin.source, Source::Memory);
         let mut cut = Some(0);
         self.bytes_before = 0;
-        if let Source::Files { cut: wanted, last_bytes, bytes_before, empty } = begin.source {
+        let mut rewritten = 0;
+        if let Source::Files { cut: wanted, last_bytes, bytes_before, base_bytes, empty } = begin.source {
             self.bytes_before = bytes_before;
+            rewritten = base_bytes;
             if !manifest.incr.is_empty() {
                 cut = wanted;
             } else if let Some(base) = &manifest.base {
@@ -256,6 +258,7 @@ impl<D: Disk> Writer<D> {
                 let name = manifest.new_base(&self.name, begin.form == BaseForm::Rdb);
                 save::replace(self.disk.clone(), &self.directory.join(name), &empty).await?;
                 self.bytes_before = empty.len() as u64;
+                rewritten = self.bytes_before;
             }
         }
         if self.unnamed || manifest.incr.is_empty() {
@@ -272,8 +275,8 @@ impl<D: Disk> Writer<D> {
         }
         self.manifest = manifest;
         self.merger.begin_file();
-        let bytes = self.bytes_before + file.bytes();
-        self.progress.bytes_rewritten.store(bytes, Relaxed);
+        // How long the log was when it got its base is not known any more: not less than that.
+        self.progress.bytes_rewritten.store(rewritten, Relaxed);
         self.file = Some(file);
         Ok(())
     }

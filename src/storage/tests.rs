@@ -238,6 +238,7 @@ fn a_log_goes_on_turns_and_gets_a_new_base() {
         cut: Some(PING.len() as u64),
         last_bytes: PING.len() as u64,
         bytes_before: 0,
+        base_bytes: 0,
         empty: Vec::new(),
     };
     let begin = Begin { directory: folder.0.clone(), form: BaseForm::Rdb, source: files };

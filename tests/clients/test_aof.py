@@ -418,6 +418,47 @@ def test_appendonly_is_switched_while_it_runs(tmp_path):
         assert sorted(ours.ready().keys()) == [b"after", b"before", b"later", b"while"]
 
 
+def test_a_log_without_a_base_keeps_the_server_up(tmp_path):
+    """SHUTDOWN and SIGTERM gave the first base up, with all that was in memory: only FORCE may."""
+    slow = ("--rdb-key-save-delay", "20000")
+    with Instance(tmp_path, *slow) as ours:
+        r = ours.ready()
+        r.execute_command("DEBUG", "POPULATE", 60)
+        r.config_set("appendonly", "yes")
+        for words in ((), ("NOSAVE",), ("SAVE",)):
+            with pytest.raises(redis.ResponseError, match="^Errors trying to SHUTDOWN. Check logs.$"):
+                no_patience(ours).execute_command("SHUTDOWN", *words)
+        ours.process.terminate()
+        wait_for(lambda: "rrors trying to shut down the server" in ours.text())
+        assert "Writing initial AOF, can't exit." in ours.text()
+        wait_for(lambda: r.info("persistence")["aof_rewrites"] and not r.info("persistence")["aof_rewrite_in_progress"])
+        assert ours.stop() == 0
+    with logged(tmp_path, *slow) as ours:
+        assert ours.ready().dbsize() == 60
+        ours.stop()
+    (tmp_path / "forced").mkdir()
+    with Instance(tmp_path / "forced", *slow) as ours:
+        r = no_patience(ours)
+        ours.ready().execute_command("DEBUG", "POPULATE", 60)
+        r.config_set("appendonly", "yes")
+        with pytest.raises(redis.ConnectionError):
+            r.execute_command("SHUTDOWN", "FORCE")
+        assert ours.process.wait(10) == 0 and "Writing initial AOF. Exit anyway." in ours.text()
+
+
+@pytest.mark.skipif(not RINGFORT, reason="Redis looks only at a base that is being written, and loses all")
+def test_a_log_without_a_base_keeps_the_server_up_at_once(tmp_path):
+    with Instance(tmp_path, "--rdb-key-save-delay", "20000") as ours:
+        ours.ready().execute_command("DEBUG", "POPULATE", 60)
+        with socket.create_connection(("127.0.0.1", ours.port), timeout=10) as s:
+            s.sendall(b"MULTI\r\nCONFIG SET appendonly yes\r\nEXEC\r\nSHUTDOWN NOSAVE\r\n")
+            said = b""
+            while b"Check logs." not in said:
+                portion = s.recv(1000)
+                assert portion, said
+                said += portion
+
+
 @pytest.mark.parametrize("cores", [1, 3])
 def test_a_log_that_cannot_be_opened_is_not_switched_on(tmp_path, cores):
     folder_of(tmp_path).write_text("no folder")
@@ -498,6 +539,36 @@ def test_it_rewrites_by_itself(tmp_path):
         info = r.info("persistence")
         assert 0 < info["aof_base_size"] <= info["aof_current_size"] < 64_000
         assert "Starting automatic rewriting of AOF on " in ours.text()
+
+
+def test_it_rewrites_at_once_what_grew_before_the_start(tmp_path):
+    """The whole log was taken for what the last rewrite had left, so that a server that starts often never rewrote it."""
+    automatic = ("--auto-aof-rewrite-min-size", "64kb", "--auto-aof-rewrite-percentage")
+    with logged(tmp_path, *automatic, "0") as ours:
+        r = ours.ready()
+        [r.set("k", "x" * 30_000) for _ in range(10)]
+        ours.stop()
+    base = (folder_of(tmp_path) / manifest(tmp_path)["b"][0]).stat().st_size
+    with logged(tmp_path, *automatic, "0") as ours:
+        info = ours.ready().info("persistence")
+        assert info["aof_base_size"] == base < 200 and info["aof_current_size"] > 300_000
+        ours.stop()
+    with logged(tmp_path, *automatic, "100") as ours:
+        r = ours.ready()
+        wait_for(lambda: r.info("persistence")["aof_rewrites"] == 1)
+        wait_for(lambda: r.info("persistence")["aof_current_size"] < 64_000)
+        ours.stop()
+
+
+@pytest.mark.parametrize("base,lines", [(90, "file b seq 1 type b\nfile i seq 1 type i\n"), (0, "file i seq 1 type i\n")])
+def test_info_tells_how_long_the_base_is(tmp_path, base, lines):
+    command = b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$4\r\n1234\r\n"
+    folder_of(tmp_path).mkdir()
+    for name, content in [("b", command * 3), ("i", command * 5), ("appendonly.aof.manifest", lines.encode())]:
+        (folder_of(tmp_path) / name).write_bytes(content)
+    with logged(tmp_path) as ours:
+        info = ours.ready().info("persistence")
+        assert (info["aof_base_size"], info["aof_current_size"]) == (base, base + 150)
 
 
 def test_info_tells_of_the_log(tmp_path):
@@ -688,6 +759,40 @@ def test_a_shutdown_leaves_nothing_out(tmp_path, policy):
         assert ours.ready().dbsize() == 5000
 
 
+@pytest.mark.parametrize("cores", [1, 2, 3])
+@pytest.mark.parametrize("how", ["eval", "function", "transaction"])
+def test_half_a_script_is_not_logged(tmp_path, cores, how):
+    """SHUTDOWN NOSAVE ends a script where it is; what it had done by then was logged."""
+    body = "redis.call('SET', 'a', 1) redis.call('SET', 'b', 1) local n = 0 while n < 1e10 do n = n + 1 end redis.call('SET', 'c', 1)"
+    options = ("--busy-reply-threshold", "20", "--appendfsync", "always")
+    with logged(tmp_path, *options, cores=cores) as ours:
+        r = ours.ready()
+        r.execute_command("FUNCTION", "LOAD", f"#!lua name=lib\nredis.register_function('f', function() {body} end)")
+        r.set("before", 1)
+        script = ["FCALL", "f", "0"] if how == "function" else ["EVAL", body, "0"]
+        lines = [["SET", "first", "1"], script, ["SET", "d", "1"]]
+        if how == "transaction":
+            lines = [["MULTI"], *lines, ["EXEC"]]
+        with socket.create_connection(("127.0.0.1", ours.port)) as s:
+            pack = redis.connection.Connection().pack_commands
+            s.sendall(b"".join(pack(lines)))
+            other = no_patience(ours)
+
+            def is_busy():
+                try:
+                    return not other.ping()
+                except redis.ResponseError as error:
+                    return "BUSY" in str(error)
+
+            wait_for(is_busy)
+            with pytest.raises(redis.ConnectionError):
+                other.execute_command("SHUTDOWN", "NOSAVE")
+            assert ours.process.wait(10) == 0
+    with logged(tmp_path, cores=cores) as ours:
+        whole = [b"before"] if how == "transaction" else [b"before", b"first"]
+        assert sorted(ours.ready().keys()) == whole
+
+
 def test_waitaof(tmp_path):
     with logged(tmp_path, cores=3) as ours:
         r = ours.ready()
@@ -724,6 +829,30 @@ def test_waitaof(tmp_path):
         kill(ours)
     with logged(tmp_path) as ours:
         assert ours.ready().get("k") == b"2"
+
+
+def test_waitaof_ends_with_the_log(tmp_path):
+    """Who waited when the log was switched off was told that nothing was durable, where Redis has an error."""
+    with logged(tmp_path, "--appendfsync", "no", cores=3) as ours:
+        r = ours.ready()
+        waiting = []
+        for words in ([1, 0, 0], [1, 1, 0]):
+            s = socket.create_connection(("127.0.0.1", ours.port), timeout=10)
+            s.sendall(b"SET k 1\r\nWAITAOF %d %d %d\r\n" % tuple(words))
+            waiting.append(s)
+        if not RINGFORT and "unknown command" in str(waiting[0].recv(100)):
+            pytest.skip("WAITAOF came with Redis 7.2")
+        wait_for(lambda: r.info("clients")["blocked_clients"] == 2)
+        r.config_set("appendonly", "no")
+        error = b"-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.\r\n"
+        for s in waiting:
+            said = b""
+            while not said.endswith(error[-20:]):
+                portion = s.recv(1000)
+                assert portion, said
+                said += portion
+            assert said.endswith(error)
+            s.close()
 
 
 # ---- what is broken ----

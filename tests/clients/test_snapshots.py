@@ -301,6 +301,49 @@ def test_errors_are_told_and_service_goes_on(tmp_path):
         assert ours.ready().get("a") == b"4", "SIGTERM saves where there are save points"
 
 
+def test_what_counts_as_a_change(tmp_path):
+    """What expires or is evicted does not: save points fired for it. And which saves are counted."""
+    with Instance(tmp_path, "--save", "3600 1000000", "--appendonly", "yes") as ours:
+        r = ours.ready()
+        told = lambda: tuple(r.info("persistence")[name] for name in ("rdb_changes_since_last_save", "rdb_saves"))
+        [r.set(f"k{n}", "v", px=50) for n in range(20)]
+        assert r.save() and told() == (0, 1)
+        time.sleep(0.1)
+        assert r.get("k1") is None
+        wait_for(lambda: r.info("stats")["expired_keys"] == 20)
+        assert told() == (0, 1)
+        r.mset({"a": 1, "b": 2})
+        assert told() == (2, 1)
+        r.config_set("maxmemory-policy", "allkeys-random")
+        r.config_set("maxmemory", 1)
+        wait_for(lambda: r.info("stats")["evicted_keys"] == 2)
+        r.config_set("maxmemory", 0)
+        assert told() == (2, 1)
+        assert r.flushall() and told() == (0, 1)
+        r.set("a", 1)
+        assert r.execute_command("DEBUG", "RELOAD") and told() == (0, 1)
+        r.set("a", 1)
+        assert r.execute_command("DEBUG", "LOADAOF") and told() == (0, 1)
+        r.config_set("rdb-key-save-delay", 100_000)
+        assert r.bgsave() and told() == (0, 2), "it counts when it begins"
+        r.config_resetstat()
+        assert told() == (0, 0)
+
+
+def test_what_is_read_from_a_log_is_not_counted(tmp_path):
+    options = ("--appendonly", "yes", "--slowlog-log-slower-than", "0", "--latency-tracking", "yes")
+    for starts in range(2):
+        with Instance(tmp_path, *options) as ours:
+            r = ours.ready()
+            if starts:
+                assert r.get("k") == b"49" and "cmdstat_set" not in r.info("commandstats")
+                assert r.info("stats")["total_commands_processed"] < 20
+                assert not any(entry["command"].startswith(b"SET k") for entry in r.slowlog_get(100))
+                assert r.info("persistence")["rdb_changes_since_last_save"] == 50
+            [r.set("k", n) for n in range(50)]
+            ours.stop()
+
+
 def test_save_points(tmp_path):
     with Instance(tmp_path, "--save", "1 5") as ours:
         r = ours.ready()
@@ -330,6 +373,35 @@ def test_flushall_empties_the_file(tmp_path, cores):
         assert r.save() and r.flushall()
     with Instance(tmp_path) as ours:
         assert ours.ready().dbsize() == 0
+
+
+def test_a_script_does_not_write_past_misconf(tmp_path):
+    """Scripts without a shebang wrote although writes were refused. The same with a real one."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    with Instance(folder, "--save", "1000 1000000", logs=tmp_path) as ours:
+        r = ours.ready()
+        r.set("n", 5)
+        shutil.rmtree(folder)
+        r.bgsave()
+        wait_for(lambda: r.info("persistence")["rdb_last_bgsave_status"] != "ok")
+        refused = [
+            lambda: r.eval("return redis.call('SET', KEYS[1], 1)", 1, "a"),
+            lambda: r.eval("return redis.call('DEL', 'nothing')", 0),
+            lambda: r.eval("redis.pcall('SET', 'a', 1) return redis.call('SET', 'a', 1)", 0),
+            lambda: r.evalsha(r.script_load("return redis.call('SET', 'a', 1)"), 0),
+            lambda: r.pipeline().eval("return redis.call('SET', 'a', 1)", 0).execute(),
+        ]
+        for call in refused:
+            with pytest.raises(redis.ResponseError, match="MISCONF Redis is configured to save RDB"):
+                call()
+        caught = r.eval("local r = redis.pcall('INCR', 'n') return {type(r), r.err}", 0)
+        assert caught[0] == b"table" and caught[1].startswith(b"MISCONF Redis is configured to save RDB snapshots")
+        assert r.eval("return {redis.call('GET', 'n'), redis.call('PUBLISH', 'c', 'm')}", 0) == [b"5", 0]
+        assert r.eval_ro("return redis.call('GET', 'n')", 0) == b"5"
+        assert r.dbsize() == 1
+        r.config_set("stop-writes-on-bgsave-error", "no")
+        assert r.eval("return redis.call('INCR', 'n')", 0) == 6
 
 
 def test_shutdown_saves_as_told(tmp_path):

@@ -112,7 +112,11 @@ pub fn unblock(cx: &mut Context, args: Args) -> Result<(), Error> {
     cx.out.integer(claimed.is_some() as i64);
     if let Some(wait) = claimed {
         wait.finish_at(cx.shared.exchange.place());
-        let answer = if args.len() == 4 && args.is(3, "error") { Answer::Unblocked } else { Answer::TimeOut };
+        let answer = if args.len() == 4 && args.is(3, "error") {
+            Answer::Error(Error::UNBLOCKED.0)
+        } else {
+            Answer::TimeOut
+        };
         cx.signals.push(Signal::Served { wait, answer });
     }
     Ok(())

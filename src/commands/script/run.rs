@@ -16,6 +16,7 @@ use crate::commands::errand::Ask;
 use crate::commands::error::OOM_TEXT;
 use crate::commands::monitor::tell;
 use crate::commands::routing::{remember_keys, shards_of};
+use crate::commands::server::persistence::disk_error;
 use crate::commands::{Command, Context, Error, Keyspace, Route, flags};
 use crate::log;
 use crate::resp::Out;
@@ -200,9 +201,35 @@ impl Inside<'_, '_> {
             return Some("ERR Write commands are not allowed from read-only scripts.".into());
         }
         // What has changed something already may go on to its end.
+        if command.is(flags::WRITE) && !self.ongoing.wrote && !self.ongoing.session.timeless {
+            let error = disk_error(self.cx.shared);
+            if error.is_some() {
+                return error.map(|error| error.0);
+            }
+        }
         let may_grow = self.ongoing.wrote || self.ongoing.allows_oom();
         let lacks_memory = self.cx.lacks_memory && command.is(flags::DENYOOM) && !may_grow;
         lacks_memory.then_some(OOM_TEXT.into())
+    }
+
+    /// The script waits for its next slice, and meanwhile everybody else hears BUSY.
+    fn park(&mut self) -> Pause {
+        if let Some(args) = self.args {
+            self.ongoing.note_command(args);
+        }
+        let running = Arc::new(Running {
+            function: self.ongoing.function().cloned(),
+            command: std::mem::take(&mut self.ongoing.command),
+            started_ms: self.ongoing.moment.now_ms,
+            core: self.cx.core,
+            wrote: self.ongoing.wrote.into(),
+            kill: false.into(),
+        });
+        self.cx.shared.scripts.begin_busy(running.clone());
+        self.cx.shared.set_gate(gate::BUSY, true);
+        self.cx.signals.push(crate::commands::Signal::Busy);
+        self.ongoing.busy = Some(running);
+        Pause::Park
     }
 
     fn at_hand(&self) -> ShardSet {
@@ -330,7 +357,8 @@ impl Host for Inside<'_, '_> {
 
     fn pause(&mut self) -> Pause {
         let shared = self.cx.shared;
-        if shared.gates() & gate::SHUTDOWN != 0 {
+        let stops = shared.gates() & gate::SHUTDOWN != 0;
+        if stops && self.ongoing.session.timeless {
             return Pause::Kill;
         }
         if let Some(running) = &self.ongoing.busy {
@@ -339,13 +367,14 @@ impl Host for Inside<'_, '_> {
             let kill = running.kill.load(Acquire) && !self.ongoing.wrote;
             return if kill { Pause::Kill } else { Pause::Park };
         }
+        // A script that is in progress when the server stops stays where it is: what it did so far is never told.
+        if stops {
+            return self.park();
+        }
         let threshold_ms = self.cx.config.busy_reply_threshold_ms;
         let elapsed_ms = shared.clock.mono_us().saturating_sub(self.ongoing.started_us) / 1000;
         if threshold_ms == 0 || elapsed_ms < threshold_ms || self.ongoing.unhurried {
             return Pause::GoOn;
-        }
-        if let Some(args) = self.args {
-            self.ongoing.note_command(args);
         }
         let (kind, name) = (self.ongoing.function().map_or("SCRIPT", |_| "FUNCTION"), self.ongoing.name());
         let name = String::from_utf8_lossy(name);
@@ -358,19 +387,7 @@ impl Host for Inside<'_, '_> {
             self.ongoing.unhurried = true;
             return Pause::GoOn;
         }
-        let running = Arc::new(Running {
-            function: self.ongoing.function().cloned(),
-            command: std::mem::take(&mut self.ongoing.command),
-            started_ms: self.ongoing.moment.now_ms,
-            core: self.cx.core,
-            wrote: self.ongoing.wrote.into(),
-            kill: false.into(),
-        });
-        shared.scripts.begin_busy(running.clone());
-        shared.set_gate(gate::BUSY, true);
-        self.cx.signals.push(crate::commands::Signal::Busy);
-        self.ongoing.busy = Some(running);
-        Pause::Park
+        self.park()
     }
 
     fn may_call(&self, args: Args) -> Option<bool> {

@@ -129,6 +129,8 @@ pub fn resetstat(cx: &mut Context, _args: Args) -> Result<(), Error> {
     }
     cx.shared.metrics.iter().for_each(|core| core.reset());
     cx.shared.errors.lock().expect("nobody panics holding the error counts").clear();
+    cx.shared.persistence.saves().count = 0;
+    cx.shared.persistence.log.rewrites().count = 0;
     cx.shared.forget_rates();
     cx.out.ok();
     Ok(())

@@ -6,6 +6,7 @@
 //! Absent: who walks and who waits (see `server::persist`).
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering::Acquire;
 
 use crate::client::Args;
 use crate::commands::{Context, Error, Hold, Note, Signal};
@@ -15,7 +16,7 @@ use crate::persist::aof::{self, BaseForm, Mark};
 use crate::persist::rdb::file::{Version, Writer, trailer};
 use crate::shard::snapshot::{Clocks, Plan};
 use crate::shard::{Moment, Shard};
-use crate::shared::{Saves, Saving, Shared};
+use crate::shared::{Saves, Saving, Shared, gate};
 use crate::storage::{Doing, Failure, Job, Save, Seal};
 use crate::{base::crc::Crc64, commands::server::lolwut::REDIS_VERSION};
 
@@ -249,6 +250,7 @@ pub fn save(cx: &mut Context, _args: Args) -> Result<(), Error> {
         Some(_) => return Err(Error::SAVE_RUNNING),
         None => {}
     }
+    cx.shared.persistence.saves().count += 1;
     let id = begin(cx, Purpose::Save);
     cx.notes.push(Note::Hold(Hold::Save { id }));
     Ok(())
@@ -274,6 +276,7 @@ pub fn bgsave(cx: &mut Context, args: Args) -> Result<(), Error> {
         cx.out.simple("Background saving scheduled");
         return Ok(());
     }
+    cx.shared.persistence.saves().count += 1;
     begin(cx, Purpose::Background);
     crate::log::notice("Background saving started");
     cx.out.simple("Background saving started");
@@ -332,6 +335,10 @@ pub fn after_flushall(cx: &mut Context) {
 }
 
 fn begin_after_flushall(cx: &mut Context) -> Option<u64> {
+    if cx.session.timeless {
+        // What is read from a log was saved when it was sent.
+        return None;
+    }
     let running = cx.shared.persistence.saves().running;
     if running.is_some_and(|saving| saving.base.is_some()) {
         if !cx.config.save_points.is_empty() {
@@ -372,7 +379,7 @@ pub fn shutdown(cx: &mut Context, args: Args) -> Result<(), Error> {
     let shards = cx.keyspace.shards.iter_mut().filter_map(|shard| shard.as_deref_mut());
     let purpose = Purpose::Save;
     let request = Begin { shared: cx.shared, config: cx.config, moment: cx.moment, owner: cx.core, purpose };
-    match how.begin(&request, shards, cx.jobs) {
+    match how.begin(&request, shards, cx.jobs)? {
         Some(id) => cx.notes.push(Note::Hold(Hold::Shutdown { id, force: how.force })),
         None => cx.signals.push(Signal::Shutdown),
     }
@@ -411,12 +418,21 @@ impl Shutdown {
     }
 
     /// Begins the last snapshot, if there is to be one. A snapshot on its way is given up. All shards are at hand.
+    /// A log that has no base yet would be lost with the process: only force ends that.
     pub fn begin<'s>(
         self,
         request: &Begin,
         shards: impl Iterator<Item = &'s mut Shard>,
         jobs: &mut Vec<Job>,
-    ) -> Option<u64> {
+    ) -> Result<Option<u64>, Error> {
+        let unlogged = request.config.appendonly && !request.shared.is_logged();
+        if request.shared.persistence.log.lacks_base(unlogged) {
+            if !self.force {
+                crate::log::warning("Writing initial AOF, can't exit.");
+                return Err(Error::SHUTDOWN_FAILED);
+            }
+            crate::log::warning("Writing initial AOF. Exit anyway.");
+        }
         let mut shards: Vec<&mut Shard> = shards.collect();
         match give_up(request.shared, shards.iter_mut().map(|shard| &mut **shard), jobs) {
             Some(saving) if saving.base.is_some() => {
@@ -428,10 +444,10 @@ impl Shutdown {
         // What is not loaded yet must not overwrite the file.
         let asked = self.save || (!self.nosave && !request.config.save_points.is_empty());
         let wanted = asked && !request.shared.is_loading();
-        wanted.then(|| {
+        Ok(wanted.then(|| {
             crate::log::notice("Saving the final RDB snapshot before exiting.");
             request.run(shards.into_iter(), jobs)
-        })
+        }))
     }
 }
 
@@ -465,4 +481,18 @@ pub fn log_failure(config: &Config, failure: &Failure) {
         Failure::Content(_) | Failure::Cut { .. } | Failure::Corrupt { .. } => text,
         Failure::Cancelled => "Background saving cancelled".into(),
     });
+}
+
+/// Why commands that write are refused, if they are: the last snapshot failed, where that is configured, or the log cannot be
+/// written.
+pub fn disk_error(shared: &Shared) -> Option<Error> {
+    let gates = shared.gates();
+    if gates & gate::SAVE_FAILED != 0 {
+        let config = shared.config();
+        if config.stop_writes_on_bgsave_error && !config.save_points.is_empty() {
+            return Some(Error::SAVE_FAILED);
+        }
+    }
+    let fails = gates & gate::LOG_FAILED != 0 && shared.is_logged();
+    fails.then(|| Error::log_failed(shared.persistence.log.errno.load(Acquire)))
 }

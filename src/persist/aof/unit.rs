@@ -32,8 +32,8 @@ pub struct Begin {
 #[derive(Clone, Debug)]
 pub enum Source {
     /// From what the manifest names. The last one is cut to so many bytes, and has so many then; the files before it have so
-    /// many. `empty`: the base of a server without data, for a manifest without files.
-    Files { cut: Option<u64>, last_bytes: u64, bytes_before: u64, empty: Vec<u8> },
+    /// many, of which `base_bytes` are the base's. `empty`: the base of a server without data, for a manifest without files.
+    Files { cut: Option<u64>, last_bytes: u64, bytes_before: u64, base_bytes: u64, empty: Vec<u8> },
     /// From data that are in no file: a base of them is on its way, and until it is there the manifest stays as it is.
     Memory,
 }

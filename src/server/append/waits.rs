@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
 
 use crate::client::{Answer, Nothing, Wait};
+use crate::commands::Error;
 use crate::commands::blocking::is_durable;
 use crate::server::core::Core;
 use crate::storage::{Failure, Job};
@@ -44,16 +45,19 @@ impl Core {
         }
         let shared = self.shared.clone();
         shared.persistence.log.progress.wait(self.id);
+        let logged = shared.is_logged();
         let over = |wait: &mut Arc<Wait>| {
-            let reached =
-                matches!(wait.nothing, Nothing::Durable { stamp, .. } if is_durable(&shared, stamp));
-            wait.is_over() || reached || !shared.is_logged()
+            let reached = matches!(
+                wait.nothing, Nothing::Durable { stamp, here: true, .. } if is_durable(&shared, stamp)
+            );
+            wait.is_over() || reached || !logged
         };
         let ended: Vec<Arc<Wait>> = self.appending.waits.extract_if(.., over).collect();
         for wait in ended {
             if wait.claim_patiently() {
                 wait.finish();
-                self.end_wait(wait, Answer::TimeOut);
+                let refused = Answer::Error(Error::NO_LOG_TO_WAIT_FOR.0);
+                self.end_wait(wait, if logged { Answer::TimeOut } else { refused });
             }
         }
     }
@@ -62,7 +66,7 @@ impl Core {
         match crate::server::replay::find(&self.config, true) {
             Ok(found) => {
                 self.clear_held();
-                self.read_log_files(found.files, true);
+                self.read_log_files(found.files, found.manifest.base.is_some(), true);
             }
             Err(text) => {
                 crate::log::warning(text);

@@ -113,6 +113,23 @@ fn rdb_files() {
     assert!(say(&scratch, "redis-check-rdb", &[&other], "").0.contains("[offset 0] wrong signature"));
 }
 
+/// An empty file was taken for a log, whatever its name: the server refuses one as its RDB file, or as a manifest.
+#[test]
+fn empty_files() {
+    let scratch = Scratch::new("empty");
+    for (name, sound) in [
+        ("dump.rdb", false),
+        ("dump", false),
+        ("appendonly.aof.manifest", false),
+        ("appendonly.aof", true),
+        ("appendonly.aof.1.incr.aof", true),
+        ("appendonly.aof.1.base.rdb", true),
+    ] {
+        let (said, ok) = say(&scratch, "ringfort", &["check", &scratch.write(name, b"")], "");
+        assert_eq!(ok, sound, "{name}: {said}");
+    }
+}
+
 #[test]
 fn a_log_of_one_file() {
     let scratch = Scratch::new("log");
