@@ -21,6 +21,7 @@ use super::command::Registry;
 use super::effect::Effects;
 use super::errand::{Answered, Ask};
 use super::error::Error;
+use super::news::{Heard, News};
 use super::script::Ongoing;
 
 /// Something for another core, or for this core's loop, to do after the command.
@@ -109,6 +110,8 @@ pub struct Context<'a> {
     pub notes: &'a mut Vec<Note>,
     pub signals: &'a mut Vec<Signal>,
     pub effects: &'a mut Effects,
+    /// Changes for clients that cache.
+    pub heard: &'a mut Heard,
     /// The command found nothing and waits: see `wait`.
     pub waiting: Option<Box<super::blocking::Waiting>>,
     /// For the storage thread.
@@ -216,6 +219,19 @@ impl<'a> Context<'a> {
 
     /// The connection watches nothing any more.
     pub fn forget_watched(&mut self) {
+    /// A command that this one called is over: whoever listens hears of it before anything else happens.
+    pub fn tell_so_far(&mut self) {
+        News {
+            shards: self.keyspace.shards,
+            shared: self.shared,
+            wanted: self.config.notify_keyspace_events,
+            signals: self.signals,
+            effects: self.effects,
+            heard: self.heard,
+        }
+        .tell_so_far();
+    }
+
         let watched = std::mem::take(&mut self.home().watched);
         self.home().card.watched.set(0);
         for key in watched {

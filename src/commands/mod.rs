@@ -17,6 +17,7 @@ pub mod help;
 pub mod hyperloglog;
 pub mod list;
 pub mod monitor;
+pub mod news;
 pub mod pubsub;
 pub mod routing;
 pub mod script;

@@ -19,6 +19,7 @@ use crate::commands::blocking::Waiting;
 use crate::commands::errand::Answered;
 use crate::commands::script::{Ongoing, go_on};
 use crate::commands::{
+use crate::commands::news::Heard;
     Command, Context, Effects, Error, Keyspace, Note, Pending, Registry, Route, Signal, flags,
 };
 use crate::config::Config;
@@ -45,7 +46,7 @@ pub struct Parts<'a> {
     pub rng: &'a mut Rng,
     pub signals: &'a mut Vec<Signal>,
     pub effects: &'a mut Effects,
-    pub heard: &'a mut super::tracking::Heard,
+    pub heard: &'a mut Heard,
     pub jobs: &'a mut Vec<Job>,
     pub connection: Option<&'a mut Connection>,
     pub core: usize,
@@ -222,6 +223,7 @@ impl Parts<'_> {
             lacks_memory,
         }
     }
+            heard: self.heard,
 
     /// Writes a handler's error in place of its reply, and counts errors. True: it is one.
     #[inline]

@@ -257,6 +257,7 @@ impl Inside<'_, '_> {
             notes: cx.notes,
             signals: cx.signals,
             effects: cx.effects,
+            heard: cx.heard,
             jobs: cx.jobs,
             waiting: None,
             books: None,
@@ -299,6 +300,7 @@ impl Inside<'_, '_> {
             counts.failed.add(1);
             cx.shared.count_error_reply(cx.core, out);
         }
+        cx.tell_so_far();
         true
     }
 }
