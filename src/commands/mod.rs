@@ -23,6 +23,7 @@ pub mod routing;
 pub mod script;
 pub mod server;
 pub mod set;
+pub mod slow;
 pub mod sort;
 pub mod stream;
 pub mod string;

@@ -21,6 +21,7 @@ use crate::commands::script::{Ongoing, go_on};
 use crate::commands::{
 use crate::commands::news::Heard;
     Command, Context, Effects, Error, Keyspace, Note, Pending, Registry, Route, Signal, flags,
+use crate::commands::slow::note_time;
 };
 use crate::config::Config;
 use crate::pubsub::Books;
@@ -165,7 +166,10 @@ impl Parts<'_> {
         if self.config.maxmemory > 0 && !command.is(flags::READONLY) {
             self.publish(request.shards);
         }
-        self.note_time(command, args, call.session.id, ns);
+        note_time(self.shared, self.config, command, args, call.session.id, ns);
+        if monitored && !tells_itself(command) {
+            self.monitor(command, args, call.session);
+        }
         Outcome { failed, waits: false, pushed, pending: None }
     }
 
@@ -249,19 +253,6 @@ impl Parts<'_> {
             }
         }
         failed
-    }
-
-    /// Notes a command that took long.
-    #[inline]
-    fn note_time(&self, command: &Command, args: Args, client_id: u64, ns: u64) {
-        let slower_than = self.config.slowlog_log_slower_than_us;
-        if slower_than >= 0 && ns / 1000 >= slower_than as u64 && !command.is(flags::SKIP_SLOWLOG) {
-            super::slow::note(self.shared, self.config, command, args, client_id, ns / 1000);
-        }
-        if self.config.latency_monitor_threshold_ms > 0 {
-            let event = if command.is(flags::FAST) { "fast-command" } else { "command" };
-            self.shared.note_latency(event, ns / 1_000_000);
-        }
     }
 
     /// A command begins, unless it goes on.

@@ -15,6 +15,7 @@ use crate::commands::context::Pending;
 use crate::commands::errand::Ask;
 use crate::commands::monitor::tell;
 use crate::commands::routing::{remember_keys, shards_of};
+use crate::commands::slow::note_time;
 use crate::commands::{Command, Context, Error, Keyspace, Route, flags};
 use crate::log;
 use crate::resp::Out;
@@ -294,6 +295,13 @@ impl Inside<'_, '_> {
             Out { buf: out, resp3 }.error(&error.0);
         }
         let counts = &cx.shared.metrics[cx.core].commands[number as usize];
+        note_time(cx.shared, cx.config, command, args, session.id, ns);
+        if cx.shared.gates() & gate::MONITORED != 0
+            && !session.timeless
+            && !command.is(flags::ADMIN | flags::SKIP_MONITOR)
+        {
+            tell(cx.shared, cx.signals, session.db, "lua", command, args);
+        }
         cx.shared.metrics[cx.core].commands_processed.add(1);
         counts.record(ns, cx.config.latency_tracking);
         if out.first() == Some(&b'-') {
