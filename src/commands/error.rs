@@ -53,6 +53,7 @@ fixed! {
     DISCARD_WITHOUT_MULTI = "ERR DISCARD without MULTI";
     WATCH_INSIDE_MULTI = "ERR WATCH inside MULTI is not allowed";
     NOT_IN_TRANSACTION = "ERR Command not allowed inside a transaction";
+    UNDER_MONITOR = "ERR Replica can't interact with the keyspace";
     SAVE_RUNNING = "ERR Background save already in progress";
     LOADING = "LOADING Redis is loading the dataset in memory";
     REWRITE_RUNNING = "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a BGSAVE whenever possible.";

@@ -4,10 +4,11 @@
 
 use std::sync::Arc;
 
-use super::batch::{BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, Batch, Kind};
+use super::batch::{BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, Batch, ExecWord, Kind};
 use super::connections::OUTPUT_PAUSE_BYTES;
 use super::core::Core;
 use super::dispatch::{Gates, Verdict};
+use super::monitor::tells_itself;
 use super::room::Room;
 use crate::base::clock::{ticks, ticks_to_ns};
 use crate::base::rng::Rng;
@@ -133,6 +134,10 @@ impl Parts<'_> {
         }
         let (tracking, from) = (call.session.tracking, call.out.len());
         let asked = self.answer.as_ref().map(|answer| answer.asked);
+        let monitored = self.shared.gates() & gate::MONITORED != 0;
+        if monitored && tells_itself(command) && !resumed {
+            self.monitor(command, args, call.session);
+        }
         let start = asked.or(call.begins).unwrap_or_else(ticks);
         let mut context = self.context(&mut call, lacks_memory);
         let result = run(&mut context);
@@ -141,6 +146,9 @@ impl Parts<'_> {
             self.effects.take_incidents(self.shards.iter_mut().filter_map(|shard| shard.as_deref_mut()));
             self.read_for(command, args, call.session, tracking);
             return Outcome { failed: false, waits: true, pushed, pending: None };
+            if monitored {
+                self.monitor(command, args, call.session);
+            }
         }
         let (counted, db, pending) = (context.error_counted, context.session.db, context.pending.take());
         if pending.is_some() {
@@ -512,7 +520,7 @@ impl Core {
                 Verdict::Run
                     if request.command == self.exec && self.connection_mut(slot).transaction.is_some() =>
                 {
-                    self.exec(slot, &request, args);
+                    self.exec(slot, args);
                     index += 1;
                 }
                 Verdict::Run => {
@@ -581,9 +589,6 @@ impl Core {
             return 0;
         }
         let report = reports.then(|| self.report_at_hand());
-        if self.shared.gates() & gate::MONITORED != 0 {
-            self.monitor_command(slot, request, argv);
-        }
         match self.run_here(slot, request, argv, moment, report.as_ref()) {
             None => {
                 self.ran(slot, request.shards);
@@ -703,9 +708,7 @@ impl Core {
         if first.route == Route::Report {
             batch.kind = Kind::Report { report: Box::default(), next: 0 };
         }
-        let alone = first.route == Route::Report
-            || self.connection_mut(slot).reply_mode != ReplyMode::On
-            || gates & gate::MONITORED != 0;
+        let alone = first.route == Route::Report || self.connection_mut(slot).reply_mode != ReplyMode::On;
         let most = if alone { 1 } else { BATCH_COMMANDS_MAX };
         for request in chunk.list[index..].iter().take(most) {
             let taken = batch.requests.list.len();
@@ -721,10 +724,6 @@ impl Core {
             }
         }
         let taken = batch.requests.list.len();
-        if gates & gate::MONITORED != 0 {
-            let request = chunk.list[index];
-            self.monitor_command(slot, &request, chunk.args(&request, bytes));
-        }
         self.send_off(slot, batch);
         taken
     }
@@ -775,7 +774,7 @@ impl Core {
     }
 
     /// EXEC with a transaction open: all of it becomes one batch.
-    fn exec(&mut self, slot: u32, exec: &Request, args: Args) {
+    fn exec(&mut self, slot: u32, args: Args) {
         let (transaction, watched) = self.end_transaction(slot);
         let transaction = transaction.expect("the caller looked");
         if transaction.aborted {
@@ -784,12 +783,12 @@ impl Core {
         }
         let monitored = self.shared.gates() & gate::MONITORED != 0;
         if transaction.aborted {
-            if monitored {
-                self.monitor_command(slot, exec, args);
-            }
+            let session = self.connection_at(slot).session;
+            self.monitor_exec(word, &session);
             self.unwatch_all(watched);
             let metrics = &self.shared.metrics[self.id];
             metrics.commands[self.exec as usize].record(0, false);
+        let word: ExecWord = monitored.then(|| args.at(0).into());
             metrics.commands[self.exec as usize].failed.add(1);
             metrics.error_replies.add(1);
             self.shared.count_error(&Error::EXECABORT.0);
@@ -797,16 +796,10 @@ impl Core {
         }
         let (mut shards, at_home) = self.route_transaction(&transaction.requests, &transaction.buf);
         watched.iter().for_each(|key| shards.insert(key.shard));
-        if monitored {
-            for queued in &transaction.requests.list {
-                self.monitor_command(slot, queued, transaction.requests.args(queued, &transaction.buf));
-            }
-            self.monitor_command(slot, exec, args);
-        }
         let mut batch = self.new_batch(slot);
         batch.buf = transaction.buf;
         batch.requests = transaction.requests;
-        batch.kind = Kind::Transaction { watched, shards, at_home };
+        batch.kind = Kind::Transaction { watched, shards, at_home, word };
         self.send_off(slot, batch);
     }
 

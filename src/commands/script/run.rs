@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::*;
 
 use crate::base::clock::{ticks, ticks_to_ns};
 use crate::client::{Args, Session, ShardSet};
-use crate::commands::context::Pending;
+use crate::commands::context::{Counting, Pending};
 use crate::commands::errand::Ask;
 use crate::commands::monitor::tell;
 use crate::commands::routing::{remember_keys, shards_of};
@@ -157,13 +157,14 @@ fn conclude(cx: &mut Context, engine: &mut Engine, status: Status, ongoing: Ongo
             // What it did was recorded, command by command.
             cx.effects.record_no_more();
             cx.shared.metrics[cx.core].lua_bytes.set(engine.bytes() as u64);
-            cx.error_counted = match engine.finish(ongoing.name(), &mut cx.out) {
+            let counted = match engine.finish(ongoing.name(), &mut cx.out) {
                 Ok(counted) => counted,
                 Err(Failure { text, counted }) => {
                     cx.out.error_bytes(&text);
                     counted
                 }
             };
+            cx.counting = if counted { Counting::Failure } else { Counting::Whole };
         }
     }
     Ok(())
@@ -238,13 +239,6 @@ impl Inside<'_, '_> {
             cx.effects.begin(cx.keyspace.shards.iter().filter_map(|shard| shard.as_deref()));
         }
         let db = self.ongoing.session.db;
-        let told = cx.answer.is_some();
-        if cx.shared.gates() & gate::MONITORED != 0
-            && !told
-            && !command.is(flags::ADMIN | flags::SKIP_MONITOR)
-        {
-            tell(cx.shared, cx.signals, db, "lua", command, args);
-        }
         let start = ticks();
         let mut context = Context {
             keyspace: Keyspace { shards: &mut *cx.keyspace.shards, sole: shards.sole() },
@@ -268,7 +262,7 @@ impl Inside<'_, '_> {
             scripts: None,
             pending: None,
             answer: cx.answer.take(),
-            error_counted: false,
+            counting: Counting::Whole,
             lacks_memory: cx.lacks_memory,
         };
         let result = (command.handler)(&mut context, args);
@@ -295,18 +289,18 @@ impl Inside<'_, '_> {
             Out { buf: out, resp3 }.error(&error.0);
         }
         let counts = &cx.shared.metrics[cx.core].commands[number as usize];
+        cx.shared.metrics[cx.core].commands_processed.add(1);
+        counts.record(ns, cx.config.latency_tracking);
+        if out.first() == Some(&b'-') {
+            counts.failed.add(1);
+            cx.shared.count_error_reply(cx.core, out);
+        }
         note_time(cx.shared, cx.config, command, args, session.id, ns);
         if cx.shared.gates() & gate::MONITORED != 0
             && !session.timeless
             && !command.is(flags::ADMIN | flags::SKIP_MONITOR)
         {
             tell(cx.shared, cx.signals, session.db, "lua", command, args);
-        }
-        cx.shared.metrics[cx.core].commands_processed.add(1);
-        counts.record(ns, cx.config.latency_tracking);
-        if out.first() == Some(&b'-') {
-            counts.failed.add(1);
-            cx.shared.count_error_reply(cx.core, out);
         }
         cx.tell_so_far();
         true
