@@ -88,6 +88,14 @@ fn the_table_describes_itself() {
          COMMAND GETKEYSANDFLAGS GET a => [[\"a\" [RO access]]] | \
          COMMAND GETKEYSANDFLAGS SET a 1 => [[\"a\" [OW update]]] | COMMAND GETKEYSANDFLAGS SET a 1 get => [[\"a\" [RW access update]]] | COMMAND GETKEYS OBJECT ENCODING a => [\"a\"]",
     );
+    let unfit = "-ERR Invalid arguments specified for command";
+    check(&format!(
+        "COMMAND GETKEYS MIGRATE h 1 k 0 1 KEYS a b => {unfit} | COMMAND GETKEYS MIGRATE h 1 \"\" 0 1 KEYS a b => [\"a\" \"b\"] | \
+         COMMAND GETKEYS ZUNIONSTORE d 0 a b => {unfit} | COMMAND GETKEYS LMPOP 0 a LEFT => {unfit} | COMMAND GETKEYS EVAL x 0 => [] | \
+         COMMAND GETKEYS XREAD BLOCK 1 COUNT streams streams a 0 => [\"streams\"] | COMMAND GETKEYS XREAD COUNT 1 a 0 => {unfit} | \
+         COMMAND GETKEYSANDFLAGS MIGRATE h 1 \"\" 0 1 KEYS a => [[\"a\" [RW access delete]]] | \
+         COMMAND GETKEYSANDFLAGS BITFIELD a SET u8 0 1 => [[\"a\" [RW access update]]]"
+    ));
     check(
         "COMMAND LIST FILTERBY PATTERN slow* => ?[\"slowlog\" \"slowlog|get\" \"slowlog|help\" \"slowlog|len\" \"slowlog|reset\"] | \
          COMMAND LIST FILTERBY ACLCAT nosuch => [] | COMMAND LIST FILTERBY MODULE m => [] | COMMAND LIST x => -ERR syntax error",
