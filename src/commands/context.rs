@@ -129,10 +129,21 @@ pub struct Context<'a> {
     pub pending: Option<Pending>,
     /// What another server said, for a command that asked it and runs again.
     pub answer: Option<Answered>,
-    /// The reply is an error that was counted when it came about, inside a script.
-    pub error_counted: bool,
+    /// What becomes of the reply in the statistics, if it is an error.
+    pub counting: Counting,
     /// Memory was short when the command began: what a script calls must not need more.
     pub lacks_memory: bool,
+}
+
+/// How a reply that is an error is counted.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub enum Counting {
+    #[default]
+    Whole,
+    /// Only that the command failed: the error was counted when it came about, inside a script.
+    Failure,
+    /// It is no error of the command's.
+    Nothing,
 }
 
 /// What becomes of a command that did not come to its end. It has written no reply.
@@ -208,17 +219,6 @@ impl<'a> Context<'a> {
         self.shared.exchange.publish(kind, channel, message, |core| signals.push(Signal::Mail { core }))
     }
 
-    /// All subscriptions.
-    pub fn books(&mut self) -> &mut Books {
-        self.books.as_deref_mut().expect("a command that subscribes has the books at hand")
-    }
-
-    pub fn card(&mut self) -> Arc<Card> {
-        self.home().card.clone()
-    }
-
-    /// The connection watches nothing any more.
-    pub fn forget_watched(&mut self) {
     /// A command that this one called is over: whoever listens hears of it before anything else happens.
     pub fn tell_so_far(&mut self) {
         News {
@@ -232,6 +232,17 @@ impl<'a> Context<'a> {
         .tell_so_far();
     }
 
+    /// All subscriptions.
+    pub fn books(&mut self) -> &mut Books {
+        self.books.as_deref_mut().expect("a command that subscribes has the books at hand")
+    }
+
+    pub fn card(&mut self) -> Arc<Card> {
+        self.home().card.clone()
+    }
+
+    /// The connection watches nothing any more.
+    pub fn forget_watched(&mut self) {
         let watched = std::mem::take(&mut self.home().watched);
         self.home().card.watched.set(0);
         for key in watched {

@@ -17,12 +17,13 @@ use crate::client::{
     Transaction, Wait, Watched, flag,
 };
 use crate::commands::blocking::Waiting;
+use crate::commands::context::Counting;
 use crate::commands::errand::Answered;
-use crate::commands::script::{Ongoing, go_on};
-use crate::commands::{
 use crate::commands::news::Heard;
-    Command, Context, Effects, Error, Keyspace, Note, Pending, Registry, Route, Signal, flags,
+use crate::commands::script::{Ongoing, go_on};
 use crate::commands::slow::note_time;
+use crate::commands::{
+    Command, Context, Effects, Error, Keyspace, Note, Pending, Registry, Route, Signal, flags,
 };
 use crate::config::Config;
 use crate::pubsub::Books;
@@ -133,11 +134,11 @@ impl Parts<'_> {
             self.effects.begin(self.shards.iter().filter_map(|shard| shard.as_deref()));
         }
         let (tracking, from) = (call.session.tracking, call.out.len());
-        let asked = self.answer.as_ref().map(|answer| answer.asked);
         let monitored = self.shared.gates() & gate::MONITORED != 0;
         if monitored && tells_itself(command) && !resumed {
             self.monitor(command, args, call.session);
         }
+        let asked = self.answer.as_ref().map(|answer| answer.asked);
         let start = asked.or(call.begins).unwrap_or_else(ticks);
         let mut context = self.context(&mut call, lacks_memory);
         let result = run(&mut context);
@@ -145,12 +146,12 @@ impl Parts<'_> {
             begin_wait(&mut context, *waiting, client, request, args);
             self.effects.take_incidents(self.shards.iter_mut().filter_map(|shard| shard.as_deref_mut()));
             self.read_for(command, args, call.session, tracking);
-            return Outcome { failed: false, waits: true, pushed, pending: None };
             if monitored {
                 self.monitor(command, args, call.session);
             }
+            return Outcome { failed: false, waits: true, pushed, pending: None };
         }
-        let (counted, db, pending) = (context.error_counted, context.session.db, context.pending.take());
+        let (counting, db, pending) = (context.counting, context.session.db, context.pending.take());
         if pending.is_some() {
             #[cfg(test)]
             if let Some(Pending::Widen) = pending {
@@ -170,7 +171,7 @@ impl Parts<'_> {
         if wanted {
             self.effects.end(db, args, self.shards.iter_mut().filter_map(|shard| shard.as_deref_mut()));
         }
-        let failed = self.note_result(&mut call, from, result, counted);
+        let failed = self.note_result(&mut call, from, result, counting);
         if self.config.maxmemory > 0 && !command.is(flags::READONLY) {
             self.publish(request.shards);
         }
@@ -222,6 +223,7 @@ impl Parts<'_> {
             notes: call.notes,
             signals: self.signals,
             effects: self.effects,
+            heard: self.heard,
             waiting: None,
             jobs: self.jobs,
             report: call.report,
@@ -231,11 +233,10 @@ impl Parts<'_> {
             scripts: Some(self.scripts),
             pending: None,
             answer: self.answer.take(),
-            error_counted: false,
+            counting: Counting::Whole,
             lacks_memory,
         }
     }
-            heard: self.heard,
 
     /// Writes a handler's error in place of its reply, and counts errors. True: it is one.
     #[inline]
@@ -244,7 +245,7 @@ impl Parts<'_> {
         call: &mut Call,
         from: usize,
         result: Result<(), Error>,
-        counted: bool,
+        counting: Counting,
     ) -> bool {
         let failed = match result {
             Ok(()) => call.out.get(from) == Some(&b'-'),
@@ -254,9 +255,9 @@ impl Parts<'_> {
                 true
             }
         };
-        if failed {
+        if failed && counting != Counting::Nothing {
             self.shared.metrics[self.core].commands[call.request.command as usize].failed.add(1);
-            if !counted {
+            if counting == Counting::Whole {
                 self.shared.count_error_reply(self.core, &call.out[from..]);
             }
         }
@@ -441,7 +442,7 @@ impl Core {
             return;
         }
         let text = format!("ERR {error}");
-        Out { buf: &mut connection.output, resp3: false }.error(&text);
+        self.reply(slot, |out| out.error(&text));
         self.shared.metrics[self.id].error_replies.add(1);
         self.shared.count_error(&text);
         self.close(slot, true);
@@ -748,11 +749,16 @@ impl Core {
 
     /// The connection's batch leaves; until it is back the connection runs nothing (K1).
     fn send_off(&mut self, slot: u32, batch: Box<Batch>) {
+        let exec = self.exec;
         let connection = self.connection_mut(slot);
         connection.state = State::Away;
         connection.card.commands.add(batch.requests.list.len() as u64);
-        if let Some(last) = batch.requests.list.last() {
-            connection.card.last_command.set(last.command as u64 + 1);
+        let last = match batch.kind {
+            Kind::Transaction { .. } => Some(exec),
+            _ => batch.requests.list.last().map(|last| last.command),
+        };
+        if let Some(last) = last {
+            connection.card.last_command.set(last as u64 + 1);
         }
         self.note_batch(slot, &batch);
         if self.rides_in_convoy(&batch) {
@@ -768,6 +774,7 @@ impl Core {
         let transaction = connection.transaction.as_mut().expect("the gate looked");
         let Transaction { buf, requests, .. } = &mut **transaction;
         requests.adopt(buf, &chunk.list[index], chunk, bytes);
+        connection.card.last_command.set(chunk.list[index].command as u64 + 1);
         connection.card.multi.set(requests.list.len() as u64 + 1);
         connection.card.multi_bytes.set(buf.len() as u64);
         self.reply(slot, |out| out.simple("QUEUED"));
@@ -782,13 +789,16 @@ impl Core {
             session.tracking = session.tracking.without(Tracking::CACHING);
         }
         let monitored = self.shared.gates() & gate::MONITORED != 0;
+        let word: ExecWord = monitored.then(|| args.at(0).into());
         if transaction.aborted {
             let session = self.connection_at(slot).session;
             self.monitor_exec(word, &session);
             self.unwatch_all(watched);
+            let exec = self.exec as u64 + 1;
+            self.connection_mut(slot).card.last_command.set(exec);
             let metrics = &self.shared.metrics[self.id];
+            metrics.commands_processed.add(1);
             metrics.commands[self.exec as usize].record(0, false);
-        let word: ExecWord = monitored.then(|| args.at(0).into());
             metrics.commands[self.exec as usize].failed.add(1);
             metrics.error_replies.add(1);
             self.shared.count_error(&Error::EXECABORT.0);
@@ -833,6 +843,7 @@ impl Core {
         let about_clients = known && self.registry.row(request.command).is_about_clients();
         let unqueued = known && self.registry.row(request.command).unqueued;
         let connection = self.connection_mut(slot);
+        connection.card.last_command.set(if known { request.command as u64 + 1 } else { 0 });
         if let Some(transaction) = &mut connection.transaction
             && !(unqueued && [Error::WATCH_INSIDE_MULTI, Error::NESTED_MULTI].contains(&error))
         {

@@ -141,10 +141,23 @@ fn info_sums_over_the_shards() {
 }
 
 #[test]
+fn latencies_are_shown_while_they_are_tracked() {
+    check_outside_multi(
+        "GET k => nil | CONFIG SET latency-tracking no => OK | GET k => nil | INFO latencystats => \"# Latencystats\\r\\n\" \
+         | CONFIG SET latency-tracking yes => OK | INFO latencystats => *",
+    );
+}
+
+#[test]
 fn monitors_see_the_commands_of_all() {
     check_outside_multi(
         "MONITOR => OK | b> SET k v => OK | a> => * | RESET => * | b> GET k => \"v\" | PING => *",
     );
+    let refused = "-ERR Replica can't interact with the keyspace";
+    check_outside_multi(&format!(
+        "b> SET k v => OK | MONITOR => OK | GET k => {refused} | MULTI => OK | a> => * | SET k 1 => {refused} \
+         | EXEC => -EXECABORT Transaction discarded because of previous errors. | a> => * | RESET => RESET | GET k => \"v\""
+    ));
 }
 
 #[test]
@@ -161,11 +174,6 @@ fn what_a_failed_change_set_goes_back_as_far_as_it_can() {
     let world = World::new(1, 1);
     let was = |name, before: &str, after: &str| Changed { name, before: before.into(), after: after.into() };
     let changed = [was("hz", "none", "10"), was("timeout", "7", "0"), was("maxclients", "7", "77")];
-    let refused = "-ERR Replica can't interact with the keyspace";
-    check_outside_multi(&format!(
-        "b> SET k v => OK | MONITOR => OK | GET k => {refused} | MULTI => OK | a> => * | SET k 1 => {refused} \
-         | EXEC => -EXECABORT Transaction discarded because of previous errors. | a> => * | RESET => RESET | GET k => \"v\""
-    ));
     set_back(&world.shared, &mut Vec::new(), &changed);
     let config = world.shared.config();
     assert_eq!((config.hz, config.timeout_s, config.maxclients), (10, 7, 10_000));
