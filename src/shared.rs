@@ -193,6 +193,8 @@ pub struct Shared {
     sample: Mutex<Sample>,
     /// The most memory that INFO or MEMORY ever saw used.
     pub memory_peak: AtomicU64,
+    /// Wrong passwords, and users that there are not.
+    pub logins_denied: AtomicU64,
     pub persistence: Persistence,
     pub listening: Listening,
     pub run_id: String,
@@ -261,6 +263,7 @@ impl Shared {
             errors: Mutex::default(),
             monitors: Mutex::default(),
             monitor_next: AtomicU64::new(0),
+            logins_denied: AtomicU64::new(0),
             waits: AtomicUsize::new(0),
             waited_changes: Arc::default(),
             exchange: Exchange::new(cores, facts.hash_seed),

@@ -37,7 +37,7 @@ pub enum Answer {
     Reply(Vec<u8>),
     TimeOut,
     /// With this error.
-    Error(Cow<'static, str>),
+    Error(Cow<'static, [u8]>),
 }
 
 #[derive(Debug)]

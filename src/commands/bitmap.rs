@@ -19,7 +19,7 @@ pub const TABLE: &[Command] = &[
     Command::new("BITCOUNT", "key [start [end [BYTE | BIT]]]", bitcount).arity(-2).read().keys(KEY_READ).since("2.6.0")
         .about("Counts the set bits of a string or of a part of it.").complexity("O(N), N being the bytes looked at"),
     Command::new("BITFIELD", "key [GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] <SET encoding offset value | INCRBY encoding offset increment> [GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] <SET encoding offset value | INCRBY encoding offset increment> ...]]", field::bitfield)
-        .arity(-2).grow().keys(&[KeySpec::at(1, "RW update access variable_flags")]).since("3.2.0")
+        .arity(-2).grow().keys(&[KeySpec::at(1, "RW access update variable_flags")]).since("3.2.0")
         .about("Reads, sets and increments integers of any width inside a string.").complexity("O(N), N being the number of fields"),
     Command::new("BITFIELD_RO", "key [GET encoding offset [GET encoding offset ...]]", field::bitfield_ro).arity(-2).read().fast().keys(KEY_READ).since("6.0.0")
         .about("Reads integers of any width inside a string.").complexity("O(N), N being the number of fields"),

@@ -21,6 +21,7 @@ use super::command::Registry;
 use super::effect::Effects;
 use super::errand::{Answered, Ask};
 use super::error::Error;
+use super::news::{Heard, News};
 use super::script::Ongoing;
 
 /// Something for another core, or for this core's loop, to do after the command.
@@ -109,6 +110,8 @@ pub struct Context<'a> {
     pub notes: &'a mut Vec<Note>,
     pub signals: &'a mut Vec<Signal>,
     pub effects: &'a mut Effects,
+    /// Changes for clients that cache.
+    pub heard: &'a mut Heard,
     /// The command found nothing and waits: see `wait`.
     pub waiting: Option<Box<super::blocking::Waiting>>,
     /// For the storage thread.
@@ -126,10 +129,21 @@ pub struct Context<'a> {
     pub pending: Option<Pending>,
     /// What another server said, for a command that asked it and runs again.
     pub answer: Option<Answered>,
-    /// The reply is an error that was counted when it came about, inside a script.
-    pub error_counted: bool,
+    /// What becomes of the reply in the statistics, if it is an error.
+    pub counting: Counting,
     /// Memory was short when the command began: what a script calls must not need more.
     pub lacks_memory: bool,
+}
+
+/// How a reply that is an error is counted.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub enum Counting {
+    #[default]
+    Whole,
+    /// Only that the command failed: the error was counted when it came about, inside a script.
+    Failure,
+    /// It is no error of the command's.
+    Nothing,
 }
 
 /// What becomes of a command that did not come to its end. It has written no reply.
@@ -209,6 +223,19 @@ impl<'a> Context<'a> {
         debug_assert!(self.books.is_none(), "a command that holds the books cannot publish");
         let signals = &mut *self.signals;
         self.shared.exchange.publish(kind, channel, message, |core| signals.push(Signal::Mail { core }))
+    }
+
+    /// A command that this one called is over: whoever listens hears of it before anything else happens.
+    pub fn tell_so_far(&mut self) {
+        News {
+            shards: self.keyspace.shards,
+            shared: self.shared,
+            wanted: self.config.notify_keyspace_events,
+            signals: self.signals,
+            effects: self.effects,
+            heard: self.heard,
+        }
+        .tell_so_far();
     }
 
     /// All subscriptions.

@@ -54,6 +54,7 @@ fixed! {
     DISCARD_WITHOUT_MULTI = "ERR DISCARD without MULTI";
     WATCH_INSIDE_MULTI = "ERR WATCH inside MULTI is not allowed";
     NOT_IN_TRANSACTION = "ERR Command not allowed inside a transaction";
+    UNDER_MONITOR = "ERR Replica can't interact with the keyspace";
     SAVE_RUNNING = "ERR Background save already in progress";
     LOADING = "LOADING Redis is loading the dataset in memory";
     REWRITE_RUNNING = "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a BGSAVE whenever possible.";
@@ -81,10 +82,8 @@ fixed! {
     UNKILLABLE = "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.";
     BUSY_SCRIPT = "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
     BUSY_FUNCTION = "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.";
-    OOM = OOM_TEXT;
+    OOM = "OOM command not allowed when used memory > 'maxmemory'.";
 }
-
-pub const OOM_TEXT: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {

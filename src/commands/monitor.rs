@@ -1,30 +1,33 @@
 //! The lines of MONITOR: every command of every client, also those that scripts call.
-//! In: a command about to run. Out: a signal for each listener.
+//! In: a command. Out: a signal for each listener.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::AcqRel;
+
+use smallvec::SmallVec;
 
 use super::generic::migrate;
 use super::{Command, Signal};
 use crate::client::Args;
+use crate::config::Opt;
 use crate::shared::Shared;
 
 /// What is shown of an argument that is secret.
 pub const REDACTED: &[u8] = b"(redacted)";
 
 /// The arguments that are secret.
-pub fn secrets(command: &Command, args: Args) -> Range<usize> {
+pub fn secrets(command: &Command, args: Args) -> SmallVec<[usize; 4]> {
     match command.name {
-        "AUTH" => 1..args.len(),
-        "HELLO" => hello_secrets(args),
-        "MIGRATE" => migrate::secrets(args),
-        _ => 0..0,
+        "AUTH" => (1..args.len()).collect(),
+        "HELLO" => hello_secrets(args).collect(),
+        "MIGRATE" => migrate::secrets(args).collect(),
+        "CONFIG SET" => (3..args.len()).step_by(2).filter(|at| Opt::is_sensitive(args.at(at - 1))).collect(),
+        _ => SmallVec::new(),
     }
 }
 
 /// The two words behind AUTH, which is no name behind SETNAME.
-fn hello_secrets(args: Args) -> Range<usize> {
+fn hello_secrets(args: Args) -> std::ops::Range<usize> {
     let mut at = 2;
     while at < args.len() {
         if args.is(at, "AUTH") {

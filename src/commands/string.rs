@@ -324,11 +324,12 @@ fn msetnx(cx: &mut Context, args: Args) -> Result<(), Error> {
 }
 
 fn msetex(cx: &mut Context, args: Args) -> Result<(), Error> {
-    let count =
-        parse_i64(args.at(1)).and_then(|count| usize::try_from(count).ok()).filter(|&count| count > 0);
+    let count = parse_i64(args.at(1)).and_then(|count| i32::try_from(count).ok()).filter(|&count| count > 0);
     let count = count.ok_or(Error::new("ERR invalid numkeys value or out of range"))?;
-    let last = count.checked_mul(2).map(|values| values + 2).filter(|&last| last <= args.len());
-    let last = last.ok_or(Error::SYNTAX)?;
+    let last = count as usize * 2 + 2;
+    if last > args.len() {
+        return Err(Error::SYNTAX);
+    }
     let options = SetOptions::parse(cx, args.from(last), options::MSETEX)?;
     let expiry = options.expiry_ms(cx, "msetex")?;
     let keys = || (2..last).step_by(2);

@@ -96,6 +96,11 @@ impl Opt {
         Opt::find(name).is_some_and(|at| TABLE[at].settled)
     }
 
+    /// Whether the value of an option of this name is a secret.
+    pub fn is_sensitive(name: &[u8]) -> bool {
+        Opt::find(name).is_some_and(|at| TABLE[at].sensitive)
+    }
+
     /// The index of the row with this name or alias, in any case.
     pub fn find(name: &[u8]) -> Option<usize> {
         static INDEX: LazyLock<HashMap<&'static [u8], usize>> = LazyLock::new(|| {

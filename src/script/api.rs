@@ -110,7 +110,7 @@ fn run_command(lua: Lua) -> Result<(), Raise> {
             Ok(())
         }
         Called::Refused(text) => {
-            push_error(lua, text.as_bytes());
+            push_error(lua, &text);
             lua.push_boolean(true);
             lua.set_field(-2, "ignore_error_stats_update");
             Err(Raise)

@@ -10,7 +10,7 @@ pub enum Called {
     /// Its reply was written.
     Replied,
     /// It was refused before it ran; the text has its code first.
-    Refused(Cow<'static, str>),
+    Refused(Cow<'static, [u8]>),
     /// It needs a shard that is not at hand. Nothing was written so far: the script is to run again with all of them.
     OutOfReach,
     /// It asks another server: call it again when the script goes on.

@@ -21,6 +21,9 @@ pub const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// A batch with more replies than this comes home before it goes on.
 pub const BATCH_REPLIES_MAX: usize = 1024 * 1024;
 
+/// EXEC as its client wrote it, if MONITOR is to show it.
+pub type ExecWord = Option<Box<[u8]>>;
+
 /// What the commands of a batch are to each other.
 #[derive(Default)]
 #[repr(u8)]
@@ -34,9 +37,10 @@ pub enum Kind {
         shards: ShardSet,
         /// One of them reads or changes the connection: it runs at home.
         at_home: bool,
+        word: ExecWord,
     },
     /// The rest of a transaction, from `next` on: one of its scripts was parked.
-    Rest { shards: ShardSet, at_home: bool },
+    Rest { shards: ShardSet, at_home: bool, word: ExecWord },
     /// No commands of its own: it fetches all shards to core `home`, whose convoy waits for them. Those in `keep` may stay there.
     Errand { home: usize, shards: ShardSet, keep: ShardSet },
     /// No commands: something that needs all shards on core `home`.

@@ -13,6 +13,7 @@ use crate::base::memory::SpentBuffers;
 use crate::base::rng::Rng;
 use crate::client::{Answer, ConnectionId, Requests, Wait};
 use crate::commands::errand::{Answered, Errand};
+use crate::commands::news::Heard;
 use crate::commands::{Effects, Note, Pending, Registry, Signal};
 use crate::config::Config;
 use crate::persist::aof::Chunk;
@@ -92,7 +93,7 @@ pub struct Core {
     pub(super) signals: Vec<Signal>,
     /// What the commands of the step at hand did.
     pub(super) effects: Effects,
-    pub(super) heard: super::tracking::Heard,
+    pub(super) heard: Heard,
     /// What is to go to the log.
     pub log: Chunk,
     /// When waits of this core's connections time out.
@@ -181,7 +182,7 @@ impl Core {
             notes: Vec::new(),
             signals: Vec::new(),
             effects: Effects::default(),
-            heard: super::tracking::Heard::default(),
+            heard: Heard::default(),
             log: Chunk::default(),
             deadlines: BTreeSet::new(),
             early_answers: Vec::new(),

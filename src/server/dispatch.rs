@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering::Acquire;
 
 use super::core::Core;
-use crate::client::{Args, Connection, Request, ShardSet, Transaction};
+use crate::client::{Args, Connection, Request, ShardSet, Transaction, flag};
 use crate::commands::routing::gives_up_data;
 use crate::commands::routing::shards_of;
 use crate::commands::script::declared::flags_of;
@@ -76,6 +76,9 @@ impl Gates<'_> {
         if let Some(error) = self.persistence(connection, command, args) {
             return Verdict::Refuse(error);
         }
+        if self.under_monitor(connection, command, args) {
+            return Verdict::Refuse(Error::UNDER_MONITOR);
+        }
         if self.held_back(connection, command, args) {
             return Verdict::Hold;
         }
@@ -113,6 +116,14 @@ impl Gates<'_> {
             }
             _ => has(command, args),
         }
+    }
+
+    /// Who listens with MONITOR counts as a replica, which leaves the keyspace alone.
+    fn under_monitor(&self, connection: &Connection, command: &Command, args: Args) -> bool {
+        const TOUCHES: u32 = flags::READONLY | flags::WRITE | flags::MAY_REPLICATE;
+        self.gates & gate::MONITORED != 0
+            && connection.card.has(flag::MONITOR)
+            && self.writes(connection, command, args, TOUCHES)
     }
 
     /// A script takes long: only what may end it, and what concerns the connection alone, goes on.

@@ -6,9 +6,6 @@ use std::sync::atomic::Ordering::AcqRel;
 
 use super::core::Core;
 use crate::client::Session;
-use crate::commands::{Event, Signal};
-use crate::config::Events;
-use crate::pubsub::Kind;
 
 impl Core {
     /// Somebody began or ceased to listen.
@@ -50,32 +47,11 @@ impl Core {
         }
     }
 
-    /// Keyspace events are messages of two channels: that of the key and that of the event.
-    fn publish_events(&mut self) {
-        let mut events = std::mem::take(&mut self.effects.events);
-        if !self.shared.exchange.is_silent() {
-            let heard = self.config.notify_keyspace_events;
-            for Event { name, db, key, .. } in &events {
-                if heard.contains(Events::KEYSPACE) {
-                    self.publish_event(&keyspace_channel(*db, key), name.as_bytes());
-                }
-                if heard.contains(Events::KEYEVENT) {
-                    self.publish_event(format!("__keyevent@{db}__:{name}").as_bytes(), key);
-                }
-            }
-        }
-        events.clear();
-        self.effects.events = events;
-    }
-
-    fn publish_event(&mut self, channel: &[u8], message: &[u8]) {
-        let signals = &mut self.signals;
-        let wake = |core| signals.push(Signal::Mail { core });
-        self.shared.exchange.publish(Kind::Channel, channel, message, wake);
-    }
-
     fn deliver_effects(&mut self, atomic: bool) {
-        self.publish_events();
+        let count = self.effects.events.len();
+        if count > 0 {
+            self.parts(None).news().publish_events(count);
+        }
         if !atomic && !self.effects.unit.is_empty() {
             let stamp = self.shared.log_next.fetch_add(1, AcqRel);
             self.log.push(stamp, &self.effects.unit);
@@ -86,10 +62,4 @@ impl Core {
             self.put_mark(mark);
         }
     }
-}
-
-fn keyspace_channel(db: u16, key: &[u8]) -> Vec<u8> {
-    let mut channel = format!("__keyspace@{db}__:").into_bytes();
-    channel.extend_from_slice(key);
-    channel
 }

@@ -1,14 +1,17 @@
 //! MONITOR: every command of every core, in one order for all listeners.
-//! In: commands as they start. Out: lines on the connections under MONITOR.
+//! In: commands that ran, on any core; scripts as they start. Out: lines on the connections under MONITOR.
 //! Invariant M1: places in the common order are dense, so a listener's core knows when a line is still missing.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::batch::ExecWord;
 use super::core::Core;
-use crate::client::{Args, ConnectionId, Request, State};
+use super::run::Parts;
+use crate::client::{Args, ConnectionId, Session, State};
 use crate::commands::monitor::tell;
-use crate::commands::{Route, flags};
+use crate::commands::{Command, Route, flags};
+use crate::resp::Span;
 
 /// Lines that arrived before an earlier one, for each listener.
 #[derive(Default)]
@@ -21,17 +24,34 @@ struct Pending {
     lines: BTreeMap<u64, Arc<[u8]>>,
 }
 
-impl Core {
-    /// Tells the listeners of a command that is about to run.
-    pub(super) fn monitor_command(&mut self, slot: u32, request: &Request, args: Args) {
-        let command = self.registry.row(request.command);
-        let is_script = matches!(command.route, Route::Script | Route::Function);
-        if command.is(flags::ADMIN) || (command.is(flags::SKIP_MONITOR) && !is_script) {
+/// Whether a command's line comes before it rather than behind it: those of what a script calls come behind the script's.
+pub(super) fn tells_itself(command: &Command) -> bool {
+    matches!(command.route, Route::Script | Route::Function)
+}
+
+impl Parts<'_> {
+    /// Tells the listeners of a command, with the database that its client is in by now.
+    #[cold]
+    pub(super) fn monitor(&mut self, command: &Command, args: Args, session: &Session) {
+        let shown = tells_itself(command) || !command.is(flags::SKIP_MONITOR);
+        if !shown || command.is(flags::ADMIN) || session.serving || session.timeless {
             return;
         }
-        let connection = self.connection_mut(slot);
-        let (db, addr) = (connection.session.db, connection.card.addr.clone());
-        tell(&self.shared, &mut self.signals, db, &addr, command, args);
+        if let Some(card) = self.shared.clients.get(session.id) {
+            tell(self.shared, self.signals, session.db, &card.addr, command, args);
+        }
+    }
+}
+
+impl Core {
+    /// A transaction is over: tells the listeners of its EXEC.
+    pub(super) fn monitor_exec(&mut self, word: ExecWord, session: &Session) {
+        if let Some(word) = word {
+            let registry = self.registry.clone();
+            let span = Span { start: 0, len: word.len() as u32 };
+            let exec = registry.row(self.exec);
+            self.parts(None).monitor(exec, Args::new(&word, &[span]), session);
+        }
     }
 
     /// A line for a listener of this core: written once all before it were.

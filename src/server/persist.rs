@@ -277,7 +277,7 @@ impl Core {
     fn hold_saved(&mut self, ok: bool) {
         let held = self.storage.held.as_ref().expect("the caller looked");
         match held.hold {
-            Hold::Save { .. } => self.release(if ok { Ok(()) } else { Err("ERR") }),
+            Hold::Save { .. } => self.release(if ok { Ok(()) } else { Err(b"ERR") }),
             Hold::Flush { .. } => self.release(Ok(())),
             Hold::Shutdown { force, .. } if ok || force => {
                 self.signals.push(Signal::Shutdown);
@@ -291,7 +291,7 @@ impl Core {
                 self.release(Err(&Error::SHUTDOWN_FAILED.0));
             }
             Hold::LoadLog | Hold::SwitchLog { .. } => unreachable!("it waits for the log"),
-            Hold::Reload { .. } if !ok => self.release(Err("ERR")),
+            Hold::Reload { .. } if !ok => self.release(Err(b"ERR")),
             Hold::Reload { flush, .. } => self.reload(flush),
         }
     }
@@ -314,7 +314,8 @@ impl Core {
         crate::commands::server::config::set_back(&self.shared, &mut self.signals, &changed);
         self.send_signals();
         self.switch_shards_log();
-        self.release(Err(&set_failed("appendonly", "Unable to turn on AOF. Check server logs.")));
+        let text = set_failed("appendonly", "Unable to turn on AOF. Check server logs.");
+        self.release(Err(text.as_bytes()));
     }
 
     fn switch_shards_log(&mut self) {
@@ -325,7 +326,7 @@ impl Core {
     }
 
     /// The command is over: its reply, and the shards go home.
-    fn release(&mut self, result: Result<(), &str>) {
+    fn release(&mut self, result: Result<(), &[u8]>) {
         let Held { mut batch, load, .. } = self.storage.held.take().expect("1: the command holds the shards");
         if load.is_some() {
             self.shared.set_gate(gate::LOADING, false);
@@ -400,7 +401,7 @@ impl Core {
         }
         self.shared.persistence.load.running.store(false, Release);
         let text = "ERR Error trying to load the AOF files, check server logs.";
-        self.release(result.map_err(|_| text));
+        self.release(result.map_err(|_| text.as_bytes()));
     }
 
     /// Sends for the file of the configuration. `sole`: the core that has all shards, if one has.
@@ -535,7 +536,7 @@ impl Core {
                 crate::log::warning("DB reloaded by DEBUG RELOAD");
             }
             let text = "ERR Error trying to load the RDB dump, check server logs.";
-            return self.release(result.map(|_| ()).map_err(|_| text));
+            return self.release(result.map(|_| ()).map_err(|_| text.as_bytes()));
         }
         let began_ms = load.began_ms.load(Relaxed);
         self.started(result.map(|_| Some(self.now_ms - began_ms)));

@@ -414,7 +414,7 @@ impl Core {
 
     /// EXEC: checks the watched keys, then runs everything with all shards at hand.
     fn run_transaction(&mut self, batch: &mut Batch) {
-        let Kind::Transaction { watched, at_home, shards } = std::mem::take(&mut batch.kind) else {
+        let Kind::Transaction { watched, at_home, shards, word } = std::mem::take(&mut batch.kind) else {
             unreachable!("the caller looked")
         };
         // It has one time, however long it takes.
@@ -447,12 +447,13 @@ impl Core {
         if unchanged {
             out.array(count);
             self.set_atomic(batch, true);
-            batch.kind = Kind::Rest { shards, at_home };
+            batch.kind = Kind::Rest { shards, at_home, word };
             self.run_rest(batch);
         } else {
             out.null_array();
             batch.next = count;
             self.end_caching(batch);
+            self.monitor_exec(word, &batch.session.expect("a batch has a session"));
         }
         self.clock_is_old = true;
     }
@@ -480,9 +481,17 @@ impl Core {
     /// The commands of a transaction from `next` on.
     pub(super) fn run_rest(&mut self, batch: &mut Batch) {
         let home = batch.runs_at_home().then(|| batch.home().slot);
+        // Who kills itself is told so, and no more.
+        let mut last_words = None;
         while batch.next < batch.requests.list.len() {
             match self.run_one(batch, batch.next, home) {
-                None => batch.next += 1,
+                None => {
+                    batch.next += 1;
+                    let leaves = || home.is_some_and(|slot| self.connection_at(slot).leaving);
+                    if last_words.is_none() && leaves() {
+                        last_words = Some(batch.replies.len());
+                    }
+                }
                 Some(Pending::Widen) => {
                     unreachable!("scripts of a transaction are proven, or have all shards")
                 }
@@ -492,9 +501,13 @@ impl Core {
                 }
             }
         }
-        batch.kind = Kind::Plain;
+        let Kind::Rest { word, .. } = std::mem::take(&mut batch.kind) else {
+            unreachable!("it is the rest of a transaction")
+        };
+        batch.replies.truncate(last_words.unwrap_or(usize::MAX));
         self.set_atomic(batch, false);
         self.end_caching(batch);
+        self.monitor_exec(word, &batch.session.expect("a batch has a session"));
         self.after_command_of(batch.session.as_mut().expect("a batch has a session"));
     }
 

@@ -4,10 +4,11 @@
 
 use std::sync::Arc;
 
-use super::batch::{BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, Batch, Kind};
+use super::batch::{BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, Batch, ExecWord, Kind};
 use super::connections::OUTPUT_PAUSE_BYTES;
 use super::core::Core;
 use super::dispatch::{Gates, Verdict};
+use super::monitor::tells_itself;
 use super::room::Room;
 use crate::base::clock::{ticks, ticks_to_ns};
 use crate::base::rng::Rng;
@@ -16,8 +17,11 @@ use crate::client::{
     Transaction, Wait, Watched, flag,
 };
 use crate::commands::blocking::Waiting;
+use crate::commands::context::Counting;
 use crate::commands::errand::Answered;
+use crate::commands::news::Heard;
 use crate::commands::script::{Ongoing, go_on};
+use crate::commands::slow::note_time;
 use crate::commands::{
     Command, Context, Effects, Error, Keyspace, Note, Pending, Registry, Route, Signal, flags,
 };
@@ -45,7 +49,7 @@ pub struct Parts<'a> {
     pub rng: &'a mut Rng,
     pub signals: &'a mut Vec<Signal>,
     pub effects: &'a mut Effects,
-    pub heard: &'a mut super::tracking::Heard,
+    pub heard: &'a mut Heard,
     pub jobs: &'a mut Vec<Job>,
     pub connection: Option<&'a mut Connection>,
     pub core: usize,
@@ -130,6 +134,10 @@ impl Parts<'_> {
             self.effects.begin(self.shards.iter().filter_map(|shard| shard.as_deref()));
         }
         let (tracking, from) = (call.session.tracking, call.out.len());
+        let monitored = self.shared.gates() & gate::MONITORED != 0;
+        if monitored && tells_itself(command) && !resumed {
+            self.monitor(command, args, call.session);
+        }
         let asked = self.answer.as_ref().map(|answer| answer.asked);
         let start = asked.or(call.begins).unwrap_or_else(ticks);
         let mut context = self.context(&mut call, lacks_memory);
@@ -138,9 +146,12 @@ impl Parts<'_> {
             begin_wait(&mut context, *waiting, client, request, args);
             self.effects.take_incidents(self.shards.iter_mut().filter_map(|shard| shard.as_deref_mut()));
             self.read_for(command, args, call.session, tracking);
+            if monitored {
+                self.monitor(command, args, call.session);
+            }
             return Outcome { failed: false, waits: true, pushed, pending: None };
         }
-        let (counted, db, pending) = (context.error_counted, context.session.db, context.pending.take());
+        let (counting, db, pending) = (context.counting, context.session.db, context.pending.take());
         if pending.is_some() {
             #[cfg(test)]
             if let Some(Pending::Widen) = pending {
@@ -164,12 +175,15 @@ impl Parts<'_> {
         if wanted {
             self.effects.end(db, args, self.shards.iter_mut().filter_map(|shard| shard.as_deref_mut()));
         }
-        let failed = self.note_result(&mut call, from, result, counted);
+        let failed = self.note_result(&mut call, from, result, counting);
         if self.config.maxmemory > 0 && !command.is(flags::READONLY) {
             self.publish(request.shards);
         }
         if counts {
-            self.note_time(command, args, call.session.id, ns);
+            note_time(self.shared, self.config, command, args, call.session.id, ns);
+        }
+        if monitored && !tells_itself(command) {
+            self.monitor(command, args, call.session);
         }
         Outcome { failed, waits: false, pushed, pending: None }
     }
@@ -215,6 +229,7 @@ impl Parts<'_> {
             notes: call.notes,
             signals: self.signals,
             effects: self.effects,
+            heard: self.heard,
             waiting: None,
             jobs: self.jobs,
             report: call.report,
@@ -224,7 +239,7 @@ impl Parts<'_> {
             scripts: Some(self.scripts),
             pending: None,
             answer: self.answer.take(),
-            error_counted: false,
+            counting: Counting::Whole,
             lacks_memory,
         }
     }
@@ -236,7 +251,7 @@ impl Parts<'_> {
         call: &mut Call,
         from: usize,
         result: Result<(), Error>,
-        counted: bool,
+        counting: Counting,
     ) -> bool {
         let failed = match result {
             Ok(()) => call.out.get(from) == Some(&b'-'),
@@ -246,26 +261,13 @@ impl Parts<'_> {
                 true
             }
         };
-        if failed {
+        if failed && counting != Counting::Nothing {
             self.shared.metrics[self.core].commands[call.request.command as usize].failed.add(1);
-            if !counted {
+            if counting == Counting::Whole {
                 self.shared.count_error_reply(self.core, &call.out[from..]);
             }
         }
         failed
-    }
-
-    /// Notes a command that took long.
-    #[inline]
-    fn note_time(&self, command: &Command, args: Args, client_id: u64, ns: u64) {
-        let slower_than = self.config.slowlog_log_slower_than_us;
-        if slower_than >= 0 && ns / 1000 >= slower_than as u64 && !command.is(flags::SKIP_SLOWLOG) {
-            super::slow::note(self.shared, self.config, command, args, client_id, ns / 1000);
-        }
-        if self.config.latency_monitor_threshold_ms > 0 {
-            let event = if command.is(flags::FAST) { "fast-command" } else { "command" };
-            self.shared.note_latency(event, ns / 1_000_000);
-        }
     }
 
     /// A command begins, unless it goes on.
@@ -446,7 +448,7 @@ impl Core {
             return;
         }
         let text = [b"ERR ", &error.text()[..]].concat();
-        Out { buf: &mut connection.output, resp3: false }.error(&text);
+        self.reply(slot, |out| out.error(&text));
         self.shared.metrics[self.id].error_replies.add(1);
         self.shared.count_error(&text);
         self.close(slot, true);
@@ -530,7 +532,7 @@ impl Core {
                 Verdict::Run
                     if request.command == self.exec && self.connection_mut(slot).transaction.is_some() =>
                 {
-                    self.exec(slot, &request, args);
+                    self.exec(slot, args);
                     index += 1;
                 }
                 Verdict::Run => {
@@ -604,9 +606,6 @@ impl Core {
             return 0;
         }
         let report = reports.then(|| self.report_at_hand());
-        if self.shared.gates() & gate::MONITORED != 0 {
-            self.monitor_command(slot, request, argv);
-        }
         match self.run_here(slot, request, argv, moment, report.as_ref()) {
             None => {
                 self.ran(slot, request.shards);
@@ -726,9 +725,7 @@ impl Core {
         if first.route == Route::Report {
             batch.kind = Kind::Report { report: Box::default(), next: 0 };
         }
-        let alone = first.route == Route::Report
-            || self.connection_mut(slot).reply_mode != ReplyMode::On
-            || gates & gate::MONITORED != 0;
+        let alone = first.route == Route::Report || self.connection_mut(slot).reply_mode != ReplyMode::On;
         let most = if alone { 1 } else { BATCH_COMMANDS_MAX };
         for request in chunk.list[index..].iter().take(most) {
             let taken = batch.requests.list.len();
@@ -744,10 +741,6 @@ impl Core {
             }
         }
         let taken = batch.requests.list.len();
-        if gates & gate::MONITORED != 0 {
-            let request = chunk.list[index];
-            self.monitor_command(slot, &request, chunk.args(&request, bytes));
-        }
         self.send_off(slot, batch);
         taken
     }
@@ -772,11 +765,16 @@ impl Core {
 
     /// The connection's batch leaves; until it is back the connection runs nothing (K1).
     fn send_off(&mut self, slot: u32, batch: Box<Batch>) {
+        let exec = self.exec;
         let connection = self.connection_mut(slot);
         connection.state = State::Away;
         connection.card.commands.add(batch.requests.list.len() as u64);
-        if let Some(last) = batch.requests.list.last() {
-            connection.card.last_command.set(last.command as u64 + 1);
+        let last = match batch.kind {
+            Kind::Transaction { .. } => Some(exec),
+            _ => batch.requests.list.last().map(|last| last.command),
+        };
+        if let Some(last) = last {
+            connection.card.last_command.set(last as u64 + 1);
         }
         self.note_batch(slot, &batch);
         if self.rides_in_convoy(&batch) {
@@ -792,6 +790,7 @@ impl Core {
         let transaction = connection.transaction.as_mut().expect("the gate looked");
         let Transaction { buf, requests, .. } = &mut **transaction;
         requests.adopt(buf, &chunk.list[index], chunk, bytes);
+        connection.card.last_command.set(chunk.list[index].command as u64 + 1);
         connection.card.multi.set(requests.list.len() as u64 + 1);
         let queued_bytes = buf.len();
         connection.card.multi_bytes.set(queued_bytes as u64);
@@ -802,7 +801,7 @@ impl Core {
     }
 
     /// EXEC with a transaction open: all of it becomes one batch.
-    fn exec(&mut self, slot: u32, exec: &Request, args: Args) {
+    fn exec(&mut self, slot: u32, args: Args) {
         let (transaction, watched) = self.end_transaction(slot);
         let transaction = transaction.expect("the caller looked");
         if transaction.aborted {
@@ -810,12 +809,15 @@ impl Core {
             session.tracking = session.tracking.without(Tracking::CACHING);
         }
         let monitored = self.shared.gates() & gate::MONITORED != 0;
+        let word: ExecWord = monitored.then(|| args.at(0).into());
         if transaction.aborted {
-            if monitored {
-                self.monitor_command(slot, exec, args);
-            }
+            let session = self.connection_at(slot).session;
+            self.monitor_exec(word, &session);
             self.unwatch_all(watched);
+            let exec = self.exec as u64 + 1;
+            self.connection_mut(slot).card.last_command.set(exec);
             let metrics = &self.shared.metrics[self.id];
+            metrics.commands_processed.add(1);
             metrics.commands[self.exec as usize].record(0, false);
             metrics.commands[self.exec as usize].failed.add(1);
             metrics.error_replies.add(1);
@@ -824,16 +826,10 @@ impl Core {
         }
         let (mut shards, at_home) = self.route_transaction(&transaction.requests, &transaction.buf);
         watched.iter().for_each(|key| shards.insert(key.shard));
-        if monitored {
-            for queued in &transaction.requests.list {
-                self.monitor_command(slot, queued, transaction.requests.args(queued, &transaction.buf));
-            }
-            self.monitor_command(slot, exec, args);
-        }
         let mut batch = self.new_batch(slot);
         batch.buf = transaction.buf;
         batch.requests = transaction.requests;
-        batch.kind = Kind::Transaction { watched, shards, at_home };
+        batch.kind = Kind::Transaction { watched, shards, at_home, word };
         self.send_off(slot, batch);
     }
 
@@ -867,6 +863,7 @@ impl Core {
         let about_clients = known && self.registry.row(request.command).is_about_clients();
         let unqueued = known && self.registry.row(request.command).unqueued;
         let connection = self.connection_mut(slot);
+        connection.card.last_command.set(if known { request.command as u64 + 1 } else { 0 });
         if let Some(transaction) = &mut connection.transaction
             && !(unqueued && [Error::WATCH_INSIDE_MULTI, Error::NESTED_MULTI].contains(&error))
         {

@@ -7,29 +7,16 @@
 //! message comes behind the reply to what was read before it, and before all that is answered later.
 //! Absent: who is told, and in which form (`pubsub::Invalidations`). Nobody tracks anything: one load a command.
 
-use std::collections::BTreeMap;
-
 use super::core::Core;
 use super::run::Parts;
 use crate::client::{Args, ConnectionId, Session, Tracking};
+use crate::commands::news::News;
 use crate::commands::routing::remember_keys;
 use crate::commands::{Command, Signal};
-use crate::pubsub::Invalidations;
-use crate::shard::tracking::{Change, Interest};
+use crate::shard::tracking::Interest;
 
 /// Keys that a command forgets, at most, where there are more than `tracking-table-max-keys`.
 const FORGOTTEN_MAX: usize = 1000;
-
-/// What was heard of changes, and not told yet.
-#[derive(Default)]
-pub struct Heard {
-    /// There may be something to tell: the shards at hand note changes, or some of them wait for the end of a transaction.
-    pub follows: bool,
-    /// The client whose command runs; 0: none.
-    who: u64,
-    /// For those who hear of prefixes, told when the unit is over: keys that its commands changed, and for which client.
-    keys: BTreeMap<Box<[u8]>, u64>,
-}
 
 impl Parts<'_> {
     /// A command of client `who` (0: of nobody) begins: shards note what it changes.
@@ -69,53 +56,19 @@ impl Parts<'_> {
         out: &mut Vec<u8>,
     ) -> usize {
         let from = out.len();
-        self.tell_changes(session.resp3.then_some((client, &mut *out)), true);
+        self.news().tell_changes(session.resp3.then_some((client, &mut *out)), true);
         out.len() - from
     }
 
-    /// Tells of what the shards noted; what is for the client `aside` is written there. `evicted`: no command did it.
-    fn tell_changes(&mut self, aside: Option<(ConnectionId, &mut Vec<u8>)>, evicted: bool) {
-        let mut changes: Vec<Change> = Vec::new();
-        for shard in self.shards.iter_mut().flatten().filter(|shard| shard.tracking.has_changes()) {
-            changes.append(&mut shard.tracking.take_changes());
-        }
-        if changes.is_empty() {
-            return;
-        }
-        let (shared, who) = (self.shared, self.heard.who);
-        let needed = changes.iter().any(|change| change.readers().is_none_or(|readers| !readers.is_empty()));
-        let mut news = needed.then(|| shared.exchange.invalidations(&shared.clients, aside));
-        // Every shard says so.
-        if let Some(news) = news.as_mut().filter(|_| changes.contains(&Change::Flushed)) {
-            news.flushed();
-        }
-        for change in changes {
-            if let (Some(news), Some(readers)) = (&mut news, change.readers().filter(|all| !all.is_empty())) {
-                let caused = matches!(change, Change::Key { .. });
-                news.key(change.key(), readers, if caused { who } else { 0 });
-            }
-            if let Change::Key { key, itself, .. } = change
-                && shared.exchange.tracked.has_prefixes()
-            {
-                self.heard.keys.insert(key, if itself || evicted { 0 } else { who });
-            }
-        }
-        self.wake(news);
-    }
-
-    /// All is told: the cores of those who are to hear it should look.
-    fn wake(&mut self, news: Option<Invalidations>) {
-        let woken = news.map_or_else(Default::default, |news| news.woken);
-        self.signals.extend(woken.into_iter().map(|core| Signal::Mail { core }));
-    }
-
-    /// A unit is over: tells those who hear of prefixes.
-    fn tell_prefixes(&mut self) {
-        let keys = std::mem::take(&mut self.heard.keys);
-        if !keys.is_empty() {
-            let mut news = self.shared.exchange.invalidations(&self.shared.clients, None);
-            news.broadcast(&keys);
-            self.wake(Some(news));
+    /// What telling of all this takes.
+    pub(super) fn news(&mut self) -> News<'_> {
+        News {
+            shards: self.shards,
+            shared: self.shared,
+            wanted: self.config.notify_keyspace_events,
+            signals: self.signals,
+            effects: self.effects,
+            heard: self.heard,
         }
     }
 
@@ -149,9 +102,9 @@ impl Core {
     pub(super) fn tell_trackers(&mut self, atomic: bool) {
         let mut parts = self.parts(None);
         parts.bound_keys();
-        parts.tell_changes(None, false);
+        parts.news().tell_changes(None, false);
         if !atomic {
-            parts.tell_prefixes();
+            parts.news().tell_prefixes();
         }
         // What is kept for the end of the transaction is still to be told.
         (parts.heard.follows, parts.heard.who) = (!parts.heard.keys.is_empty(), 0);

@@ -245,8 +245,12 @@ impl Core {
         match answer {
             // That was counted where it was served.
             Answer::Reply(_) => {}
-            Answer::TimeOut => statistics.record(0, false),
+            Answer::TimeOut => {
+                metrics.commands_processed.add(1);
+                statistics.record(0, false);
+            }
             Answer::Error(text) => {
+                metrics.commands_processed.add(1);
                 statistics.record(0, false);
                 statistics.failed.add(1);
                 metrics.error_replies.add(1);

@@ -4,7 +4,8 @@
 //! client its replies and the messages it receives, in one stream. Each client must have received that stream, to the
 //! element: so messages have one order for all, nothing is lost or doubled, PUBLISH counts rightly, and a message
 //! stands where it belongs between the replies of a client that speaks RESP3. Only `QUEUED` is left out, since the
-//! trace does not tell when a command was queued.
+//! trace does not tell when a command was queued. Keyspace events are messages like any other, also between those that
+//! a script publishes.
 //! In: a seed. Out: the first client whose stream differs.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -14,6 +15,7 @@ use super::reply::Reply;
 use super::world::{ClientNumber, World};
 use crate::base::glob;
 use crate::base::rng::Rng;
+use crate::config::{Config, Events};
 use crate::server::inspect::{CLOSED, Executed, Neglect};
 
 /// A client of the naive Redis.
@@ -69,7 +71,14 @@ impl Naive {
             "MULTI" => vec![Reply::Simple("OK".into())],
             "SET" => {
                 self.keys.insert(first.into(), args[2].clone());
+                self.publish(me, "__keyevent@0__:set", first);
                 vec![Reply::Simple("OK".into())]
+            }
+            "INCR" => {
+                let value = self.keys.get(first).map_or(0, |value| value.parse().expect("a number")) + 1;
+                self.keys.insert(first.into(), value.to_string());
+                self.publish(me, "__keyevent@0__:incrby", first);
+                vec![Reply::Integer(value)]
             }
             "MGET" => {
                 let value = |key: &String| self.keys.get(key).map_or(Reply::Null, |value| bulk(value));
@@ -81,6 +90,12 @@ impl Naive {
                     Reply::Integer(all.filter(|one| one.names[0].contains(name)).count() as i64)
                 };
                 vec![Reply::Array(args[2..].iter().flat_map(|name| [bulk(name), count(name)]).collect())]
+            }
+            "EVAL" => {
+                let args: Vec<Vec<u8>> = args.iter().map(|arg| arg.as_bytes().to_vec()).collect();
+                let commands = super::script::commands_of(&args);
+                let replies = commands.iter().flat_map(|command| self.run(me, &as_words(command)));
+                vec![Reply::Array(replies.collect())]
             }
             "RESET" => {
                 let listener = self.clients.get_mut(&me).unwrap();
@@ -186,7 +201,11 @@ impl Naive {
 }
 
 fn words(line: &Executed) -> Vec<String> {
-    line.args.iter().map(|arg| String::from_utf8(arg.clone()).unwrap()).collect()
+    as_words(&line.args)
+}
+
+fn as_words(args: &[Vec<u8>]) -> Vec<String> {
+    args.iter().map(|arg| String::from_utf8(arg.clone()).unwrap()).collect()
 }
 
 fn confirmation(listener: &Listener, kind: usize, command: &str, name: Option<&String>) -> Reply {
@@ -206,7 +225,7 @@ struct Talker {
 }
 
 const NAMES: &[&str] = &["a", "b", "ab"];
-const PATTERNS: &[&str] = &["a*", "*", "[ab]"];
+const PATTERNS: &[&str] = &["a*", "*", "[ab]", "__key*"];
 
 fn pick<'a>(rng: &mut Rng, from: &[&'a str]) -> &'a str {
     from[rng.below(from.len() as u64) as usize]
@@ -237,24 +256,40 @@ fn remark(rng: &mut Rng, n: u64) -> String {
     }
 }
 
+/// A script that writes and publishes.
+fn script(rng: &mut Rng, n: u64) -> Vec<String> {
+    let wanted = |line: &String| !line.starts_with("PUBSUB");
+    let lines: Vec<String> = (0..1 + rng.below(5)).map(|_| remark(rng, n)).filter(wanted).collect();
+    let commands: Vec<Vec<String>> = lines.iter().map(|line| split(line)).collect();
+    [vec!["EVAL".into()], super::script::words(&commands, rng)].concat()
+}
+
+fn split(line: &str) -> Vec<String> {
+    line.split(' ').map(String::from).collect()
+}
+
 /// A pipeline of commands.
-fn pipeline(rng: &mut Rng, only_listens: bool, n: &mut u64) -> Vec<String> {
+fn pipeline(rng: &mut Rng, only_listens: bool, n: &mut u64) -> Vec<Vec<String>> {
     let mut lines = Vec::new();
     let mut line = |rng: &mut Rng, inside: bool| {
         *n += 1;
         let about_channels = only_listens || rng.below(if inside { 4 } else { 6 }) == 0;
-        if about_channels { subscription(rng) } else { remark(rng, *n) }
+        match about_channels {
+            true => split(&subscription(rng)),
+            false if rng.below(6) == 0 => script(rng, *n),
+            false => split(&remark(rng, *n)),
+        }
     };
     for _ in 0..1 + rng.below(6) {
         match rng.below(24) {
-            0 if only_listens => lines.push("RESET".into()),
-            1 | 2 => lines.push(pick(rng, &["UNSUBSCRIBE", "PUNSUBSCRIBE", "SUBSCRIBE a b"]).into()),
+            0 if only_listens => lines.push(split("RESET")),
+            1 | 2 => lines.push(split(pick(rng, &["UNSUBSCRIBE", "PUNSUBSCRIBE", "SUBSCRIBE a b"]))),
             3..=5 if !only_listens => {
-                lines.push("MULTI".into());
+                lines.push(split("MULTI"));
                 for _ in 0..rng.below(5) {
                     lines.push(line(rng, true));
                 }
-                lines.push("EXEC".into());
+                lines.push(split("EXEC"));
             }
             _ => lines.push(line(rng, false)),
         }
@@ -269,7 +304,9 @@ struct Talk {
 
 impl Talk {
     fn new(cores: usize, seed: u64, rng: &mut Rng) -> Self {
-        let mut world = World::new(cores, seed);
+        let mut config = Config::default();
+        config.notify_keyspace_events = Events(Events::KEYEVENT.0 | Events::STRING.0);
+        let mut world = World::configured(cores, seed, config);
         let count = 2 + rng.below(7) as usize;
         let new = |world: &mut World, at: usize| {
             let number = world.connect();
@@ -309,7 +346,7 @@ impl Talk {
                 left -= 1;
                 let only_listens = self.talkers[who].only_listens;
                 for line in pipeline(rng, only_listens, &mut n) {
-                    let args: Vec<Vec<u8>> = line.split(' ').map(|word| word.into()).collect();
+                    let args: Vec<Vec<u8>> = line.into_iter().map(String::into_bytes).collect();
                     self.world.write(self.talkers[who].number, &request(&args));
                 }
                 if rng.below(60) == 0 {

@@ -158,7 +158,11 @@ pub fn kill(cx: &mut Context, args: Args) -> Result<(), Error> {
         cx.out.ok();
         return Ok(());
     }
-    let filter = Filter::parse(args.from(2), &Error::new("ERR client-id should be greater than 0"))?;
+    let filter = Filter::parse(
+        args.from(2),
+        &Error::new("ERR client-id should be greater than 0"),
+        cx.config.databases as u64,
+    )?;
     let skip_me = filter.skip_me.unwrap_or(true);
     let mut killed = 0;
     for card in cx.shared.clients.all() {

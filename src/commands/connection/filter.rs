@@ -1,6 +1,7 @@
 //! Which clients CLIENT LIST shows and CLIENT KILL closes.
 //! In: the options of either, those of Redis 8 and of Valkey 9. Out: yes or no for a card.
 
+use std::mem::discriminant;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::super::error::{Error, shown};
@@ -46,6 +47,7 @@ enum Wish {
     LibraryName(Vec<u8>),
     LibraryVersion(Vec<u8>),
     Flags(Vec<u8>),
+    Capabilities(Vec<u8>),
     Db(u64),
     AgeMin(i64),
     IdleMin(i64),
@@ -59,11 +61,56 @@ pub struct Filter {
 }
 
 /// Letters that FLAGS takes: those that CLIENT LIST can show.
-const FLAG_LETTERS: &[u8] = b"OSMPxbtRBducAUreTN";
+const FLAG_LETTERS: &[u8] = b"OSMPxbtRBducAUreTNIEi";
+/// Letters that CAPA takes: what clients of Valkey may say of themselves with CLIENT CAPA.
+const CAPABILITY_LETTERS: &[u8] = b"r";
+
+/// What a filter is called where its value is refused.
+struct Naming<'a> {
+    word: &'a [u8],
+    negated: bool,
+}
+
+impl Naming<'_> {
+    /// These letters, if all of them are known.
+    fn letters(&self, value: &[u8], known: &[u8]) -> Result<Vec<u8>, Error> {
+        if value.iter().all(|letter| known.contains(letter)) {
+            return Ok(value.to_vec());
+        }
+        let what = self.word;
+        let place = if self.negated {
+            [b"NOT-", &what.to_ascii_uppercase()[..]].concat()
+        } else {
+            b"provided".to_vec()
+        };
+        let letters = shown(value, usize::MAX);
+        Err(Error::showing(&[b"ERR Unknown ", what, b" found in the ", &place, b" filter: ", letters]))
+    }
+
+    fn seconds(&self, value: &[u8]) -> Result<i64, Error> {
+        match parse_i64(value) {
+            None => Err(Error::showing(&[b"ERR ", self.word, b" is not an integer or out of range"])),
+            Some(number) if number > 0 => Ok(number),
+            Some(_) => Err(Error::showing(&[b"ERR ", self.word, b" should be greater than 0"])),
+        }
+    }
+
+    fn db(&self, value: &[u8], databases: u64) -> Result<u64, Error> {
+        let name = if self.negated { "NOT-DB" } else { "DB" };
+        match parse_i64(value) {
+            None => Err(Error::new(format!("ERR {name} is not an integer or out of range"))),
+            Some(db) if (0..databases as i64).contains(&db) => Ok(db as u64),
+            Some(_) => {
+                Err(Error::new(format!("ERR {name} number should be between 0 and {}", databases - 1)))
+            }
+        }
+    }
+}
 
 impl Filter {
-    /// Parses options; `id_error` is what the command says of a bad ID.
-    pub fn parse(args: Args, id_error: &Error) -> Result<Self, Error> {
+    /// Parses options; `id_error` is what the command says of an ID that is no number. Where options of a kind are repeated,
+    /// the last one counts, but of IDs all do.
+    pub fn parse(args: Args, id_error: &Error, databases: u64) -> Result<Self, Error> {
         let mut filter = Filter::default();
         let mut at = 0;
         while at < args.len() {
@@ -82,16 +129,30 @@ impl Filter {
             word.drain(..if negated { 4 } else { 0 });
             let wish = match word.as_slice() {
                 b"id" => {
-                    let ids = ids(args.from(at + 1), id_error)?;
+                    let ids = ids(args.from(at + 1), if negated { &Error::SYNTAX } else { id_error })?;
                     at += ids.len() - 1;
                     Wish::Ids(ids)
                 }
-                word => Wish::parse(word, value)?,
+                b"maxage" | b"idle" if negated => return Err(Error::SYNTAX),
+                word => Wish::parse(&Naming { word, negated }, value, databases)?,
             };
-            filter.wishes.push((wish, negated));
+            filter.add(wish, negated);
             at += 2;
         }
         Ok(filter)
+    }
+
+    fn add(&mut self, mut wish: Wish, negated: bool) {
+        let is_same = |(old, old_negated): &(Wish, bool)| {
+            *old_negated == negated && discriminant(old) == discriminant(&wish)
+        };
+        if let Some(at) = self.wishes.iter().position(is_same) {
+            let (old, _) = self.wishes.remove(at);
+            if let (Wish::Ids(ids), Wish::Ids(others)) = (&mut wish, old) {
+                ids.extend(others);
+            }
+        }
+        self.wishes.push((wish, negated));
     }
 
     pub fn fits(&self, card: &Card, now_ms: i64) -> bool {
@@ -101,30 +162,21 @@ impl Filter {
 
 /// The ids at the start of `args`: one at least, and all numbers behind it.
 fn ids(args: Args, error: &Error) -> Result<Vec<u64>, Error> {
-    let id = |text| parse_i64(text).filter(|&id| id > 0).map(|id| id as u64);
-    let mut ids = vec![args.get(0).and_then(id).ok_or(error.clone())?];
-    for text in args.from(1).iter() {
+    let mut ids = Vec::new();
+    for text in args.iter() {
         match parse_i64(text) {
-            Some(_) => ids.push(id(text).ok_or(error.clone())?),
+            Some(id) if id > 0 => ids.push(id as u64),
+            Some(_) => return Err(Error::new("ERR client-id should be greater than 0")),
             None => break,
         }
     }
-    Ok(ids)
+    if ids.is_empty() { Err(error.clone()) } else { Ok(ids) }
 }
 
 impl Wish {
-    fn parse(word: &[u8], value: &[u8]) -> Result<Self, Error> {
-        let seconds = |name: &str| {
-            let number = parse_i64(value)
-                .ok_or(Error::new(format!("ERR {name} is not an integer or out of range")))?;
-            if number > 0 {
-                Ok(number)
-            } else {
-                Err(Error::new(format!("ERR {name} should be greater than 0")))
-            }
-        };
+    fn parse(naming: &Naming, value: &[u8], databases: u64) -> Result<Self, Error> {
         let text = value.to_vec();
-        Ok(match word {
+        Ok(match naming.word {
             b"type" => Wish::Class(Class::named(value)?),
             b"user" if value != b"default" => {
                 return Err(Error::showing(&[b"ERR No such user '", shown(value, usize::MAX), b"'"]));
@@ -136,21 +188,11 @@ impl Wish {
             b"name" => Wish::Name(text),
             b"lib-name" => Wish::LibraryName(text),
             b"lib-ver" => Wish::LibraryVersion(text),
-            b"flags" => match value.iter().find(|letter| !FLAG_LETTERS.contains(letter)) {
-                Some(_) => {
-                    let letters = shown(value, usize::MAX);
-                    return Err(Error::showing(&[
-                        b"ERR Unknown flags found in the provided filter: ",
-                        letters,
-                    ]));
-                }
-                None => Wish::Flags(text),
-            },
-            b"db" => Wish::Db(
-                parse_i64(value).and_then(|db| u64::try_from(db).ok()).ok_or(Error::DB_OUT_OF_RANGE)?,
-            ),
-            b"maxage" => Wish::AgeMin(seconds("maxage")?),
-            b"idle" => Wish::IdleMin(seconds("idle")?),
+            b"flags" => Wish::Flags(naming.letters(value, FLAG_LETTERS)?),
+            b"capa" => Wish::Capabilities(naming.letters(value, CAPABILITY_LETTERS)?),
+            b"db" => Wish::Db(naming.db(value, databases)?),
+            b"maxage" => Wish::AgeMin(naming.seconds(value)?),
+            b"idle" => Wish::IdleMin(naming.seconds(value)?),
             _ => return Err(Error::SYNTAX),
         })
     }
@@ -167,18 +209,25 @@ impl Wish {
                 .addr
                 .rsplit_once(':')
                 .is_some_and(|(host, _)| host.trim_start_matches('[').trim_end_matches(']').as_bytes() == ip),
-            Wish::Name(name) => card.names().name == *name,
-            Wish::LibraryName(name) => card.names().library_name == *name,
-            Wish::LibraryVersion(version) => card.names().library_version == *version,
+            Wish::Name(name) => is_called(&card.names().name, name),
+            Wish::LibraryName(name) => is_called(&card.names().library_name, name),
+            Wish::LibraryVersion(version) => is_called(&card.names().library_version, version),
             Wish::Flags(letters) => {
                 let has = flag_letters(card);
                 letters.iter().all(|letter| has.as_bytes().contains(letter))
             }
+            // No client says of itself what it is capable of.
+            Wish::Capabilities(letters) => letters.is_empty(),
             Wish::Db(db) => card.db.get() == *db,
             Wish::AgeMin(seconds) => seconds_since(card.created_ms) >= *seconds,
             Wish::IdleMin(seconds) => seconds_since(card.last_ms.load(Relaxed)) >= *seconds,
         }
     }
+}
+
+/// Who has no name is not called "".
+fn is_called(name: &[u8], wanted: &[u8]) -> bool {
+    !name.is_empty() && name == wanted
 }
 
 #[cfg(test)]
@@ -200,7 +249,7 @@ mod tests {
                 span
             })
             .collect();
-        Filter::parse(Args::new(buf.as_bytes(), &spans), &Error::new("ERR id"))
+        Filter::parse(Args::new(buf.as_bytes(), &spans), &Error::new("ERR id"), 16)
     }
 
     fn fits(line: &str) -> bool {
@@ -212,12 +261,26 @@ mod tests {
 
     #[test]
     fn every_wish_must_hold() {
-        for line in
-            ["", "ID 7", "ID 3 7", "ID 7 TYPE normal", "IP 127.0.0.1", "NAME n", "MAXAGE 10", "FLAGS N"]
-        {
+        for line in [
+            "",
+            "ID 7",
+            "ID 3 7",
+            "ID 7 ID 3",
+            "ID 7 TYPE normal",
+            "IP 127.0.0.1",
+            "NAME n",
+            "NAME m NAME n",
+            "MAXAGE 10",
+            "FLAGS N",
+            "NOT-CAPA r",
+            "NOT-DB 1",
+            "NOT-NAME m NOT-LIB-NAME x",
+        ] {
             assert!(fits(line), "{line}");
         }
-        for line in ["ID 8", "NOT-ID 7", "TYPE pubsub", "IP 127.0.0.2", "ID 7 NAME m", "MAXAGE 11", "DB 1"] {
+        for line in
+            ["ID 8", "NOT-ID 7", "TYPE pubsub", "IP 127.0.0.2", "ID 7 NAME m", "MAXAGE 11", "DB 1", "CAPA r"]
+        {
             assert!(!fits(line), "{line}");
         }
     }
@@ -227,7 +290,17 @@ mod tests {
         for (line, text) in [
             ("ID", "ERR syntax error"),
             ("ID x", "ERR id"),
-            ("ID 1 0", "ERR id"),
+            ("ID 1 0", "ERR client-id should be greater than 0"),
+            ("ID -1", "ERR client-id should be greater than 0"),
+            ("NOT-ID x", "ERR syntax error"),
+            ("DB 16", "ERR DB number should be between 0 and 15"),
+            ("NOT-DB -1", "ERR NOT-DB number should be between 0 and 15"),
+            ("DB x", "ERR DB is not an integer or out of range"),
+            ("NOT-DB x", "ERR NOT-DB is not an integer or out of range"),
+            ("NOT-FLAGS Z", "ERR Unknown flags found in the NOT-FLAGS filter: Z"),
+            ("CAPA x", "ERR Unknown capa found in the provided filter: x"),
+            ("NOT-IDLE 1", "ERR syntax error"),
+            ("NOT-MAXAGE 1", "ERR syntax error"),
             ("FOO bar", "ERR syntax error"),
             ("TYPE foo", "ERR Unknown client type 'foo'"),
             ("USER foo", "ERR No such user 'foo'"),

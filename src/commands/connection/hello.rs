@@ -1,5 +1,7 @@
 //! How a connection begins: HELLO, AUTH; and begins anew: RESET.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::super::error::shown;
 use super::super::{Context, Error, pubsub, transaction};
 use super::client::check_text;
@@ -33,6 +35,7 @@ fn authenticate(cx: &mut Context, user: &[u8], password: &[u8]) -> Result<(), Er
         None => true,
     };
     if !right || user != b"default" {
+        cx.shared.logins_denied.fetch_add(1, Relaxed);
         return Err(Error::WRONG_PASS);
     }
     let connection = cx.home();

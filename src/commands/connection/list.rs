@@ -17,7 +17,8 @@ pub fn info(cx: &mut Context, args: Args) -> Result<(), Error> {
 }
 
 pub fn list(cx: &mut Context, args: Args) -> Result<(), Error> {
-    let filter = Filter::parse(args.from(2), &Error::new("ERR Invalid client ID"))?;
+    let filter =
+        Filter::parse(args.from(2), &Error::new("ERR Invalid client ID"), cx.config.databases as u64)?;
     let (me, now_ms) = (cx.session.id, cx.now_ms());
     let skipped = |card: &Card| filter.skip_me == Some(true) && card.id == me;
     let mut text = Vec::new();

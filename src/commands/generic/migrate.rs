@@ -72,11 +72,20 @@ impl<'a> Plan<'a> {
 
 /// Where the word KEYS stands, if keys follow it.
 pub fn keys_at(args: Args) -> Option<usize> {
+    word_keys_at(args).filter(|_| args.at(3).is_empty())
+}
+
+fn word_keys_at(args: Args) -> Option<usize> {
     let mut at = 6;
     while let Some(words) = option(args, at) {
         at += words;
     }
-    (args.is(at, "KEYS") && args.at(3).is_empty()).then_some(at)
+    args.is(at, "KEYS").then_some(at)
+}
+
+/// Whether it names keys behind KEYS though it names one before.
+pub fn names_keys_twice(args: Args) -> bool {
+    word_keys_at(args).is_some_and(|_| !args.at(3).is_empty())
 }
 
 /// Where the one key stands, if it is one.

@@ -319,6 +319,25 @@ fn keys_that_are_evicted_are_heard_of() {
     );
 }
 
+/// What a script published overtook the events of what it had done before.
+#[test]
+fn events_of_a_script_come_before_what_it_publishes_next() {
+    let script = "redis.call('SET', 'a', 1) redis.call('PUBLISH', 'c', 'x') redis.call('MSET', 'b', 1, 'd', 1) \
+                  redis.call('SPUBLISH', 'c', 'y') redis.call('PUBLISH', 'c', 'z')";
+    let event = |key: &str| format!("b> => [\"message\" \"__keyevent@0__:set\" \"{key}\"]");
+    let library = format!("#!lua name=l\\nredis.register_function('f', function() {script} end)");
+    let heard = format!(
+        "{} | b> => [\"message\" \"c\" \"x\"] | {} | {} | b> => [\"smessage\" \"c\" \"y\"] | b> => [\"message\" \"c\" \"z\"]",
+        event("a"),
+        event("b"),
+        event("d")
+    );
+    check_outside_multi(&format!(
+        "CONFIG SET notify-keyspace-events EA => OK | b> SUBSCRIBE c __keyevent@0__:set => * | b> => * | b> SSUBSCRIBE c => * \
+         | EVAL \"{script}\" 0 => nil | {heard} | FUNCTION LOAD \"{library}\" => \"l\" | FCALL f 0 => nil | {heard}"
+    ));
+}
+
 /// One's own events come behind the reply of the command, as one's own messages do.
 #[test]
 fn ones_own_events() {

@@ -4,19 +4,18 @@
 //! Invariants: R1, a script that may not stay with its shards writes only with all of them at hand. R2, time stands
 //! still, and the client's session stays as it is, whatever the script does.
 
-use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
 
 use crate::base::clock::{ticks, ticks_to_ns};
 use crate::client::{Args, Session, ShardSet};
-use crate::commands::context::Pending;
+use crate::commands::context::{Counting, Pending};
 use crate::commands::errand::Ask;
-use crate::commands::error::OOM_TEXT;
 use crate::commands::monitor::tell;
 use crate::commands::routing::{remember_keys, shards_of};
 use crate::commands::server::persistence::disk_error;
+use crate::commands::slow::note_time;
 use crate::commands::{Command, Context, Error, Keyspace, Route, flags};
 use crate::log;
 use crate::resp::Out;
@@ -158,13 +157,14 @@ fn conclude(cx: &mut Context, engine: &mut Engine, status: Status, ongoing: Ongo
             // What it did was recorded, command by command.
             cx.effects.record_no_more();
             cx.shared.metrics[cx.core].lua_bytes.set(engine.bytes() as u64);
-            cx.error_counted = match engine.finish(ongoing.name(), &mut cx.out) {
+            let counted = match engine.finish(ongoing.name(), &mut cx.out) {
                 Ok(counted) => counted,
                 Err(Failure { text, counted }) => {
                     cx.out.error_bytes(&text);
                     counted
                 }
             };
+            cx.counting = if counted { Counting::Failure } else { Counting::Whole };
         }
     }
     Ok(())
@@ -179,37 +179,37 @@ struct Inside<'b, 'a> {
 
 impl Inside<'_, '_> {
     /// A command that does not run, if there is one of that number.
-    fn refuse(&self, number: Option<u16>, text: Cow<'static, str>) -> Called {
+    fn refuse(&self, number: Option<u16>, why: Error) -> Called {
         let (shared, core) = (self.cx.shared, self.cx.core);
         if let Some(number) = number {
             shared.metrics[core].commands[number as usize].rejected.add(1);
         }
         shared.metrics[core].error_replies.add(1);
-        shared.count_error(&*text);
-        Called::Refused(text)
+        shared.count_error(&why.0);
+        Called::Refused(why.0)
     }
 
     /// Why a command may not run from this script, if so.
-    fn objection(&self, command: &Command, args: Args) -> Option<Cow<'static, str>> {
+    fn objection(&self, command: &Command, args: Args) -> Option<Error> {
         if !command.arity_fits(args.len()) {
-            return Some("ERR Wrong number of args calling Redis command from script".into());
+            return Some(Error::new("ERR Wrong number of args calling Redis command from script"));
         }
         if command.is(flags::NOSCRIPT) {
-            return Some("ERR This Redis command is not allowed from script".into());
+            return Some(Error::new("ERR This Redis command is not allowed from script"));
         }
         if command.is(flags::WRITE | flags::MAY_REPLICATE) && self.ongoing.read_only {
-            return Some("ERR Write commands are not allowed from read-only scripts.".into());
+            return Some(Error::new("ERR Write commands are not allowed from read-only scripts."));
         }
         // What has changed something already may go on to its end.
         if command.is(flags::WRITE) && !self.ongoing.wrote && !self.ongoing.session.timeless {
             let error = disk_error(self.cx.shared);
             if error.is_some() {
-                return error.map(|error| error.0);
+                return error;
             }
         }
         let may_grow = self.ongoing.wrote || self.ongoing.allows_oom();
         let lacks_memory = self.cx.lacks_memory && command.is(flags::DENYOOM) && !may_grow;
-        lacks_memory.then_some(OOM_TEXT.into())
+        lacks_memory.then_some(Error::OOM)
     }
 
     /// The script waits for its next slice, and meanwhile everybody else hears BUSY.
@@ -265,13 +265,6 @@ impl Inside<'_, '_> {
             cx.effects.unrecorded = self.ongoing.unrecorded;
         }
         let db = self.ongoing.session.db;
-        let told = cx.answer.is_some();
-        if cx.shared.gates() & gate::MONITORED != 0
-            && !told
-            && !command.is(flags::ADMIN | flags::SKIP_MONITOR)
-        {
-            tell(cx.shared, cx.signals, db, "lua", command, args);
-        }
         let start = ticks();
         let mut context = Context {
             keyspace: Keyspace { shards: &mut *cx.keyspace.shards, sole: shards.sole() },
@@ -285,6 +278,7 @@ impl Inside<'_, '_> {
             notes: cx.notes,
             signals: cx.signals,
             effects: cx.effects,
+            heard: cx.heard,
             jobs: cx.jobs,
             waiting: None,
             books: None,
@@ -294,7 +288,7 @@ impl Inside<'_, '_> {
             scripts: None,
             pending: None,
             answer: cx.answer.take(),
-            error_counted: false,
+            counting: Counting::Whole,
             lacks_memory: cx.lacks_memory,
         };
         let result = (command.handler)(&mut context, args);
@@ -323,6 +317,14 @@ impl Inside<'_, '_> {
             counts.failed.add(1);
             cx.shared.count_error_reply(cx.core, out);
         }
+        note_time(cx.shared, cx.config, command, args, session.id, ns);
+        if cx.shared.gates() & gate::MONITORED != 0
+            && !session.timeless
+            && !command.is(flags::ADMIN | flags::SKIP_MONITOR)
+        {
+            tell(cx.shared, cx.signals, session.db, "lua", command, args);
+        }
+        cx.tell_so_far();
         true
     }
 }
@@ -331,7 +333,7 @@ impl Host for Inside<'_, '_> {
     fn call(&mut self, args: Args, resp3: bool, out: &mut Vec<u8>) -> Called {
         let registry = self.cx.registry;
         let Ok(number) = registry.resolve(args) else {
-            return self.refuse(None, "ERR Unknown Redis command called from script".into());
+            return self.refuse(None, Error::new("ERR Unknown Redis command called from script"));
         };
         let command = registry.row(number);
         if let Some(why) = self.objection(command, args) {

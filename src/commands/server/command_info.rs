@@ -2,6 +2,7 @@
 
 use crate::base::glob;
 use crate::client::Args;
+use crate::commands::generic::migrate;
 use crate::commands::{Command, Context, Error, Find, KeySpec, categories, flags};
 use crate::resp::Out;
 
@@ -41,7 +42,7 @@ pub fn info(cx: &mut Context, args: Args) -> Result<(), Error> {
     for name in args.from(2).iter() {
         match by_full_name(cx, name) {
             Some(number) => describe(cx, number),
-            None => cx.out.null_array(),
+            None => cx.out.null(),
         }
     }
     Ok(())
@@ -87,7 +88,9 @@ pub fn getkeysandflags(cx: &mut Context, args: Args) -> Result<(), Error> {
     for (index, spec) in keys {
         cx.out.array(2);
         cx.out.bulk(call.at(index));
-        write_names(&mut cx.out, &does(row, spec, call).split(' ').collect::<Vec<_>>());
+        // That the spec misses keys is nothing that the call does to them.
+        let does = does(row, spec, call).split(' ').filter(|word| *word != "incomplete");
+        write_names(&mut cx.out, &does.collect::<Vec<_>>());
     }
     Ok(())
 }
@@ -129,14 +132,24 @@ fn keys_of(cx: &Context, args: Args) -> Result<Vec<(usize, &'static KeySpec)>, E
         return Err(Error::new("ERR Invalid number of arguments specified for command"));
     }
     let mut keys = Vec::new();
-    let mut fits = true;
+    let mut fits = row.name != "MIGRATE" || !migrate::names_keys_twice(call);
     for spec in row.keys.iter().filter(|spec| !spec.is_no_key()) {
-        fits &= spec.each(call, &mut |index| keys.push((index, spec)));
+        let before = keys.len();
+        fits &= as_described(spec).each(call, &mut |index| keys.push((index, spec)));
+        fits &= keys.len() > before || !matches!(spec.find, Find::Count { .. });
     }
-    if !fits && !row.is(flags::NO_MANDATORY_KEYS) {
+    if (!fits || keys.is_empty()) && !row.is(flags::NO_MANDATORY_KEYS) {
         return Err(Error::new("ERR Invalid arguments specified for command"));
     }
     Ok(keys)
+}
+
+/// The spec as clients know it: they look for its word, whatever the handler knows of the arguments in front of it.
+fn as_described(spec: &KeySpec) -> KeySpec {
+    match spec.find {
+        Find::Keyword { .. } if !spec.does.contains("incomplete") => KeySpec { ask: None, ..*spec },
+        _ => *spec,
+    }
 }
 
 /// One command as COMMAND INFO shows it, with its subcommands.

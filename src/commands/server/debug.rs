@@ -16,6 +16,7 @@ use super::config::is_local;
 use crate::base::glob;
 use crate::base::number::parse_i64;
 use crate::client::Args;
+use crate::commands::context::Counting;
 use crate::commands::{Context, Error, Signal, help};
 use crate::shard::Encoding;
 use crate::shared::REPLY_PEAK_RESET_MS;
@@ -153,7 +154,8 @@ fn ok(cx: &mut Context, _args: Args) -> Result<(), Error> {
     Ok(())
 }
 
-fn error(_cx: &mut Context, args: Args) -> Result<(), Error> {
+fn error(cx: &mut Context, args: Args) -> Result<(), Error> {
+    cx.counting = Counting::Nothing;
     Err(Error::showing(&[args.at(2)]))
 }
 

@@ -1,4 +1,4 @@
-//! SLOWLOG: the commands that took longer than `slowlog-log-slower-than`. They are noted by `server::slow`.
+//! SLOWLOG: the commands that took longer than `slowlog-log-slower-than`. They are noted by `commands::slow`.
 
 use std::sync::MutexGuard;
 

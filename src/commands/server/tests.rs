@@ -59,7 +59,8 @@ fn the_next_command_sees_a_changed_option() {
 #[test]
 fn the_slow_log_keeps_what_was_slow() {
     check_outside_multi(
-        "CONFIG SET slowlog-log-slower-than -1 => OK | SLOWLOG RESET => OK | SLOWLOG GET => [] | \
+        // With RESET it is not replayed from scripts, which are logged, too.
+        "RESET => RESET | CONFIG SET slowlog-log-slower-than -1 => OK | SLOWLOG RESET => OK | SLOWLOG GET => [] | \
          CONFIG SET slowlog-log-slower-than 0 => OK | SLOWLOG RESET => OK | SET k v => OK | SLOWLOG LEN => 2 | \
          CONFIG SET slowlog-log-slower-than -1 => OK | SLOWLOG RESET => OK | GET k => \"v\" | SLOWLOG LEN => 0",
     );
@@ -89,6 +90,14 @@ fn the_table_describes_itself() {
          COMMAND GETKEYSANDFLAGS GET a => [[\"a\" [RO access]]] | \
          COMMAND GETKEYSANDFLAGS SET a 1 => [[\"a\" [OW update]]] | COMMAND GETKEYSANDFLAGS SET a 1 get => [[\"a\" [RW access update]]] | COMMAND GETKEYS OBJECT ENCODING a => [\"a\"]",
     );
+    let unfit = "-ERR Invalid arguments specified for command";
+    check(&format!(
+        "COMMAND GETKEYS MIGRATE h 1 k 0 1 KEYS a b => {unfit} | COMMAND GETKEYS MIGRATE h 1 \"\" 0 1 KEYS a b => [\"a\" \"b\"] | \
+         COMMAND GETKEYS ZUNIONSTORE d 0 a b => {unfit} | COMMAND GETKEYS LMPOP 0 a LEFT => {unfit} | COMMAND GETKEYS EVAL x 0 => [] | \
+         COMMAND GETKEYS XREAD BLOCK 1 COUNT streams streams a 0 => [\"streams\"] | COMMAND GETKEYS XREAD COUNT 1 a 0 => {unfit} | \
+         COMMAND GETKEYSANDFLAGS MIGRATE h 1 \"\" 0 1 KEYS a => [[\"a\" [RW access delete]]] | \
+         COMMAND GETKEYSANDFLAGS BITFIELD a SET u8 0 1 => [[\"a\" [RW access update]]]"
+    ));
     check(
         "COMMAND LIST FILTERBY PATTERN slow* => ?[\"slowlog\" \"slowlog|get\" \"slowlog|help\" \"slowlog|len\" \"slowlog|reset\"] | \
          COMMAND LIST FILTERBY ACLCAT nosuch => [] | COMMAND LIST FILTERBY MODULE m => [] | COMMAND LIST x => -ERR syntax error",
@@ -134,10 +143,23 @@ fn info_sums_over_the_shards() {
 }
 
 #[test]
+fn latencies_are_shown_while_they_are_tracked() {
+    check_outside_multi(
+        "GET k => nil | CONFIG SET latency-tracking no => OK | GET k => nil | INFO latencystats => \"# Latencystats\\r\\n\" \
+         | CONFIG SET latency-tracking yes => OK | INFO latencystats => *",
+    );
+}
+
+#[test]
 fn monitors_see_the_commands_of_all() {
     check_outside_multi(
         "MONITOR => OK | b> SET k v => OK | a> => * | RESET => * | b> GET k => \"v\" | PING => *",
     );
+    let refused = "-ERR Replica can't interact with the keyspace";
+    check_outside_multi(&format!(
+        "b> SET k v => OK | MONITOR => OK | GET k => {refused} | MULTI => OK | a> => * | SET k 1 => {refused} \
+         | EXEC => -EXECABORT Transaction discarded because of previous errors. | a> => * | RESET => RESET | GET k => \"v\""
+    ));
 }
 
 #[test]

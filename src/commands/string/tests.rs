@@ -247,7 +247,7 @@ fn msetex() {
     );
     check("SET a v PX 50 => OK | MSETEX 2 a 1 b 2 KEEPTTL => 1 | +50ms | MGET a b => [nil \"2\"]");
     check(
-        "MSETEX 0 a 1 => -ERR invalid numkeys value or out of range | MSETEX x a 1 => -ERR invalid numkeys value or out of range | MSETEX 2 a 1 b => -ERR syntax error",
+        "MSETEX 0 a 1 => -ERR invalid numkeys value or out of range | MSETEX x a 1 => -ERR invalid numkeys value or out of range | MSETEX 2147483648 a 1 => -ERR invalid numkeys value or out of range | MSETEX 2147483647 a 1 => -ERR syntax error | MSETEX 2 a 1 b => -ERR syntax error",
     );
     check(
         "MSETEX 1 a 1 EX 0 => -ERR invalid expire time in 'msetex' command | MSETEX 1 a 1 WHAT => -ERR syntax error",

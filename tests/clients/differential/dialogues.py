@@ -18,6 +18,7 @@ DIALOGUES = [
     ["MULTI", "GET", "EXEC", "MULTI", "FOO", "EXEC", "MULTI", "WATCH", "EXEC"],
     ["MULTI", "SELECT 2", "SET in2 x", "EXEC", "GET in2", "SELECT 0", "GET in2"],
     ["CLIENT KILL ID me SKIPME no", "PING"],
+    ["MULTI", "SET a 1", "CLIENT KILL ID me SKIPME no", "SET a 2", "EXEC"],
     ["SET k v PX 200", "SLEEP 0.3", "GET k", "EXISTS k", "TTL k", "KEYS k", "TYPE k"],
     ["SET k v PX 200", "WATCH k", "SLEEP 0.3", "MULTI", "PING", "EXEC"],
     ["SET k v", "EXPIRE k -1", "EXISTS k", "SET k v", "PEXPIREAT k 1", "EXISTS k"],

@@ -44,6 +44,31 @@ fn what_a_script_reads_is_read_by_its_client() {
     ));
 }
 
+/// A script's publications and its commands' events overtook what they came behind: all of that was told at its end.
+#[test]
+fn what_a_script_changes_is_told_at_once() {
+    let k = gone("\"k\"");
+    check3(&format!(
+        "CONFIG SET notify-keyspace-events EA => OK | CLIENT TRACKING ON => OK | GET k => nil | SUBSCRIBE c __keyevent@0__:set => * \
+         | a> => * | b> EVAL \"redis.call('SET', 'k', 1) redis.call('PUBLISH', 'c', 'x')\" 0 => nil \
+         | a> => {k} | a> => >[\"message\" \"__keyevent@0__:set\" \"k\"] | a> => >[\"message\" \"c\" \"x\"]"
+    ));
+}
+
+/// Of a key that expires, readers are told behind its event.
+#[test]
+fn the_event_of_an_expiry_comes_first() {
+    let (k, l) = (gone("\"k\""), gone("\"l\""));
+    let expired = |key: &str| format!(">[\"message\" \"__keyevent@0__:expired\" \"{key}\"]");
+    check3(&format!(
+        "CONFIG SET notify-keyspace-events EA => OK | CLIENT TRACKING ON => OK | SUBSCRIBE __keyevent@0__:expired => * \
+         | SET k v PX 10 => OK | SET l v PX 10 => OK | MGET k l => [\"v\" \"v\"] | +20ms | b> GET k => nil | a> => {} | a> => {k} \
+         | tick | a> => {} | a> => {l}",
+        expired("k"),
+        expired("l")
+    ));
+}
+
 #[test]
 fn ones_own_changes_come_behind_the_reply() {
     let (k, both) = (gone("\"k\""), gone("\"k\" \"l\""));

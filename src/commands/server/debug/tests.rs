@@ -15,6 +15,12 @@ fn check(text: &str) {
     check_configured(&allowed(), text);
 }
 
+/// What it replies with is no error of the server's.
+#[test]
+fn an_error_that_was_asked_for_is_not_counted() {
+    check("CONFIG RESETSTAT => OK | DEBUG ERROR \"X y\" => -X y | INFO errorstats => \"# Errorstats\\r\\n\"");
+}
+
 /// The digest of all databases holds over a reload and a change back, on any number of cores, and not over a change.
 #[test]
 fn the_digest_of_all_follows_the_content() {

@@ -1,5 +1,7 @@
 //! INFO's sections about what was done: stats, cpu, commandstats, errorstats, latencystats, keyspace.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::Text;
 use crate::base::usage::{Who, cpu_time};
 use crate::commands::Context;
@@ -74,8 +76,8 @@ pub fn stats(cx: &mut Context, text: &mut Text) {
     text.field("eventloop_cycles", sum(cx, |core| &core.turns));
     text.field("batches_sent", sum(cx, |core| &core.batches_sent));
     text.field("leases_taken", sum(cx, |core| &core.leases_taken));
-    text.same(&["acl_access_denied_auth", "acl_access_denied_cmd", "acl_access_denied_key"], 0);
-    text.field("acl_access_denied_channel", 0);
+    text.field("acl_access_denied_auth", cx.shared.logins_denied.load(Relaxed));
+    text.same(&["acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel"], 0);
 }
 
 pub fn cpu(_cx: &mut Context, text: &mut Text) {
@@ -122,6 +124,9 @@ pub fn errorstats(cx: &mut Context, text: &mut Text) {
 }
 
 pub fn latencystats(cx: &mut Context, text: &mut Text) {
+    if !cx.config.latency_tracking {
+        return;
+    }
     for (number, command, _) in cx.registry.iter() {
         let mut counts = [0u64; LATENCY_BUCKETS];
         for core in of_command(cx, number) {

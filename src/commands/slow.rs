@@ -1,10 +1,8 @@
 //! The slow log: what is noted of a command that took long.
 
-use std::ops::Range;
-
+use super::monitor::{REDACTED, secrets};
+use super::{Command, flags};
 use crate::client::Args;
-use crate::commands::Command;
-use crate::commands::monitor::{REDACTED, secrets};
 use crate::config::Config;
 use crate::shared::{Shared, SlowEntry};
 
@@ -12,15 +10,19 @@ use crate::shared::{Shared, SlowEntry};
 const ARGS_MAX: usize = 32;
 const ARG_BYTES_MAX: usize = 128;
 
-/// Notes a command of client `client_id` that took `duration_us`.
-pub fn note(
-    shared: &Shared,
-    config: &Config,
-    command: &Command,
-    args: Args,
-    client_id: u64,
-    duration_us: u64,
-) {
+/// Notes a command of client `client_id`, or of its script, that took `ns`, if that was long.
+pub fn note_time(shared: &Shared, config: &Config, command: &Command, args: Args, client_id: u64, ns: u64) {
+    let slower_than = config.slowlog_log_slower_than_us;
+    if slower_than >= 0 && ns / 1000 >= slower_than as u64 && !command.is(flags::SKIP_SLOWLOG) {
+        note(shared, config, command, args, client_id, ns / 1000);
+    }
+    if config.latency_monitor_threshold_ms > 0 {
+        let event = if command.is(flags::FAST) { "fast-command" } else { "command" };
+        shared.note_latency(event, ns / 1_000_000);
+    }
+}
+
+fn note(shared: &Shared, config: &Config, command: &Command, args: Args, client_id: u64, duration_us: u64) {
     if shared.config().slowlog_log_slower_than_us < 0 {
         // It was this command that said so.
         return;
@@ -30,7 +32,7 @@ pub fn note(
         id: 0,
         unix_s: shared.clock.unix_ms() / 1000,
         duration_us,
-        args: shortened(args, secrets(command, args)),
+        args: shortened(args, &secrets(command, args)),
         addr: card.as_ref().map_or(String::new(), |card| card.addr.clone()),
         name: card.map_or(Vec::new(), |card| card.names().name.clone()),
     };
@@ -41,7 +43,7 @@ pub fn note(
     log.entries.truncate(config.slowlog_max_len);
 }
 
-fn shortened(args: Args, hidden: Range<usize>) -> Vec<Vec<u8>> {
+fn shortened(args: Args, hidden: &[usize]) -> Vec<Vec<u8>> {
     let too_many = args.len() > ARGS_MAX;
     let kept = if too_many { ARGS_MAX - 1 } else { args.len() };
     let open = |(at, arg)| if hidden.contains(&at) { REDACTED.to_vec() } else { shorten(arg) };
