@@ -11,6 +11,7 @@ const ARGS_MAX: usize = 32;
 const ARG_BYTES_MAX: usize = 128;
 
 /// Notes a command of client `client_id`, or of its script, that took `ns`, if that was long.
+#[inline]
 pub fn note_time(shared: &Shared, config: &Config, command: &Command, args: Args, client_id: u64, ns: u64) {
     let slower_than = config.slowlog_log_slower_than_us;
     if slower_than >= 0 && ns / 1000 >= slower_than as u64 && !command.is(flags::SKIP_SLOWLOG) {
