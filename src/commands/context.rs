@@ -478,22 +478,13 @@ impl<'a> Context<'a> {
         self.effects.record_instead(db, args, shards);
     }
 
-    /// To be said before fields of a hash are changed that may be there but overdue, by commands that take those for absent:
-    /// who reads the log has to do so, too.
-    pub fn log_overdue_fields<'f>(&mut self, key: &[u8], fields: impl Iterator<Item = &'f [u8]>) {
+    /// Whether a field that a command takes for absent is overdue: who reads the log finds it there. No if there is no log.
+    pub fn finds_overdue(&self, key: &[u8], field: &[u8]) -> bool {
         if !self.is_logged() {
-            return;
+            return false;
         }
-        let due_ms = self.due_ms();
-        let Ok(Some(view)) = self.look::<Hash>(key) else { return };
-        let is_overdue =
-            |field: &&[u8]| view.expiry(field, 0).is_some() && view.expiry(field, due_ms).is_none();
-        let overdue: Vec<&[u8]> = fields.filter(is_overdue).collect();
-        if !overdue.is_empty() {
-            let db = self.session.db;
-            let shards = self.keyspace.shards.iter_mut().filter_map(|shard| shard.as_deref_mut());
-            self.effects.record(db, &[&[b"HDEL", key], &overdue[..]].concat(), shards);
-        }
+        let Ok(Some(view)) = self.look::<Hash>(key) else { return false };
+        view.expiry(field, 0).is_some() && view.expiry(field, self.due_ms()).is_none()
     }
 }
 

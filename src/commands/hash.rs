@@ -152,7 +152,7 @@ fn hsetnx(cx: &mut Context, args: Args) -> Result<(), Error> {
     use crate::types::Collection;
     let (limits, due_ms) = (cx.limits(), cx.due_ms());
     let (field, value) = (args.at(2), args.at(3));
-    cx.log_overdue_fields(args.at(1), std::iter::once(field));
+    let overdue = cx.finds_overdue(args.at(1), field);
     let added = cx.change(args.at(1), true, |hash: &mut Hash, _| {
         let missing = hash.view().get(field, due_ms).is_none();
         if missing {
@@ -162,6 +162,9 @@ fn hsetnx(cx: &mut Context, args: Args) -> Result<(), Error> {
     })?;
     if added == Some(true) {
         cx.notify(Events::HASH, "hset", args.at(1));
+        if overdue {
+            cx.log_as(&[b"HSET", args.at(1), field, value]);
+        }
     }
     cx.out.integer((added == Some(true)) as i64);
     Ok(())

@@ -167,11 +167,14 @@ fn what_replaces_an_overdue_field_stays() {
         "HINCRBY h f 2",
         "HINCRBYFLOAT h f 1.5",
         "HSETEX h FNX EX 100 FIELDS 1 f v",
+        "HSETEX h KEEPTTL FIELDS 2 f v g w",
         "HSETEX h PXAT 1 FIELDS 1 g 7 | HINCRBY h g 2",
         "HDEL h f | HINCRBY h f 2",
     ];
     for write in writes {
         check(&format!("HSET h g 1 | HSETEX h PX 2 FIELDS 1 f 5 | 3 ms | {write}"), 10);
+        // Where it is the only one, the key and its own expiry stay.
+        check(&format!("HSETEX h PX 2 FIELDS 1 f 5 | PEXPIRE h 100000 | 3 ms | {write}"), 10);
     }
 }
 
@@ -330,5 +333,118 @@ fn scripts_of_a_log_are_known_to_what_follows() {
             let told = ask(&mut world, &["GET", key]);
             assert_eq!(told, format!("$1\r\n{value}\r\n"), "{cores} cores: {key}");
         }
+    }
+}
+
+/// What random clients say: `#` is one of few digits, `~` a short time.
+const WORDS: &[&str] = &[
+    "SET s# # PX ~",
+    "SET s# # PX ~",
+    "SET s# #",
+    "SET s# # KEEPTTL",
+    "SET s# # GET",
+    "GETSET s# #",
+    "INCR s#",
+    "INCRBYFLOAT s# 1.5",
+    "APPEND s# #",
+    "SETRANGE s# 2 #",
+    "GETEX s# PX ~",
+    "GETDEL s#",
+    "GET s#",
+    "PEXPIRE s# ~",
+    "PERSIST s#",
+    "RENAME s# s#",
+    "COPY s# s# REPLACE",
+    "DEL s#",
+    "RPUSH l# #",
+    "LPOP l#",
+    "LMOVE l# l# LEFT RIGHT",
+    "SORT l# ALPHA STORE l#",
+    "PEXPIRE l# ~",
+    "HSET h# # #",
+    "HSETNX h# # 1",
+    "HSETEX h# PX ~ FIELDS 1 # #",
+    "HSETEX h# FNX PX ~ FIELDS 1 # #",
+    "HSETEX h# KEEPTTL FIELDS 1 # #",
+    "HSETEX h# PXAT 1 FIELDS 1 # #",
+    "HINCRBY h# # 1",
+    "HINCRBYFLOAT h# # 1.5",
+    "HPEXPIRE h# ~ FIELDS 1 #",
+    "HPERSIST h# FIELDS 1 #",
+    "HGETEX h# PX ~ FIELDS 1 #",
+    "HGETDEL h# FIELDS 1 #",
+    "HDEL h# #",
+    "COPY h# h# REPLACE",
+    "PEXPIRE h# ~",
+    "SADD e# #",
+    "SPOP e#",
+    "SUNIONSTORE e# e# e#",
+    "PEXPIRE e# ~",
+    "ZADD z# # #",
+    "ZADD z# INCR 1 #",
+    "ZUNIONSTORE z# 2 z# z#",
+    "ZPOPMIN z#",
+    "PEXPIRE z# ~",
+    "XADD x# * f #",
+    "XADD x# MAXLEN 3 * f #",
+    "XTRIM x# MAXLEN 2",
+    "XGROUP CREATE x# g 0 MKSTREAM",
+    "XREADGROUP GROUP g c COUNT 1 STREAMS x# >",
+    "PEXPIRE x# ~",
+    "EVAL redis.call('INCR',KEYS[1])redis.call('APPEND',KEYS[2],1) 2 s# s#",
+];
+
+fn random_command(world: &mut World) -> Vec<u8> {
+    let line = WORDS[world.rng.below(WORDS.len() as u64) as usize];
+    let mut draw = |letter| match letter {
+        '#' => world.rng.below(3).to_string(),
+        '~' => (1 + world.rng.below(5)).to_string(),
+        letter => letter.to_string(),
+    };
+    let line: String = line.chars().map(&mut draw).collect();
+    command(&line.split(' ').collect::<Vec<_>>())
+}
+
+/// Random clients of some cores; then another number of cores reads the log. What is there, and what is there again?
+fn live_at_random(seed: u64) -> [Vec<String>; 2] {
+    let mut config = config("always");
+    let heard: &[u8] = if seed.is_multiple_of(2) { b"" } else { b"KEA" };
+    config.set_by_server("notify-keyspace-events", heard);
+    let mut life = Life::new(1 + seed as usize % 3, seed, config);
+    let world = &mut life.world;
+    let clients: Vec<usize> = (0..3).map(|_| world.connect()).collect();
+    for _ in 0..40 {
+        for &client in &clients {
+            let atomic = world.rng.below(4) == 0;
+            let count = 1 + world.rng.below(4);
+            let mut bytes: Vec<u8> = (0..count).flat_map(|_| random_command(world)).collect();
+            if atomic {
+                bytes = [command(&["MULTI"]), bytes, command(&["EXEC"])].concat();
+            }
+            world.write(client, &bytes);
+        }
+        // Sometimes cores expire what is overdue by themselves, mostly whoever finds it does.
+        world.restless = world.rng.below(4) == 0;
+        (0..30).for_each(|_| _ = world.step());
+        world.restless = false;
+        match world.rng.below(20) {
+            0 => world.write(clients[0], &command(&["BGREWRITEAOF"])),
+            1 => world.tick_all(),
+            _ => {}
+        }
+        let ms = world.rng.below(4);
+        world.pass_ms(ms);
+    }
+    let there = contents(world);
+    let mut world = life.again(1 + (seed as usize + 1) % 3, 0);
+    [there, contents(&mut world)]
+}
+
+#[test]
+fn the_log_of_short_lives_gives_what_is_there() {
+    for seed in super::seeds(60) {
+        let [there, again] = live_at_random(seed);
+        let differ = there.iter().zip(&again).find(|(a, b)| a != b);
+        assert_eq!(again, there, "seed {seed}, first: {differ:#?}");
     }
 }

@@ -183,32 +183,47 @@ pub fn hsetex(cx: &mut Context, args: Args) -> Result<(), Error> {
         None if options.expiry == Expiry::Keep => Lifetime::Keep,
         None => Lifetime::Forever,
     };
-    cx.log_overdue_fields(key, pairs.iter().step_by(2));
-    cx.change(key, true, |hash: &mut Hash, _| {
-        let mut changed = false;
+    let is_overdue = |at: &usize| lifetime == Lifetime::Keep && cx.finds_overdue(key, pairs.at(*at));
+    let overdue: Vec<usize> = (0..pairs.len()).step_by(2).filter(is_overdue).collect();
+    let removed = cx.change(key, true, |hash: &mut Hash, _| {
+        let (mut changed, mut removed) = (false, Fields::new());
         for at in (0..pairs.len()).step_by(2) {
             let (field, value) = (pairs.at(at), pairs.at(at + 1));
             if expiry.is_some_and(|at_ms| at_ms <= due_ms) {
-                changed |= hash.remove(field, due_ms);
+                if hash.remove(field, due_ms) {
+                    changed = true;
+                    removed.push(field);
+                }
             } else {
                 hash.set(field, value, lifetime, due_ms, &limits);
                 changed = true;
             }
         }
-        ((), changed)
+        (removed, changed)
     })?;
-    note_set(cx, key, pairs, lifetime, was_there);
+    if !overdue.is_empty() {
+        // Where the log is read they are there, and have an expiry to keep.
+        let words = overdue.iter().flat_map(|&at| [pairs.at(at), pairs.at(at + 1)]);
+        cx.log_as(&[b"HSET", key].into_iter().chain(words).collect::<Vec<&[u8]>>());
+    }
+    note_set(cx, key, pairs, lifetime, was_there, &removed.unwrap_or_default());
     cx.out.integer(1);
     Ok(())
 }
 
 /// Says what HSETEX set, or deleted at once since its time is past.
-fn note_set(cx: &mut Context, key: &[u8], pairs: Args, lifetime: Lifetime, was_there: bool) {
+fn note_set(
+    cx: &mut Context,
+    key: &[u8],
+    pairs: Args,
+    lifetime: Lifetime,
+    was_there: bool,
+    removed: &[&[u8]],
+) {
     let emptied = cx.effects.wanted() && cx.shard(key).emptied;
     let gone = matches!(lifetime, Lifetime::Until(at_ms) if at_ms <= cx.due_ms());
-    if cx.is_logged() && gone && was_there {
-        let words: Vec<&[u8]> = [b"HDEL", key].into_iter().chain(pairs.iter().step_by(2)).collect();
-        cx.log_as(&words);
+    if cx.is_logged() && !removed.is_empty() {
+        cx.log_as(&[&[b"HDEL", key], removed].concat());
     } else if cx.is_logged() && !gone {
         log_set(cx, key, pairs, lifetime);
     }

@@ -9,6 +9,7 @@ use crate::types::{Collection, Hash};
 
 pub fn hincrby(cx: &mut Context, args: Args) -> Result<(), Error> {
     let increment = parse_i64(args.at(3)).ok_or(Error::NOT_AN_INTEGER)?;
+    let overdue = cx.finds_overdue(args.at(1), args.at(2));
     let sum = update(cx, args, |old| {
         let old = match old {
             Some(text) => parse_i64(text).ok_or(Error::new("ERR hash value is not an integer"))?,
@@ -18,6 +19,9 @@ pub fn hincrby(cx: &mut Context, args: Args) -> Result<(), Error> {
         Ok((sum, itoa::Buffer::new().format(sum).to_owned()))
     })?;
     cx.notify(Events::HASH, "hincrby", args.at(1));
+    if overdue {
+        cx.log_as(&[b"HSET", args.at(1), args.at(2), itoa::Buffer::new().format(sum).as_bytes()]);
+    }
     cx.out.integer(sum);
     Ok(())
 }
@@ -66,7 +70,6 @@ fn update<R>(
 ) -> Result<R, Error> {
     let (limits, due_ms) = (cx.limits(), cx.due_ms());
     let field = args.at(2);
-    cx.log_overdue_fields(args.at(1), std::iter::once(field));
     let result = cx.change(args.at(1), true, |hash: &mut Hash, _| {
         let computed = match hash.view().get(field, due_ms) {
             Some(old) => old.with(|text| compute(Some(text))),
