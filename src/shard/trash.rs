@@ -207,7 +207,7 @@ mod tests {
         let copy = || collection.duplicate();
         let parts = parts(&make().into_object());
         let mut shard = Shard::new(0, 1, 1);
-        let later = Moment { now_ms: 2, ..MOMENT };
+        let later = Moment { now_ms: 2, due_ms: 2, ..MOMENT };
 
         shard.replace(0, b"k", copy(), &MOMENT);
         shard.remove(0, b"k");
