@@ -495,15 +495,17 @@ impl Core {
 
     /// Runs parsed commands in order. Some(bytes used): the connection has to wait before it goes on.
     fn run_list(&mut self, slot: u32, chunk: &mut Requests, bytes: &[u8]) -> Option<usize> {
+        let mut gates = self.shared.gates();
+        // A gate that opened since the event began may have done so with a log that began.
+        self.refresh_config();
         self.look_at_clock();
         self.command_ended = None;
         let mut moment = self.moment(true);
         let mut index = 0;
-        let mut gates_before = None;
         while index < chunk.list.len() {
-            // Any command may have closed a gate; one that opened since the event began may have done so with a log that began.
-            let gates = self.shared.gates();
-            if gates_before.replace(gates) != Some(gates) {
+            // Any command may have closed a gate.
+            let gates_before = std::mem::replace(&mut gates, self.shared.gates());
+            if gates != gates_before {
                 self.refresh_config();
                 self.clock_is_old = true;
             }

@@ -1,4 +1,4 @@
-"""The append-only file: read by Redis and Valkey and theirs by us, rewritten, switched, cut, spoilt, and where disks fail.
+"""The append-only file: read by Redis and Valkey and theirs by us, rewritten and switched.
 
 Every test holds for the others, too:
     RINGFORT=/usr/bin/redis-server target/venv/bin/pytest tests/clients/test_aof.py
