@@ -168,6 +168,11 @@ impl Requests {
         Args::new(buf, &self.spans[first..first + request.argc as usize])
     }
 
+    /// Bytes beside those of the words.
+    pub fn memory_bytes(&self) -> usize {
+        size_of_val(&self.list[..]) + size_of_val(&self.spans[..])
+    }
+
     /// Appends `request` of `from` (whose buffer is `from_buf`), copying its argument bytes behind `buf`.
     pub fn adopt(&mut self, buf: &mut Vec<u8>, request: &Request, from: &Requests, from_buf: &[u8]) {
         let first_span = self.spans.len() as u32;

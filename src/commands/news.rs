@@ -65,6 +65,9 @@ impl News<'_> {
     /// Where the event stands that is to be published before this change is told.
     fn event_of_expiry(&self, change: &Change) -> Option<usize> {
         let Change::Key { key, itself: true, .. } = change else { return None };
+        if !self.wanted.contains(Events::EXPIRED) {
+            return None;
+        }
         self.effects.events.iter().position(|event| event.class == Events::EXPIRED && event.key == *key)
     }
 

@@ -211,7 +211,7 @@ impl Core {
     }
 
     /// Counts anew what the connection's buffers hold, and what it takes of the memory in use.
-    fn recount(&mut self, slot: u32) {
+    pub(super) fn recount(&mut self, slot: u32) {
         let (now_ms, reset_ms) = (self.now_ms, self.shared.reply_peak_reset_ms.load(Relaxed));
         let connection = self.connection_mut(slot);
         let (card, output) = (&connection.card, &connection.output);

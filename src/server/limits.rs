@@ -106,13 +106,13 @@ impl Core {
     fn look_at_crowd(&mut self, limit: u64) {
         self.look_at_clock();
         let passed_ms = self.now_ms - self.crowd.looked_ms;
-        if (0..LOOK_PAUSE_MS).contains(&passed_ms) || !self.evict_clients(limit) {
-            if passed_ms >= LOOK_PAUSE_MS {
-                self.crowd.looked_ms = self.now_ms;
-            }
+        if (0..LOOK_PAUSE_MS).contains(&passed_ms) {
             self.crowd.looks_again = true;
-        } else {
+        } else if self.evict_clients(limit) {
             self.send_signals();
+        } else {
+            self.crowd.looked_ms = self.now_ms;
+            self.crowd.looks_again = true;
         }
     }
 

@@ -420,13 +420,13 @@ impl Core {
         // It has one time, however long it takes.
         self.look_at_clock();
         let mut unchanged = true;
+        let due_ms = self.moment(false).due_ms;
         for key in &watched {
-            let now_ms = self.now_ms;
             let shard = self.shards[key.shard].as_deref_mut().expect("C1: watched keys' shards are at hand");
             unchanged &= shard.watch.unchanged_since(key.stamp, key.db, &key.key, key.overdue);
             let expired_since = || {
                 let entry = shard.dbs[key.db as usize].store.find(&key.key);
-                entry.and_then(|entry| entry.expiry()).is_some_and(|at_ms| at_ms <= now_ms)
+                entry.and_then(|entry| entry.expiry()).is_some_and(|at_ms| at_ms <= due_ms)
             };
             unchanged &= key.overdue || !expired_since();
             shard.watch.unwatch(key.db, &key.key);
@@ -504,7 +504,10 @@ impl Core {
         let Kind::Rest { word, .. } = std::mem::take(&mut batch.kind) else {
             unreachable!("it is the rest of a transaction")
         };
-        batch.replies.truncate(last_words.unwrap_or(usize::MAX));
+        if let Some(end) = last_words {
+            batch.replies.truncate(end);
+            batch.confirmations.retain(|range| range.end <= end);
+        }
         self.set_atomic(batch, false);
         self.end_caching(batch);
         self.monitor_exec(word, &batch.session.expect("a batch has a session"));

@@ -37,6 +37,8 @@ use crate::storage::Job;
 const CHUNK_COMMANDS: usize = 64;
 /// The time of a command that what runs behind it in the same chunk or batch may disregard.
 const SHORT_NS: u64 = 200_000;
+/// Bytes of the words of a transaction's commands: their places have 32 bits.
+const QUEUE_BYTES_MAX: usize = u32::MAX as usize;
 /// Bytes of an inline command, and of an announcement line.
 const INLINE_MAX: usize = 64 * 1024;
 
@@ -795,12 +797,15 @@ impl Core {
         requests.adopt(buf, &chunk.list[index], chunk, bytes);
         connection.card.last_command.set(chunk.list[index].command as u64 + 1);
         connection.card.multi.set(requests.list.len() as u64 + 1);
-        let queued_bytes = buf.len();
+        let is_full = buf.len() > QUEUE_BYTES_MAX;
+        let queued_bytes = buf.len() + requests.memory_bytes();
         connection.card.multi_bytes.set(queued_bytes as u64);
-        if queued_bytes > self.config.client_query_buffer_limit as usize {
+        if is_full || queued_bytes > self.config.client_query_buffer_limit as usize {
             return self.close_for_input(slot);
         }
         self.reply(slot, |out| out.simple("QUEUED"));
+        // It grew, although it may not be told so.
+        self.recount(slot);
     }
 
     /// EXEC with a transaction open: all of it becomes one batch.

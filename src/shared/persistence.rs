@@ -77,12 +77,6 @@ impl LogState {
         }
     }
 
-    /// Whether what is in memory is in no log yet, although there is to be one. `unlogged`: it is about to be switched on, as
-    /// the configuration says.
-    pub fn lacks_base(&self, unlogged: bool) -> bool {
-        self.waits_for_base.load(Acquire) || (unlogged && self.can_switch())
-    }
-
     /// Whether it can be switched on and off.
     pub fn can_switch(&self) -> bool {
         self.is_open.load(Acquire) && !self.starts.load(Acquire)
@@ -248,6 +242,15 @@ impl Persistence {
         (saves, Rewrites { scheduled: waits, ..rewrites })
     }
 
+    /// Whether what is in memory is in no log yet, although it is about to be in one. Not if the last try failed: then there is
+    /// nothing to wait for. `unlogged`: the log is about to be switched on, as the configuration says.
+    pub fn lacks_base(&self, unlogged: bool) -> bool {
+        let (saves, rewrites) = self.state();
+        let runs = saves.running.is_some_and(|saving| saving.base.is_some());
+        let comes = runs || rewrites.rebasing_began_s.is_some() || rewrites.scheduled || rewrites.last_ok;
+        (self.log.waits_for_base.load(Acquire) && comes) || (unlogged && self.log.can_switch())
+    }
+
     /// The snapshot of this number is over; None if it was given up before. Whoever sees no base of the log being saved any
     /// more sees one on the way to its place.
     pub fn end_save(&self, id: u64, ok: bool, now_s: i64, bytes: u64) -> Option<Saving> {
@@ -358,6 +361,23 @@ mod tests {
                 "after {before} steps, {at_once} at once: {saves:?} {rewrites:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_base_that_failed_is_not_waited_for() {
+        let persistence = Persistence::new(0, 1);
+        assert!(!persistence.lacks_base(false));
+        persistence.await_base();
+        assert!(persistence.lacks_base(false));
+        let id = begin(&persistence, Some(BaseForm::Rdb));
+        persistence.end_save(id, false, 9, 0);
+        persistence.log.rewrites().end(false, 7, 9, 0);
+        assert!(!persistence.lacks_base(false));
+        persistence.schedule_rewrite();
+        assert!(persistence.lacks_base(false));
+        persistence.unschedule_rewrite();
+        begin(&persistence, Some(BaseForm::Rdb));
+        assert!(persistence.lacks_base(false));
     }
 
     #[test]

@@ -121,6 +121,10 @@ def blocked_pop(r):
     thread.join()
 
 
+def write_manifest(tmp_path, text):
+    (folder_of(tmp_path) / "appendonly.aof.manifest").write_text(text)
+
+
 def is_rewriting(r):
     """Whether a rewrite is under way, or is going to be as soon as something else is over."""
     info = r.info("persistence")

@@ -14,7 +14,17 @@ import redis
 
 from conftest import Server, wait_for
 from crash import commands_of
-from test_aof import RINGFORT, folder_of, is_rewriting, kill, logged, manifest, no_patience, rewrite
+from test_aof import (
+    RINGFORT,
+    folder_of,
+    is_rewriting,
+    kill,
+    logged,
+    manifest,
+    no_patience,
+    rewrite,
+    write_manifest,
+)
 
 ALL_CUTS = bool(os.environ.get("AOF_ALL_CUTS"))
 
@@ -182,10 +192,6 @@ def test_a_file_that_is_cut_before_the_last_is_refused(tmp_path):
     with logged(tmp_path) as ours:
         assert_refused(ours)
     assert "last" not in [path.name for path in tmp_path.iterdir()]
-
-
-def write_manifest(tmp_path, text):
-    (folder_of(tmp_path) / "appendonly.aof.manifest").write_text(text)
 
 
 @pytest.mark.parametrize(

@@ -205,3 +205,16 @@ def test_a_protocol_error_is_as_silent_as_any_reply(server, r):
     except TimeoutError:
         pass
     speaker.socket.close()
+
+
+def test_who_kills_itself_without_replies_ends_alone(server, r):
+    """It subscribed after its last words: where the confirmation was to stand, nothing is."""
+    client = Raw(server)
+    client.say("CLIENT ID")
+    number = client.read_until(b"\r\n")[1:]
+    client.say(
+        "CLIENT REPLY OFF", "MULTI", f"CLIENT KILL ID {number} SKIPME no", "SUBSCRIBE c", "PING", "EXEC", "PING"
+    )
+    while got := client.socket.recv(1 << 16):
+        assert b"PONG" not in got
+    assert r.ping()

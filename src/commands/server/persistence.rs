@@ -426,7 +426,7 @@ impl Shutdown {
         jobs: &mut Vec<Job>,
     ) -> Result<Option<u64>, Error> {
         let unlogged = request.config.appendonly && !request.shared.is_logged();
-        if request.shared.persistence.log.lacks_base(unlogged) {
+        if request.shared.persistence.lacks_base(unlogged) {
             if !self.force {
                 crate::log::warning("Writing initial AOF, can't exit.");
                 return Err(Error::SHUTDOWN_FAILED);
