@@ -116,7 +116,6 @@ fn check(story: &str, later_ms: i64) {
     for (cores, preamble) in [(1, "yes"), (2, "yes"), (3, "no")] {
         let mut config = config("always");
         config.set_by_server("aof-use-rdb-preamble", preamble.as_bytes());
-        config.set_by_server("enable-debug-command", b"yes");
         let mut life = Life::new(cores, cores as u64, config);
         life.live(story);
         let there = contents(&mut life.world);
@@ -195,14 +194,12 @@ fn what_replaces_an_overdue_key_during_a_pause_stays() {
         "COPY {t}l {t}k",
         "COPY {t}l {t}k REPLACE",
         "SELECT 1 ; SET {t}k new ; MOVE {t}k 0",
-        "DEBUG POPULATE 1 {t}k",
         "EVAL return(redis.call('RPUSH',KEYS[1],'new')) 1 {t}k",
         "EVAL return(redis.call('RESTORE',KEYS[2],0,redis.call('DUMP',KEYS[1]))) 2 {t}l {t}k",
     ];
     for (at, write) in writes.iter().enumerate() {
         let others = "RPUSH {t}l a b | SET {t}s a | SADD {t}e a b | ZADD {t}z 1 a";
         for first in [overdue[at % overdue.len()], overdue[(at + 1) % overdue.len()]] {
-            let first = if write.contains("POPULATE") { "SET {t}k:0 5 | PEXPIRE {t}k:0 2" } else { first };
             let begins = format!("{others} | {first} | PEXPIRE {{t}}k 2 | 3 ms");
             check(&format!("{begins} | MULTI ; CLIENT PAUSE 1 WRITE ; {write} ; EXEC | 2 ms"), 10);
         }
@@ -482,7 +479,6 @@ const WORDS: &[&str] = &[
     "RENAMENX s# s#",
     "COPY s# s#",
     "CLIENT PAUSE ~ WRITE",
-    "CLIENT PAUSE ~ ALL",
 ];
 
 fn random_command(world: &mut World) -> Vec<u8> {
