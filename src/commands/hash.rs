@@ -15,6 +15,7 @@ use crate::resp::Out;
 use crate::types::Hash;
 use crate::types::hash::{HashView, Lifetime};
 use crate::types::listpack::Element;
+use expiry::{Fields, note_deleted};
 
 const READ: &[KeySpec] = &[KeySpec::at(1, "RO access")];
 const LOOK: &[KeySpec] = &[KeySpec::at(1, "RO")];
@@ -229,13 +230,16 @@ fn hdel(cx: &mut Context, args: Args) -> Result<(), Error> {
     let due_ms = cx.due_ms();
     let fields = args.from(2);
     let removed = cx.change(args.at(1), false, |hash: &mut Hash, _| {
-        let removed = fields.iter().filter(|field| hash.remove(field, due_ms)).count();
-        (removed, removed > 0)
+        let removed: Fields = fields.iter().filter(|field| hash.remove(field, due_ms)).collect();
+        let changed = !removed.is_empty();
+        (removed, changed)
     })?;
-    if removed.is_some_and(|removed| removed > 0) {
-        cx.notify_shrunk(Events::HASH, "hdel", args.at(1));
+    let removed = removed.unwrap_or_default();
+    if !removed.is_empty() {
+        // Others may be overdue: where the log is read they are there.
+        note_deleted(cx, args.at(1), &removed);
     }
-    cx.out.integer(removed.unwrap_or(0) as i64);
+    cx.out.integer(removed.len() as i64);
     Ok(())
 }
 

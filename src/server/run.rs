@@ -142,7 +142,7 @@ impl Parts<'_> {
         }
         let asked = self.answer.as_ref().map(|answer| answer.asked);
         let start = asked.or(call.begins).unwrap_or_else(ticks);
-        let mut context = self.context(&mut call, lacks_memory);
+        let mut context = self.context(command, &mut call, lacks_memory);
         let result = run(&mut context);
         if let Some(waiting) = context.waiting.take() {
             begin_wait(&mut context, *waiting, client, request, args);
@@ -218,7 +218,7 @@ impl Parts<'_> {
     }
 
     #[inline]
-    fn context<'c>(&'c mut self, call: &'c mut Call, lacks_memory: bool) -> Context<'c> {
+    fn context<'c>(&'c mut self, command: &Command, call: &'c mut Call, lacks_memory: bool) -> Context<'c> {
         Context {
             keyspace: Keyspace { shards: self.shards, sole: call.request.shards.sole() },
             out: Out { buf: call.out, resp3: call.session.resp3 },
@@ -226,7 +226,7 @@ impl Parts<'_> {
             shared: self.shared,
             config: self.config,
             registry: self.registry,
-            moment: call.moment,
+            moment: call.moment.writing(command.is(flags::WRITE)),
             rng: self.rng,
             notes: call.notes,
             signals: self.signals,

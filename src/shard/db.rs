@@ -27,7 +27,7 @@ pub struct Moment {
     pub due_ms: i64,
     /// Refresh the access clock of entries that are looked up.
     pub touch: bool,
-    /// CLIENT PAUSE is on: overdue keys are absent, but stay until it ends.
+    /// CLIENT PAUSE is on: overdue keys are absent, but stay until it ends or a command writes.
     pub keep_overdue: bool,
     /// What to tell of keys that come and go by themselves: bits of `tell`.
     pub tell: u8,
@@ -65,6 +65,13 @@ impl Moment {
     /// The same for a client whose log says what expired.
     pub fn timeless(self) -> Self {
         Self { due_ms: Self::NOTHING_DUE, tell: 0, keep_overdue: true, ..self }
+    }
+
+    /// The same for a command that may write, if it does. Overdue keys leave before anything is put in their place, and before
+    /// the log says what was; so those that it finds go even during a pause.
+    #[inline]
+    pub fn writing(self, writes: bool) -> Self {
+        Self { keep_overdue: self.keep_overdue && !writes, ..self }
     }
 
     /// Seconds of the 24-bit LRU clock.

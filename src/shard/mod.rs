@@ -444,8 +444,6 @@ impl Shard {
         for key in self.watch.keys_of(db) {
             if self.peek(db, &key, moment).is_some() {
                 self.watch.changed(db, &key);
-            } else {
-                self.lapse_unseen(db, &key);
             }
         }
         self.waiting.changed_all(db);
@@ -468,21 +466,12 @@ impl Shard {
                 let either = [from, to].map(|db| self.peek(db, &key, moment).is_some());
                 if either.contains(&true) {
                     self.watch.changed(from, &key);
-                } else {
-                    self.lapse_unseen(from, &key);
                 }
             }
         }
         self.dbs.swap(a as usize, b as usize);
         [a, b].into_iter().for_each(|db| self.waiting.changed_all(db));
         self.counters.changes += 1;
-    }
-
-    /// An overdue key that CLIENT PAUSE kept leaves with its database: a change for who watched it while it was alive.
-    fn lapse_unseen(&mut self, db: u16, key: &[u8]) {
-        if self.dbs[db as usize].store.find(key).is_some() {
-            self.watch.expired(db, key);
-        }
     }
 
     /// Frees a slice of what was thrown away: about `entries_max` entries and elements. True when nothing is left.
@@ -529,7 +518,8 @@ mod tests {
             let before = Moment::at(1000);
             shard.set_string(0, b"k", b"v", Encoding::Embstr, Some(1500), &before);
             let stamp = shard.watch.watch(0, b"k");
-            leave(&mut shard, &Moment { keep_overdue: true, ..Moment::at(2000) });
+            let paused = Moment { keep_overdue: true, ..Moment::at(2000) };
+            leave(&mut shard, &paused.writing(true));
             assert!(!shard.watch.unchanged_since(stamp, 0, b"k", false));
             assert!(shard.watch.unchanged_since(stamp, 0, b"k", true), "who found it overdue sees no change");
         }

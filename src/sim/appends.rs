@@ -93,8 +93,13 @@ fn repair(seed: u64, config: &Config, disk: &FakeDisk) -> Result<(), String> {
 }
 
 pub(super) fn ask(world: &mut World, words: &[&str]) -> String {
+    answer(world, &command(words))
+}
+
+/// What a new client hears that says this.
+pub(super) fn answer(world: &mut World, bytes: &[u8]) -> String {
     let client = world.connect();
-    world.write(client, &command(words));
+    world.write(client, bytes);
     world.run_until_quiet();
     let reply = String::from_utf8_lossy(world.inbox(client)).into_owned();
     world.disconnect(client);

@@ -1,7 +1,7 @@
 //! What expires, and a log that is read back later: it gives what was there, as far as that has not expired since.
 //! In: commands on keys and fields with short lives, time that passes, a later start; logs of old. Out: nothing, or what differs.
 
-use super::appends::{ask, begin, command, config};
+use super::appends::{answer, ask, begin, command, config};
 use super::disk::FakeDisk;
 use super::world::World;
 use crate::config::Config;
@@ -22,16 +22,17 @@ impl Life {
         Life { disk, config, world }
     }
 
-    /// Commands, and between them times that pass, as in `SET k v PX 2 | 3 ms | GET k`. No core expires anything by itself.
+    /// Commands, and between them times that pass, as in `SET k v PX 2 | 3 ms | MULTI ; GET k ; EXEC`, where each line has a
+    /// client of its own. No core expires anything by itself.
     fn live(&mut self, story: &str) {
         for line in story.split(" | ") {
-            let words: Vec<&str> = line.split(' ').collect();
-            if let [ms, "ms"] = words[..] {
+            if let Some(ms) = line.strip_suffix(" ms") {
                 self.world.pass_ms(ms.parse().unwrap());
                 continue;
             }
-            let reply = ask(&mut self.world, &words);
-            assert!(!reply.starts_with('-'), "{line}: {reply}");
+            let said = line.split(" ; ").flat_map(|said| command(&said.split(' ').collect::<Vec<_>>()));
+            let reply = answer(&mut self.world, &said.collect::<Vec<u8>>());
+            assert!(!reply.starts_with('-') && !reply.contains("\r\n-"), "{line}: {reply}");
         }
     }
 
@@ -71,6 +72,7 @@ fn contents(world: &mut World) -> Vec<String> {
     };
     let mut keys = words(&ask(world, &["KEYS", "*"]));
     keys.sort();
+    assert!(keys.windows(2).all(|pair| pair[0] != pair[1]), "twice in the table: {keys:?}");
     let mut found = Vec::new();
     for key in &keys {
         let kind = ask(world, &["TYPE", key]);
@@ -149,6 +151,61 @@ fn what_replaces_an_overdue_key_stays() {
     }
 }
 
+/// CLIENT PAUSE kept an overdue key where it was, and the rest of its transaction put another beside it, or into the log what
+/// could not be done there.
+#[test]
+fn what_replaces_an_overdue_key_during_a_pause_stays() {
+    let overdue =
+        ["SET {t}k 5", "RPUSH {t}k 5", "SADD {t}k 5", "ZADD {t}k 5 5", "HSET {t}k f 5", "XADD {t}k * f 5"];
+    let writes = [
+        "SET {t}k new",
+        "SET {t}k new NX",
+        "SET {t}k new KEEPTTL",
+        "SETNX {t}k new",
+        "MSETNX {t}k new {t}m new",
+        "GETSET {t}k new",
+        "APPEND {t}k new",
+        "SETRANGE {t}k 3 new",
+        "SETBIT {t}k 9 1",
+        "BITOP NOT {t}k {t}s",
+        "BITFIELD {t}k INCRBY u8 0 3",
+        "INCR {t}k",
+        "INCRBYFLOAT {t}k 1.5",
+        "PFADD {t}k new",
+        "RPUSH {t}k new",
+        "LMOVE {t}l {t}k LEFT RIGHT",
+        "BLMOVE {t}l {t}k LEFT RIGHT 1",
+        "SORT {t}l ALPHA STORE {t}k",
+        "SADD {t}k new",
+        "SUNIONSTORE {t}k {t}e",
+        "SMOVE {t}e {t}k a",
+        "ZADD {t}k 1 new",
+        "ZINCRBY {t}k 1 new",
+        "ZRANGESTORE {t}k {t}z 0 -1",
+        "GEOADD {t}k 1 1 new",
+        "HSET {t}k g new",
+        "HSETNX {t}k f new",
+        "HINCRBY {t}k f 2",
+        "HSETEX {t}k FNX EX 100 FIELDS 1 f new",
+        "XADD {t}k * f new",
+        "XGROUP CREATE {t}k g 0 MKSTREAM",
+        "RENAME {t}l {t}k",
+        "RENAMENX {t}l {t}k",
+        "COPY {t}l {t}k",
+        "COPY {t}l {t}k REPLACE",
+        "SELECT 1 ; SET {t}k new ; MOVE {t}k 0",
+        "EVAL return(redis.call('RPUSH',KEYS[1],'new')) 1 {t}k",
+        "EVAL return(redis.call('RESTORE',KEYS[2],0,redis.call('DUMP',KEYS[1]))) 2 {t}l {t}k",
+    ];
+    for (at, write) in writes.iter().enumerate() {
+        let others = "RPUSH {t}l a b | SET {t}s a | SADD {t}e a b | ZADD {t}z 1 a";
+        for first in [overdue[at % overdue.len()], overdue[(at + 1) % overdue.len()]] {
+            let begins = format!("{others} | {first} | PEXPIRE {{t}}k 2 | 3 ms");
+            check(&format!("{begins} | MULTI ; CLIENT PAUSE 1 WRITE ; {write} ; EXEC | 2 ms"), 10);
+        }
+    }
+}
+
 /// What a script kept from the log is not there later; that a key expired meanwhile is said all the same.
 #[test]
 fn an_end_is_logged_even_if_its_script_is_not() {
@@ -175,6 +232,23 @@ fn what_replaces_an_overdue_field_stays() {
         check(&format!("HSET h g 1 | HSETEX h PX 2 FIELDS 1 f 5 | 3 ms | {write}"), 10);
         // Where it is the only one, the key and its own expiry stay.
         check(&format!("HSETEX h PX 2 FIELDS 1 f 5 | PEXPIRE h 100000 | 3 ms | {write}"), 10);
+    }
+}
+
+/// HDEL came into the log with fields that were overdue: those went with it later, and the key with the last of them.
+#[test]
+fn overdue_fields_that_are_not_deleted_stay() {
+    let deletes = [
+        "HDEL {t}h a b",
+        "HDEL {t}h b a",
+        "HDEL {t}h a a b",
+        "HGETDEL {t}h FIELDS 2 a b",
+        "HPEXPIRE {t}h 0 FIELDS 2 a b",
+    ];
+    for delete in deletes {
+        let begins = "HSET {t}h a 1 b 2 | SET {t}d old | HPEXPIRE {t}h 2 FIELDS 1 b | 3 ms";
+        check(&format!("{begins} | {delete} | RENAME {{t}}h {{t}}d"), 10);
+        check(&format!("{begins} | MULTI ; {delete} ; RENAME {{t}}h {{t}}d ; EXEC"), 10);
     }
 }
 
@@ -370,11 +444,20 @@ const WORDS: &[&str] = &[
     "HINCRBY h# # 1",
     "HINCRBYFLOAT h# # 1.5",
     "HPEXPIRE h# ~ FIELDS 1 #",
+    "HPEXPIRE h# ~ NX FIELDS 2 # #",
+    "HPEXPIRE h# ~ XX FIELDS 2 # #",
+    "HPEXPIRE h# ~ GT FIELDS 2 # #",
+    "HPEXPIRE h# ~ LT FIELDS 2 # #",
+    "HPEXPIRE h# 0 FIELDS 2 # #",
     "HPERSIST h# FIELDS 1 #",
     "HGETEX h# PX ~ FIELDS 1 #",
     "HGETDEL h# FIELDS 1 #",
     "HDEL h# #",
+    "HDEL h# # # #",
+    "HGETDEL h# FIELDS 2 # #",
     "COPY h# h# REPLACE",
+    "RENAME h# h#",
+    "RENAMENX h# h#",
     "PEXPIRE h# ~",
     "SADD e# #",
     "SPOP e#",
@@ -392,6 +475,10 @@ const WORDS: &[&str] = &[
     "XREADGROUP GROUP g c COUNT 1 STREAMS x# >",
     "PEXPIRE x# ~",
     "EVAL redis.call('INCR',KEYS[1])redis.call('APPEND',KEYS[2],1) 2 s# s#",
+    "SETNX s# #",
+    "RENAMENX s# s#",
+    "COPY s# s#",
+    "CLIENT PAUSE ~ WRITE",
 ];
 
 fn random_command(world: &mut World) -> Vec<u8> {

@@ -276,6 +276,7 @@ impl Store {
         expiry: Option<i64>,
         access: u32,
     ) -> Vec<u8> {
+        debug_assert!(self.table.locate(hash, key).is_none(), "the key is absent");
         self.write_collection(hash, key, None, collection, expiry, access)
     }
 

@@ -107,6 +107,10 @@ fn walking_over_the_keys() {
     check_outside_multi(
         "SET a 1 PX 50 => OK | CLIENT PAUSE 10000 WRITE => OK | +60ms | RANDOMKEY => \"a\" | GET a => nil | CLIENT UNPAUSE => OK | RANDOMKEY => nil",
     );
+    // Redis 7.0 puts the new list beside the old one, and stops.
+    check_outside_multi(
+        "RPUSH k a => 1 | PEXPIRE k 10 => 1 | +20ms | MULTI => OK | CLIENT PAUSE 100 WRITE => QUEUED | GET k => QUEUED | DBSIZE => QUEUED | RPUSH k b => QUEUED | DBSIZE => QUEUED | EXEC => [OK nil 1 1 1] | LRANGE k 0 -1 => [\"b\"] | TTL k => -1",
+    );
     check(
         "SCAN x => -ERR invalid cursor | SCAN 0 COUNT 0 => -ERR syntax error | SCAN 0 COUNT x => -ERR value is not an integer or out of range",
     );

@@ -266,6 +266,7 @@ impl Inside<'_, '_> {
         }
         let db = self.ongoing.session.db;
         let start = ticks();
+        let moment = Moment { random: cx.rng.next_u64(), ..self.ongoing.moment };
         let mut context = Context {
             keyspace: Keyspace { shards: &mut *cx.keyspace.shards, sole: shards.sole() },
             session: &mut self.ongoing.session,
@@ -273,7 +274,7 @@ impl Inside<'_, '_> {
             shared: cx.shared,
             config: cx.config,
             registry: cx.registry,
-            moment: Moment { random: cx.rng.next_u64(), ..self.ongoing.moment },
+            moment: moment.writing(command.is(flags::WRITE)),
             rng: cx.rng,
             notes: cx.notes,
             signals: cx.signals,

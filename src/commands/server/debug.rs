@@ -246,6 +246,7 @@ fn populate(cx: &mut Context, args: Args) -> Result<(), Error> {
     let count = number(2)?.unwrap_or(0);
     let size = number(4)?.unwrap_or(0);
     let prefix = args.get(3).unwrap_or(b"key");
+    cx.moment = cx.moment.writing(true);
     for index in 0..count {
         let key = [prefix, format!(":{index}").as_bytes()].concat();
         let mut value = format!("value:{index}").into_bytes();
