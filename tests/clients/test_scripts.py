@@ -178,6 +178,77 @@ def test_a_script_that_wrote_cannot_be_killed(tmp_path):
         server.stop()
 
 
+SLOW = "local till = os.clock() + 0.2 repeat until os.clock() > till "
+
+
+def in_background(work):
+    """Begins it; what is returned waits for its result."""
+    results = []
+    thread = threading.Thread(target=lambda: results.append(work()))
+    thread.start()
+
+    def result():
+        thread.join(10)
+        return results[0]
+
+    return result
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3])
+def test_a_script_is_slow_before_it_reaches_for_other_keys(tmp_path, cores):
+    server = Server(tmp_path, "--busy-reply-threshold", "50", cores=cores)
+    first, second = (server.client(decode_responses=True) for _ in range(2))
+    try:
+        for at, key in enumerate(("a", "b", "c")):
+            first.set(f"{key}:read", at)
+            reads, writes = (
+                first.script_load(f"{SLOW} return redis.call('{verb}', '{key}:' .. ARGV[1])") for verb in ("GET", "INCR")
+            )
+            run = in_background(lambda: first.evalsha(reads, 0, "read"))
+            wait_for(lambda: is_busy(second))
+            assert run() == str(at) and not is_busy(second)
+            run = in_background(lambda: first.evalsha(writes, 0, "write"))
+            wait_for(lambda: is_busy(second))
+            assert run() == 1 and second.get(f"{key}:write") == "1"
+            assert first.evalsha(writes, 1, f"{key}:declared", "write") == 2
+            assert first.evalsha_ro(reads, 0, "read") == str(at)
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.parametrize("inside_multi", [False, True])
+def test_a_script_that_hangs_before_it_reaches_for_other_keys(tmp_path, cores, inside_multi):
+    """Until it is killed, or the server stops."""
+    server = Server(tmp_path, "--busy-reply-threshold", "50", cores=cores)
+    first, second = (server.client() for _ in range(2))
+    sha = first.script_load("while ARGV[1] do end return redis.call('INCR', 'n' .. #KEYS)")
+
+    def hang():
+        pipe = first.pipeline(transaction=inside_multi)
+        pipe.evalsha(sha, 1, "k", 1).incr("after")
+        try:
+            return pipe.execute(raise_on_error=False)
+        except redis.RedisError as error:
+            return error
+
+    try:
+        run = in_background(hang)
+        wait_for(lambda: is_busy(second))
+        assert second.execute_command("SCRIPT", "KILL") in (True, b"OK", "OK")
+        error, after = run()
+        assert "Script killed by user" in str(error) and after == 1 and not second.exists("n1")
+        # Of the same script, which is known to be slow now.
+        assert first.evalsha(sha, 0) == 1
+        run = in_background(hang)
+        wait_for(lambda: is_busy(second))
+        with pytest.raises(redis.RedisError):
+            second.execute_command("SHUTDOWN", "NOSAVE")
+        assert isinstance(run(), redis.RedisError) and server.process.wait(10) == 0
+    finally:
+        server.stop()
+
+
 def test_a_greedy_script_gets_an_error(r):
     for body in (
         "local t = {} while true do t[#t + 1] = {1, 2, 3, 4, 5, 6, 7, 8} end",

@@ -1,8 +1,8 @@
 //! A script, or a function, while it runs: the `Host` through which it calls commands, and what becomes of its end.
 //! In: the context of the script's own command. Out: its reply, or word that it is to run again, or later.
 //!
-//! Invariants: R1, a script that may not stay with its shards writes only with all of them at hand. R2, time stands
-//! still, and the client's session stays as it is, whatever the script does.
+//! Invariants: R1, a script that may not stay with its shards writes, and takes longer than `busy-reply-threshold`, only
+//! with all of them at hand. R2, time stands still, and the client's session stays as it is, whatever the script does.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -243,10 +243,18 @@ impl Inside<'_, '_> {
         if at_hand == ShardSet::first(self.cx.keyspace.shards.len()) {
             return false;
         }
-        let proven = self.ongoing.script().is_some_and(|script| script.reach() == Reach::Proven);
-        let stays = shards.is_subset(at_hand);
+        let (proven, stays) = (self.is_proven(), shards.is_subset(at_hand));
         assert!(stays || !proven, "a script proven to stay with its keys reached beyond");
         !stays || (writes && !proven)
+    }
+
+    fn is_proven(&self) -> bool {
+        self.ongoing.script().is_some_and(|script| script.reach() == Reach::Proven)
+    }
+
+    /// Whether it may have to begin anew yet.
+    fn is_on_trial(&self) -> bool {
+        self.at_hand() != ShardSet::first(self.cx.keyspace.shards.len()) && !self.is_proven()
     }
 
     /// False: it asks another server first, and is to be called again.
@@ -378,13 +386,17 @@ impl Host for Inside<'_, '_> {
         if threshold_ms == 0 || elapsed_ms < threshold_ms || self.ongoing.unhurried {
             return Pause::GoOn;
         }
+        let timeless = self.ongoing.session.timeless;
+        if !timeless && self.is_on_trial() {
+            return Pause::Widen;
+        }
         let (kind, name) = (self.ongoing.function().map_or("SCRIPT", |_| "FUNCTION"), self.ongoing.name());
         let name = String::from_utf8_lossy(name);
         log::warning(format_args!(
             "Slow script detected: still in execution after {elapsed_ms} milliseconds. You can try killing the script \
              using the {kind} KILL command. Script name is: {name}."
         ));
-        if self.ongoing.session.timeless {
+        if timeless {
             // What follows it in the log waits for it, and is not to be refused.
             self.ongoing.unhurried = true;
             return Pause::GoOn;
