@@ -9,6 +9,7 @@ pub mod reach;
 mod run;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 pub use eval::prepare;
 pub use run::{Ongoing, go_on};

@@ -54,7 +54,7 @@ pub enum Status {
     Parked,
     /// A command that it called asks another server: call `go_on` with the answer at hand.
     Asks,
-    /// It reached for a shard that is not at hand: nothing was changed, and it is to run again with all.
+    /// It has to have all shards, which are not at hand: nothing was changed, and it is to run again with them.
     OutOfReach,
 }
 
@@ -151,6 +151,7 @@ fn on_hook(control: &mut Control) -> Option<Ending> {
     match run.host_if_any()?.pause() {
         Pause::GoOn => None,
         Pause::Kill => Some(Ending::Killed),
+        Pause::Widen => Some(Ending::Widen),
         Pause::Park => {
             // SAFETY: the hook runs on the fiber whose yielder this is.
             unsafe { (*run.yielder).suspend(Event::Parked) };

@@ -25,6 +25,8 @@ pub enum Pause {
     Park,
     /// End it.
     Kill,
+    /// End it: nothing was written so far, and it is to run again with all shards.
+    Widen,
 }
 
 /// Whoever runs a script.

@@ -237,6 +237,11 @@ impl Core {
     pub fn finish_turn(&mut self) {
         self.clock_is_old = true;
         self.follow_appendonly();
+        if self.parked.is_some() {
+            // If it ends now, what its client sent behind it is next.
+            self.begin_event();
+            self.go_on_with_parked();
+        }
         loop {
             self.serve_waiting();
             while let Some(id) = self.ready.pop_front() {
@@ -251,10 +256,6 @@ impl Core {
         }
         self.release_overdue_replies();
         self.make_up_for_tick();
-        if self.parked.is_some() {
-            self.begin_event();
-            self.go_on_with_parked();
-        }
         self.refresh_config();
         self.keep_clients_within();
         debug_assert!(self.signals.is_empty(), "each event sends what it signals: nobody else would");

@@ -7,6 +7,8 @@ import threading
 import pytest
 import redis
 from conftest import Server, wait_for
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 LIMITER = """
 redis.call('ZREMRANGEBYSCORE', KEYS[1], 0, ARGV[1] - ARGV[2])
@@ -174,6 +176,112 @@ def test_a_script_that_wrote_cannot_be_killed(tmp_path):
             clients[1].execute_command("SHUTDOWN", "NOSAVE")
         thread.join(10)
         assert server.process.wait(10) == 0
+    finally:
+        server.stop()
+
+
+SLOW = "local till = os.clock() + 0.2 repeat until os.clock() > till "
+
+
+def in_background(work):
+    """Begins it; what is returned waits for its result."""
+    results = []
+    thread = threading.Thread(target=lambda: results.append(work()))
+    thread.start()
+
+    def result():
+        thread.join(10)
+        return results[0]
+
+    return result
+
+
+@pytest.mark.parametrize("cores", [2, 3])
+def test_a_script_is_slow_before_it_reaches_for_other_keys(tmp_path, cores):
+    server = Server(tmp_path, "--busy-reply-threshold", "50", cores=cores)
+    first, second = (server.client(decode_responses=True) for _ in range(2))
+    try:
+        for at, key in enumerate(("a", "b")):
+            first.set(f"{key}:read", at)
+            reads, writes = (
+                first.script_load(f"{SLOW} return redis.call('{verb}', '{key}:' .. ARGV[1])") for verb in ("GET", "INCR")
+            )
+            run = in_background(lambda: first.evalsha(reads, 0, "read"))
+            wait_for(lambda: is_busy(second))
+            assert run() == str(at) and not is_busy(second)
+            run = in_background(lambda: first.evalsha(writes, 0, "write"))
+            wait_for(lambda: is_busy(second))
+            assert run() == 1 and second.get(f"{key}:write") == "1"
+        assert first.evalsha(writes, 1, "declared", "write") == 2 and first.evalsha_ro(reads, 0, "read") == str(at)
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3])
+def test_what_a_script_did_in_vain_is_not_counted(tmp_path, cores):
+    """It begins anew where it first reaches for a key that is not at hand, or is slow, or writes."""
+    server = Server(tmp_path, "--slowlog-log-slower-than", "0", "--busy-reply-threshold", "50", cores=cores)
+    client = server.client()
+    reads = "for i = 1, 3 do redis.call('GET', KEYS[i]) redis.pcall('LLEN', KEYS[i]) redis.pcall('NO') end "
+    keys = ["{one}a", "{one}b", "{one}c"]
+    bodies = [
+        f"{reads} return redis.call('GETRANGE', ARGV[1], 0, -1)",
+        f"{reads} return redis.call('INCR', ARGV[1])",
+        f"{reads} {SLOW} return redis.call('STRLEN', ARGV[1])",
+        f"{reads} return redis.call('SLOWLOG', ARGV[1])",
+        f"for i = 1, 2000 do redis.call('TTL', KEYS[1]) end {reads} return 1",
+        f"{reads} return ARGV[1]",
+    ]
+    try:
+        client.mset({key: 1 for key in keys})
+        client.config_set("slowlog-max-len", 10000)
+        for body, argument in zip(bodies, ("x", "y", "z", "LEN", "", ""), strict=True):
+            sha = client.script_load(body)
+            client.config_resetstat()
+            client.slowlog_reset()
+            client.evalsha(sha, 3, *keys, argument)
+            stats, noted = client.info("commandstats"), [entry["command"] for entry in client.slowlog_get(10000)]
+            assert stats["cmdstat_get"]["calls"] == 3 and stats["cmdstat_evalsha"]["calls"] == 1
+            assert stats["cmdstat_llen"]["failed_calls"] == 3
+            assert sum(command.startswith(b"GET {one}") for command in noted) == 3
+            assert {kind: count["count"] for kind, count in client.info("errorstats").items()} == {
+                "errorstat_WRONGTYPE": 3,
+                "errorstat_ERR": 3,
+            }
+            assert stats.get("cmdstat_ttl", {}).get("calls", 2000) == 2000
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.parametrize("inside_multi", [False, True])
+def test_a_script_that_hangs_before_it_reaches_for_other_keys(tmp_path, cores, inside_multi):
+    """Until it is killed, or the server stops."""
+    server = Server(tmp_path, "--busy-reply-threshold", "50", cores=cores)
+    first, second = (server.client(retry=Retry(NoBackoff(), 0)) for _ in range(2))
+    sha = first.script_load("while ARGV[1] do end return redis.call('INCR', 'n' .. #KEYS)")
+
+    def hang():
+        pipe = first.pipeline(transaction=inside_multi)
+        pipe.evalsha(sha, 1, "k", 1).incr("after")
+        try:
+            return pipe.execute(raise_on_error=False)
+        except redis.RedisError as error:
+            return error
+
+    try:
+        run = in_background(hang)
+        wait_for(lambda: is_busy(second))
+        assert second.execute_command("SCRIPT", "KILL") in (True, b"OK", "OK")
+        error, after = run()
+        assert "Script killed by user" in str(error) and after == 1 and not second.exists("n1")
+        # Of the same script, which is known to be slow now.
+        assert first.evalsha(sha, 0) == 1
+        run = in_background(hang)
+        wait_for(lambda: is_busy(second))
+        with pytest.raises(redis.RedisError):
+            second.execute_command("SHUTDOWN", "NOSAVE")
+        assert isinstance(run(), redis.RedisError) and server.process.wait(10) == 0
     finally:
         server.stop()
 

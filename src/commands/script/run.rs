@@ -1,8 +1,8 @@
 //! A script, or a function, while it runs: the `Host` through which it calls commands, and what becomes of its end.
 //! In: the context of the script's own command. Out: its reply, or word that it is to run again, or later.
 //!
-//! Invariants: R1, a script that may not stay with its shards writes only with all of them at hand. R2, time stands
-//! still, and the client's session stays as it is, whatever the script does.
+//! Invariants: R1, a script that may not stay with its shards writes, and takes longer than `busy-reply-threshold`, only
+//! with all of them at hand. R2, time stands still, and the client's session stays as it is, whatever the script does.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use crate::commands::context::{Counting, Pending};
 use crate::commands::errand::Ask;
 use crate::commands::monitor::tell;
 use crate::commands::routing::{remember_keys, shards_of};
+use crate::commands::script::trial::{Trace, Traces, Words};
 use crate::commands::server::persistence::disk_error;
-use crate::commands::slow::note_time;
 use crate::commands::{Command, Context, Error, Keyspace, Route, flags};
 use crate::log;
 use crate::resp::Out;
@@ -49,6 +49,8 @@ pub struct Ongoing {
     busy: Option<Arc<Running>>,
     /// It is read from a log, and takes as long as it takes: the log file says so once.
     unhurried: bool,
+    /// What it would leave behind, if it may have to begin anew yet.
+    traces: Traces,
 }
 
 impl Ongoing {
@@ -66,6 +68,7 @@ impl Ongoing {
             ask: None,
             busy: None,
             unhurried: false,
+            traces: Traces::default(),
         }
     }
 
@@ -133,7 +136,12 @@ pub fn go_on(cx: &mut Context, mut ongoing: Ongoing) -> Result<(), Error> {
     result
 }
 
-fn conclude(cx: &mut Context, engine: &mut Engine, status: Status, ongoing: Ongoing) -> Result<(), Error> {
+fn conclude(
+    cx: &mut Context,
+    engine: &mut Engine,
+    status: Status,
+    mut ongoing: Ongoing,
+) -> Result<(), Error> {
     match status {
         Status::Parked => cx.pending = Some(Pending::Parked(Box::new(ongoing))),
         Status::Asks => {
@@ -154,6 +162,7 @@ fn conclude(cx: &mut Context, engine: &mut Engine, status: Status, ongoing: Ongo
             {
                 cx.shared.set_gate(gate::BUSY, false);
             }
+            std::mem::take(&mut ongoing.traces).tell(cx);
             // What it did was recorded, command by command.
             cx.effects.record_no_more();
             cx.shared.metrics[cx.core].lua_bytes.set(engine.bytes() as u64);
@@ -179,13 +188,8 @@ struct Inside<'b, 'a> {
 
 impl Inside<'_, '_> {
     /// A command that does not run, if there is one of that number.
-    fn refuse(&self, number: Option<u16>, why: Error) -> Called {
-        let (shared, core) = (self.cx.shared, self.cx.core);
-        if let Some(number) = number {
-            shared.metrics[core].commands[number as usize].rejected.add(1);
-        }
-        shared.metrics[core].error_replies.add(1);
-        shared.count_error(&why.0);
+    fn refuse(&mut self, number: Option<u16>, why: Error) -> Called {
+        self.leave(Trace::Refused { number, why: why.0.as_ref().into() });
         Called::Refused(why.0)
     }
 
@@ -243,10 +247,26 @@ impl Inside<'_, '_> {
         if at_hand == ShardSet::first(self.cx.keyspace.shards.len()) {
             return false;
         }
-        let proven = self.ongoing.script().is_some_and(|script| script.reach() == Reach::Proven);
-        let stays = shards.is_subset(at_hand);
+        let (proven, stays) = (self.is_proven(), shards.is_subset(at_hand));
         assert!(stays || !proven, "a script proven to stay with its keys reached beyond");
         !stays || (writes && !proven)
+    }
+
+    fn is_proven(&self) -> bool {
+        self.ongoing.script().is_some_and(|script| script.reach() == Reach::Proven)
+    }
+
+    /// Whether it may have to begin anew yet.
+    fn is_on_trial(&self) -> bool {
+        self.at_hand() != ShardSet::first(self.cx.keyspace.shards.len()) && !self.is_proven()
+    }
+
+    /// Something for the statistics or the log file.
+    fn leave(&mut self, trace: Trace) {
+        match self.is_on_trial() && !self.ongoing.traces.is_full() {
+            true => self.ongoing.traces.keep(trace, self.cx),
+            false => trace.tell(self.cx),
+        }
     }
 
     /// False: it asks another server first, and is to be called again.
@@ -311,14 +331,6 @@ impl Inside<'_, '_> {
             out.clear();
             Out { buf: out, resp3 }.error(&error.0);
         }
-        let counts = &cx.shared.metrics[cx.core].commands[number as usize];
-        cx.shared.metrics[cx.core].commands_processed.add(1);
-        counts.record(ns, cx.config.latency_tracking);
-        if out.first() == Some(&b'-') {
-            counts.failed.add(1);
-            cx.shared.count_error_reply(cx.core, out);
-        }
-        note_time(cx.shared, cx.config, command, args, session.id, ns);
         if cx.shared.gates() & gate::MONITORED != 0
             && !session.timeless
             && !command.is(flags::ADMIN | flags::SKIP_MONITOR)
@@ -326,6 +338,8 @@ impl Inside<'_, '_> {
             tell(cx.shared, cx.signals, session.db, "lua", command, args);
         }
         cx.tell_so_far();
+        let error = (out.first() == Some(&b'-')).then(|| out.as_slice().into());
+        self.leave(Trace::Called { number, ns, error, words: Words::Lent(args) });
         true
     }
 }
@@ -340,12 +354,13 @@ impl Host for Inside<'_, '_> {
         if let Some(why) = self.objection(command, args) {
             return self.refuse(Some(number), why);
         }
-        let writes = command.is(flags::WRITE | flags::MAY_REPLICATE);
+        // What looks at the statistics, or resets them, is to do so once, and to find all of them.
+        let writes = command.is(flags::WRITE | flags::MAY_REPLICATE | flags::ADMIN);
         let shards = match command.route {
             Route::Report => ShardSet::first(self.cx.keyspace.shards.len()),
             _ => shards_of(command, args, &self.cx.shared.slots),
         };
-        if self.is_out_of_reach(shards, writes) {
+        if self.is_out_of_reach(shards, writes) || self.ongoing.traces.is_full() {
             return Called::OutOfReach;
         }
         if command.is(flags::WRITE) && !self.ongoing.wrote {
@@ -379,13 +394,17 @@ impl Host for Inside<'_, '_> {
         if threshold_ms == 0 || elapsed_ms < threshold_ms || self.ongoing.unhurried {
             return Pause::GoOn;
         }
+        let timeless = self.ongoing.session.timeless;
+        if !timeless && self.is_on_trial() {
+            return Pause::Widen;
+        }
         let (kind, name) = (self.ongoing.function().map_or("SCRIPT", |_| "FUNCTION"), self.ongoing.name());
         let name = String::from_utf8_lossy(name);
         log::warning(format_args!(
             "Slow script detected: still in execution after {elapsed_ms} milliseconds. You can try killing the script \
              using the {kind} KILL command. Script name is: {name}."
         ));
-        if self.ongoing.session.timeless {
+        if timeless {
             // What follows it in the log waits for it, and is not to be refused.
             self.ongoing.unhurried = true;
             return Pause::GoOn;
@@ -398,13 +417,7 @@ impl Host for Inside<'_, '_> {
     }
 
     fn log(&mut self, level: usize, text: &[u8]) {
-        let text = String::from_utf8_lossy(text);
-        match level {
-            0 => log::debug(text),
-            1 => log::verbose(text),
-            2 => log::notice(text),
-            _ => log::warning(text),
-        }
+        self.leave(Trace::Logged { level, text: text.into() });
     }
 
     /// Log and replicas get the same: all of it, or nothing where the script wants neither.
