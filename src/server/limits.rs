@@ -91,12 +91,11 @@ impl Core {
     /// `maxmemory-clients`: evicts clients, on whichever core, until the others fit. Those with the most memory go first.
     #[inline]
     pub(super) fn keep_clients_within(&mut self) {
+        self.crowd.looks_again = false;
         if self.config.maxmemory_clients == 0 {
-            self.crowd.looks_again = false;
             return;
         }
         let limit = clients_bytes_max(&self.config);
-        self.crowd.looks_again = false;
         if self.shared.client_bytes() >= limit {
             self.look_at_crowd(limit);
         }
