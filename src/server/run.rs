@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::batch::{BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, Batch, ExecWord, Kind};
+use super::chunk::Parsed;
 use super::connections::OUTPUT_PAUSE_BYTES;
 use super::core::Core;
 use super::dispatch::{Gates, Verdict};
@@ -27,21 +28,16 @@ use crate::commands::{
 };
 use crate::config::Config;
 use crate::pubsub::Books;
-use crate::resp::{Limits, Out, ProtocolError, Step};
+use crate::resp::{Out, ProtocolError};
 use crate::script::Engine;
-use crate::shard::{Moment, Report, Shard, Store, store};
+use crate::shard::{Moment, Report, Shard};
 use crate::shared::{Shared, gate};
 use crate::storage::Job;
 
-/// Commands parsed before the first of them runs.
-const CHUNK_COMMANDS: usize = 64;
 /// The time of a command that what runs behind it in the same chunk or batch may disregard.
 const SHORT_NS: u64 = 200_000;
 /// Bytes of the words of a transaction's commands: their places have 32 bits.
 const QUEUE_BYTES_MAX: usize = u32::MAX as usize;
-/// Bytes of an inline command, and of an announcement line.
-const INLINE_MAX: usize = 64 * 1024;
-
 /// The parts of a core that a command runs on.
 pub struct Parts<'a> {
     pub shards: &'a mut [Option<Box<Shard>>],
@@ -349,7 +345,6 @@ impl Core {
     fn run_chunk(&mut self, slot: u32, bytes: &[u8], chunk: &mut Requests) -> (Stop, usize) {
         let parsed = self.parse_chunk(slot, bytes, chunk);
         let end = chunk.list.last().map_or(0, |last| last.end as usize);
-        self.route_chunk(chunk, bytes, self.connection_at(slot).session.db);
         if let Some(used) = self.run_list(slot, chunk, bytes) {
             self.connection_mut(slot).parser.reset();
             return (Stop::Wait, used);
@@ -373,57 +368,6 @@ impl Core {
         }
     }
 
-    fn parse_chunk(&mut self, slot: u32, bytes: &[u8], chunk: &mut Requests) -> Parsed {
-        let bulk_max = self.config.proto_max_bulk_len as usize;
-        let registry = self.registry.clone();
-        let connection = self.connection_mut(slot);
-        let mut last: Option<(&[u8], u16)> = None;
-        let limits = Limits { bulk_max, authenticated: connection.authenticated, inline_max: INLINE_MAX };
-        let mut position = 0;
-        while chunk.list.len() < CHUNK_COMMANDS {
-            let first_span = chunk.spans.len() as u32;
-            let rest = &bytes[position..];
-            if rest.is_empty() {
-                return Parsed::Dry(position);
-            }
-            match connection.parser.next(rest, position as u32, &mut chunk.spans, &limits) {
-                Ok(Step::Incomplete) => {
-                    chunk.spans.truncate(first_span as usize);
-                    return Parsed::Dry(position);
-                }
-                Ok(Step::Ready { consumed, argc: 0 }) => position += consumed,
-                Ok(Step::Ready { consumed, argc }) => {
-                    let end = position + consumed;
-                    let args = Args::new(bytes, &chunk.spans[first_span as usize..]);
-                    let name = chunk.spans[first_span as usize];
-                    let name = &bytes[name.start as usize..(name.start + name.len) as usize];
-                    let command = match last {
-                        Some((known, number)) if known == name => number,
-                        _ => registry.resolve_number(args),
-                    };
-                    // A run of the same command is looked up once; containers differ by their second word.
-                    let alone = |row: &Command| !row.container && !row.name.contains(' ');
-                    last = (command != Request::UNKNOWN && alone(registry.row(command)))
-                        .then_some((name, command));
-                    chunk.list.push(Request {
-                        command,
-                        first_span,
-                        argc: argc as u32,
-                        begin: position as u32,
-                        end: end as u32,
-                        shards: ShardSet::EMPTY,
-                    });
-                    position = end;
-                }
-                Ok(Step::Inline { consumed, args }) => {
-                    return Parsed::Inline { begin: position, end: position + consumed, args };
-                }
-                Err(error) => return Parsed::Broken(error),
-            }
-        }
-        Parsed::Full
-    }
-
     /// Runs an inline command as if it had come as an array. None: it ran; otherwise whether it was used (1) or not.
     fn run_inline(&mut self, slot: u32, args: &[Vec<u8>]) -> Option<usize> {
         let mut bytes = Vec::new();
@@ -433,10 +377,7 @@ impl Core {
         let mut chunk = Requests::default();
         self.connection_mut(slot).parser.reset();
         match self.parse_chunk(slot, &bytes, &mut chunk) {
-            Parsed::Full | Parsed::Dry(_) => {
-                self.route_chunk(&mut chunk, &bytes, self.connection_at(slot).session.db);
-                self.run_list(slot, &mut chunk, &bytes).map(|used| used.min(1))
-            }
+            Parsed::Full | Parsed::Dry(_) => self.run_list(slot, &mut chunk, &bytes).map(|used| used.min(1)),
             Parsed::Broken(error) => {
                 self.protocol_error(slot, error);
                 Some(1)
@@ -455,44 +396,6 @@ impl Core {
         self.shared.metrics[self.id].error_replies.add(1);
         self.shared.count_error(&text);
         self.close(slot, true);
-    }
-
-    /// Computes the shards of the chunk's keys, and fetches what those at hand will touch.
-    fn route_chunk(&self, chunk: &mut Requests, bytes: &[u8], db: u16) {
-        let Requests { spans, list } = chunk;
-        for request in list.iter_mut().filter(|request| request.command != Request::UNKNOWN) {
-            let args = Args::new(bytes, &spans[request.first_span as usize..][..request.argc as usize]);
-            request.shards = self.shards_for(self.registry.row(request.command), args, true);
-        }
-        self.prefetch(chunk, 0, bytes, db);
-    }
-
-    /// Fetches the buckets, then the entries, of the first keys of the commands from `first` on that can run now.
-    pub(super) fn prefetch(&self, requests: &Requests, first: usize, bytes: &[u8], db: u16) {
-        if requests.list.len() >= first + 2 {
-            store::prefetch(self.lookups(requests, first, bytes, db).take(CHUNK_COMMANDS));
-        }
-    }
-
-    /// What the commands from `first` on will look up first, each in which store and by which hash; up to the first one
-    /// whose shard is elsewhere, for what is behind it runs later, or on another core.
-    #[inline]
-    pub(super) fn lookups<'a>(
-        &'a self,
-        requests: &'a Requests,
-        first: usize,
-        bytes: &'a [u8],
-        db: u16,
-    ) -> impl Iterator<Item = (&'a Store, u64)> {
-        const SMALL: usize = 4096;
-        let lookup = move |request: &Request| {
-            let Some(number) = request.shards.sole() else { return Some(None) };
-            let store = &self.shards[number].as_ref()?.dbs[db as usize].store;
-            let first_key = self.registry.row(request.command).first_key();
-            let is_worthwhile = request.argc as usize > first_key && store.len() > SMALL;
-            Some(is_worthwhile.then(|| (store, store.hash(requests.args(request, bytes).at(first_key)))))
-        };
-        requests.list[first..].iter().map_while(lookup).flatten()
     }
 
     /// Runs parsed commands in order. Some(bytes used): the connection has to wait before it goes on.
@@ -906,20 +809,6 @@ impl Core {
         self.shards.iter().flatten().for_each(|shard| report.add(shard));
         report
     }
-}
-
-/// What a chunk of bytes turned out to hold behind its complete commands.
-enum Parsed {
-    /// As many commands as a chunk takes.
-    Full,
-    /// Nothing complete; the incomplete command, if any, begins at that byte.
-    Dry(usize),
-    Inline {
-        begin: usize,
-        end: usize,
-        args: Vec<Vec<u8>>,
-    },
-    Broken(ProtocolError),
 }
 
 /// CLIENT REPLY OFF and SKIP: drops the reply that was just written, unless it is one that is never silenced (`kept`).

@@ -159,21 +159,6 @@ impl Entry {
         &self.body[start..start + self.key_len()]
     }
 
-    /// Whether this is its key. Keys are short: two words that overlap spare most a call.
-    #[inline]
-    pub fn has_key(&self, key: &[u8]) -> bool {
-        let own = self.key();
-        if own.len() != key.len() {
-            return false;
-        }
-        match (own.first_chunk::<WORD>(), own.last_chunk::<WORD>(), key.first_chunk(), key.last_chunk()) {
-            (Some(own_first), Some(own_last), Some(first), Some(last)) if key.len() <= 2 * WORD => {
-                own_first == first && own_last == last
-            }
-            _ => own == key,
-        }
-    }
-
     pub fn value(&self) -> Value<'_> {
         if self.is_boxed() {
             match self.object() {
@@ -458,6 +443,33 @@ impl Packed {
         let expiry = (shape >> 31) as usize * WORD;
         let body = Slab::slot_bytes(HEAD_BYTES + expiry + lengths) - HEAD_BYTES;
         ptr::slice_from_raw_parts_mut(ptr::with_exposed_provenance_mut::<u8>(slot), body) as *mut Entry
+    }
+
+    /// Whether this is the entry's key. Keys are short: two words that overlap spare most a call.
+    ///
+    /// # Safety
+    /// The slot holds an entry, and nobody writes to it meanwhile.
+    #[inline]
+    pub unsafe fn has_key(self, key: &[u8]) -> bool {
+        let slot = (self.0 & !7) as usize;
+        // SAFETY: the caller's promise; the head is 8 aligned bytes. I1: the key lies in the body.
+        let own = unsafe {
+            let head = ptr::with_exposed_provenance::<u32>(slot);
+            let (clock, shape) = (head.read(), head.add(1).read());
+            let words = payload_words(clock, shape);
+            let mask = if words == 0 { INLINE_KEY_MAX as u32 } else { LENGTH_MASK };
+            if (shape & mask) as usize != key.len() {
+                return false;
+            }
+            let start = HEAD_BYTES + ((shape >> 31) as usize + words) * WORD;
+            std::slice::from_raw_parts(ptr::with_exposed_provenance::<u8>(slot + start), key.len())
+        };
+        match (own.first_chunk::<WORD>(), own.last_chunk::<WORD>(), key.first_chunk(), key.last_chunk()) {
+            (Some(own_first), Some(own_last), Some(first), Some(last)) if key.len() <= 2 * WORD => {
+                own_first == first && own_last == last
+            }
+            _ => own == key,
+        }
     }
 
     /// # Safety

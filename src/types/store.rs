@@ -68,18 +68,43 @@ pub struct Spot {
     place: Place,
 }
 
-/// Fetches what lookups of these hashes will touch. Each stage is a short loop, so that the processor waits for many
-/// lines and translations of addresses at once: first it asks for all buckets, then for the entries they name or the buckets behind,
-/// then for the entries that these name.
+/// Lookups that are gathered without a list of them on the heap.
+const AT_ONCE: usize = 64;
+
+/// Fetches what lookups will touch. Each stage is a short loop, so that the processor waits for many lines and translations of
+/// addresses at once (where something else stood between, it took longer): first it asks for all buckets, then for the entries
+/// they name or the buckets behind, then for the entries that these name.
+#[derive(Default)]
+pub struct Lookahead<'a> {
+    wanted: SmallVec<[(&'a Store, u64); AT_ONCE]>,
+}
+
+impl<'a> Lookahead<'a> {
+    /// One more lookup is to come, of this hash.
+    #[inline]
+    pub fn expect(&mut self, store: &'a Store, hash: u64) {
+        self.wanted.push((store, hash));
+    }
+
+    /// All are known.
+    pub fn fetch(self) {
+        let ask = |&(store, hash): &(&'a Store, u64)| store.table.prefetch_bucket(hash);
+        let buckets: SmallVec<[Awaited; AT_ONCE]> = self.wanted.iter().filter_map(ask).collect();
+        if buckets.len() == 1 {
+            // Who looks it up has other things to do first, but not for so long that it would arrive.
+            return;
+        }
+        let beyond: SmallVec<[Awaited; AT_ONCE]> =
+            buckets.iter().filter_map(Awaited::prefetch_entry).collect();
+        beyond.iter().for_each(|bucket| {
+            bucket.prefetch_entry();
+        });
+    }
+}
+
+/// Fetches what lookups of these hashes will touch.
 pub fn prefetch<'a>(wanted: impl Iterator<Item = (&'a Store, u64)>) {
-    const AT_ONCE: usize = 64;
-    let wanted: SmallVec<[_; AT_ONCE]> = wanted.collect();
-    let ask = |(store, hash): &(&'a Store, u64)| store.table.prefetch_bucket(*hash);
-    let awaited: SmallVec<[Awaited; AT_ONCE]> = wanted.iter().filter_map(ask).collect();
-    let beyond: SmallVec<[Awaited; AT_ONCE]> = awaited.iter().filter_map(Awaited::prefetch_entry).collect();
-    beyond.iter().for_each(|bucket| {
-        bucket.prefetch_entry();
-    });
+    Lookahead { wanted: wanted.collect() }.fetch();
 }
 
 /// A hash table from keys to values.

@@ -153,6 +153,23 @@ impl Bucket {
         self.line[OVERFLOW]
     }
 
+    /// The slot and the address of a key's entry.
+    #[inline]
+    fn find(&self, hash: u64, key: &[u8]) -> Option<(usize, Packed)> {
+        let (tag, bit) = fingerprint(hash);
+        for slot in self.matches(tag) {
+            let packed = self.get(slot);
+            if packed.0 & Packed::HASH_BIT == bit {
+                packed.prefetch();
+                // SAFETY: I2.
+                if unsafe { packed.has_key(key) } {
+                    return Some((slot, packed));
+                }
+            }
+        }
+        None
+    }
+
     /// The eight bytes that end with the slot's address: two that belong to another field, then six.
     #[inline]
     fn get(&self, slot: usize) -> Packed {
@@ -268,6 +285,23 @@ impl Segment {
     #[inline]
     fn after(&self, bucket: usize) -> usize {
         if bucket + 1 == self.count as usize { 0 } else { bucket + 1 }
+    }
+
+    /// Finds a key that did not find room in its home bucket, if it is there: the bucket, the slot, the address.
+    #[cold]
+    fn find_beyond(&self, home: usize, hash: u64, key: &[u8]) -> Option<(usize, usize, Packed)> {
+        let mut at = home;
+        for _ in 1..self.count {
+            at = self.after(at);
+            let bucket = self.bucket(at);
+            if let Some((slot, packed)) = bucket.find(hash, key) {
+                return Some((at, slot, packed));
+            }
+            if bucket.overflow() == 0 {
+                return None;
+            }
+        }
+        None
     }
 
     /// Adds an entry; there is room.
@@ -447,27 +481,18 @@ impl Table {
     /// Finds a key.
     #[inline]
     pub fn locate(&self, hash: u64, key: &[u8]) -> Option<(Place, Packed)> {
-        let segment = self.segment(hash)?;
-        let (tag, bit) = fingerprint(hash);
+        let index = self.index(hash);
+        // SAFETY: I1; borrowed with the table.
+        let segment = unsafe { self.directory.get(index)?.as_ref() };
         let home = segment.home(hash);
-        let mut at = home;
-        for _ in 0..segment.count {
-            let bucket = segment.bucket(at);
-            for slot in bucket.matches(tag) {
-                let packed = bucket.get(slot);
-                // SAFETY: I2.
-                if packed.0 & Packed::HASH_BIT == bit && unsafe { packed.get() }.has_key(key) {
-                    let segment = self.index(hash) as u32;
-                    let (home, bucket, slot) = (home as u8, at as u8, slot as u8);
-                    return Some((Place { segment, home, bucket, slot }, packed));
-                }
-            }
-            if bucket.overflow() == 0 {
-                return None;
-            }
-            at = segment.after(at);
-        }
-        None
+        let bucket = segment.bucket(home);
+        let (at, slot, packed) = match bucket.find(hash, key) {
+            Some((slot, packed)) => (home, slot, packed),
+            None if bucket.overflow() == 0 => return None,
+            None => segment.find_beyond(home, hash, key)?,
+        };
+        let place = Place { segment: index as u32, home: home as u8, bucket: at as u8, slot: slot as u8 };
+        Some((place, packed))
     }
 
     /// The address in a place. Some entry's, however old the place is; that of the entry it was got for, until the table changes.
