@@ -155,6 +155,8 @@ pub struct Ring {
     deaf_listeners: Vec<u32>,
     /// Slots whose receive ended for want of buffers: armed again once buffers are back.
     starved: Vec<u32>,
+    /// The kernel ran out of receive buffers.
+    ran_out: bool,
     /// Whether this kernel tells of promised sends as it should.
     promises: bool,
     /// Slots whose promised sends are submitted by the next enter, or were and are not settled yet.
@@ -206,6 +208,7 @@ impl Ring {
             listeners: Vec::new(),
             deaf_listeners: Vec::new(),
             starved: Vec::new(),
+            ran_out: false,
             promises,
             promised: Vec::new(),
             unsettled: false,
@@ -314,6 +317,11 @@ impl Ring {
             opcode::RecvMulti::new(Fd(socket.fd.as_raw_fd()), BUFFER_GROUP).build()
         };
         self.push(entry.user_data(Op::Receive.data(slot)));
+    }
+
+    /// Whether there is a socket under `slot`.
+    pub fn has(&self, slot: u32) -> bool {
+        self.sockets.get(slot as usize).is_some_and(Option::is_some)
     }
 
     /// Whether the socket can take a buffer to send.
@@ -628,7 +636,7 @@ impl Ring {
                 Some(Event::Received { slot, buffer, len: result as usize })
             }
             (error, _) if error == -libc::ENOBUFS => {
-                self.buffers.use_more();
+                self.ran_out = true;
                 self.starved.push(slot);
                 None
             }
@@ -712,6 +720,9 @@ impl Ring {
 
     /// Arms the receives that ended for want of buffers; call when the buffers of a turn are back.
     pub fn feed_starved(&mut self) {
+        if std::mem::take(&mut self.ran_out) {
+            self.buffers.use_more();
+        }
         for slot in std::mem::take(&mut self.starved) {
             if self.sockets[slot as usize].is_some() {
                 self.arm_receive(slot);
@@ -824,7 +835,7 @@ impl BufferRing {
         ring
     }
 
-    /// The kernel ran out of buffers.
+    /// Gives the kernel more buffers: a few at first, then twice as many, up to all.
     fn use_more(&mut self) {
         let before = self.in_use;
         self.in_use = (before * 2).clamp(BUFFERS_AT_FIRST.min(self.count), self.count);

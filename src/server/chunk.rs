@@ -39,7 +39,7 @@ enum Lookup<'a> {
     Key(&'a Store, u64),
 }
 
-/// Notes what the commands of a chunk will look up.
+/// Parses a chunk, and notes what its commands will look up.
 struct Scout<'a> {
     core: &'a Core,
     db: u16,
@@ -49,46 +49,7 @@ struct Scout<'a> {
 }
 
 impl Scout<'_> {
-    #[inline]
-    fn see(&mut self, command: &Command, args: Args, shards: ShardSet) {
-        if self.over {
-            return;
-        }
-        match self.core.lookup(command, args, shards, self.db) {
-            Lookup::Key(store, hash) => self.ahead.expect(store, hash),
-            Lookup::Nothing => {}
-            Lookup::Elsewhere => self.over = true,
-        }
-    }
-
-    fn finish(self) {
-        self.ahead.fetch();
-    }
-}
-
-impl Core {
-    /// Parses one chunk and routes its commands.
-    pub(super) fn parse_chunk(&mut self, slot: u32, bytes: &[u8], chunk: &mut Requests) -> Parsed {
-        let connection = self.connection_mut(slot);
-        let (authenticated, db) = (connection.authenticated, connection.session.db);
-        let mut parser = std::mem::take(&mut connection.parser);
-        let bulk_max = self.config.proto_max_bulk_len as usize;
-        let limits = Limits { bulk_max, authenticated, inline_max: INLINE_MAX };
-        let mut scout = Scout { core: self, db, ahead: Lookahead::default(), over: false };
-        let parsed = self.parse_with(&mut parser, &limits, &mut scout, bytes, chunk);
-        scout.finish();
-        self.connection_mut(slot).parser = parser;
-        parsed
-    }
-
-    fn parse_with(
-        &self,
-        parser: &mut Parser,
-        limits: &Limits,
-        scout: &mut Scout,
-        bytes: &[u8],
-        chunk: &mut Requests,
-    ) -> Parsed {
+    fn parse(&mut self, parser: &mut Parser, limits: &Limits, bytes: &[u8], chunk: &mut Requests) -> Parsed {
         let mut last: Option<(&[u8], u16)> = None;
         let mut position = 0;
         while chunk.list.len() < CHUNK_COMMANDS {
@@ -110,13 +71,13 @@ impl Core {
                     let name = &bytes[name.start as usize..(name.start + name.len) as usize];
                     let number = match last {
                         Some((known, number)) if known == name => number,
-                        _ => self.registry.resolve_number(args),
+                        _ => self.core.registry.resolve_number(args),
                     };
                     let mut shards = ShardSet::EMPTY;
                     if number != Request::UNKNOWN {
-                        let row = self.registry.row(number);
-                        shards = self.shards_for(row, args, true);
-                        scout.see(row, args, shards);
+                        let row = self.core.registry.row(number);
+                        shards = self.core.shards_for(row, args, true);
+                        self.see(row, args, shards);
                         // A run of the same command is looked up once; containers differ by their second word.
                         last = (!row.container && !row.name.contains(' ')).then_some((name, number));
                     }
@@ -137,6 +98,38 @@ impl Core {
             }
         }
         Parsed::Full
+    }
+
+    /// A command that has just been parsed.
+    #[inline]
+    fn see(&mut self, command: &Command, args: Args, shards: ShardSet) {
+        if self.over {
+            return;
+        }
+        match self.core.lookup(command, args, shards, self.db) {
+            Lookup::Key(store, hash) => self.ahead.expect(store, hash),
+            Lookup::Nothing => {}
+            Lookup::Elsewhere => self.over = true,
+        }
+    }
+}
+
+impl Core {
+    /// Parses one chunk and routes its commands.
+    pub(super) fn parse_chunk(&mut self, slot: u32, bytes: &[u8], chunk: &mut Requests) -> Parsed {
+        let connection = self.connection_mut(slot);
+        let (authenticated, db) = (connection.authenticated, connection.session.db);
+        let mut parser = std::mem::take(&mut connection.parser);
+        let bulk_max = self.config.proto_max_bulk_len as usize;
+        let limits = Limits { bulk_max, authenticated, inline_max: INLINE_MAX };
+        let parsed = {
+            let mut scout = Scout { core: self, db, ahead: Lookahead::default(), over: false };
+            let parsed = scout.parse(&mut parser, &limits, bytes, chunk);
+            scout.ahead.fetch();
+            parsed
+        };
+        self.connection_mut(slot).parser = parser;
+        parsed
     }
 
     #[inline]
@@ -169,6 +162,7 @@ impl Core {
     ) -> impl Iterator<Item = (&'a Store, u64)> {
         let lookup = move |request: &Request| {
             if request.shards.is_empty() {
+                // Nobody knows it, perhaps.
                 return Some(None);
             }
             let row = self.registry.row(request.command);

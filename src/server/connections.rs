@@ -108,7 +108,8 @@ impl Core {
         }
         let connection = self.connection_mut(slot);
         if connection.input.is_empty() && connection.state == State::Ready && !connection.clogged {
-            connection.impatient = false;
+            // What is ready came from an earlier read: it does not wait for what this one brings.
+            connection.impatient = !connection.output.is_empty();
             let used = self.run_input(slot, bytes);
             let connection = self.connection_mut(slot);
             if used == bytes.len() {

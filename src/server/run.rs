@@ -1,6 +1,6 @@
 //! From received bytes to replies: parse a chunk, pass the gates, run here or make a batch of it.
 //! In: bytes of one connection. Out: replies in its output, or a batch on its way.
-//! Absent: where a batch goes (`route`), what a command does (`commands`).
+//! Absent: parsing (`chunk`), where a batch goes (`route`), what a command does (`commands`).
 
 use std::sync::Arc;
 
@@ -38,6 +38,7 @@ use crate::storage::Job;
 const SHORT_NS: u64 = 200_000;
 /// Bytes of the words of a transaction's commands: their places have 32 bits.
 const QUEUE_BYTES_MAX: usize = u32::MAX as usize;
+
 /// The parts of a core that a command runs on.
 pub struct Parts<'a> {
     pub shards: &'a mut [Option<Box<Shard>>],

@@ -730,4 +730,17 @@ mod tests {
         core.take_output(slot, &mut output);
         assert_eq!(output, b"+PONG\r\n");
     }
+
+    /// The same if they were ready before, and have yet to leave.
+    #[test]
+    fn replies_do_not_wait_for_the_next_read() {
+        let (mut world, core, slot, get) = client_far_from_its_key();
+        let core = &mut world.cores[core];
+        core.received(slot, PING);
+        core.received(slot, &get);
+        core.finish_turn();
+        let mut output = Vec::new();
+        core.take_output(slot, &mut output);
+        assert_eq!(output, b"+PONG\r\n");
+    }
 }

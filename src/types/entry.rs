@@ -534,7 +534,15 @@ mod tests {
         // SAFETY: a fresh slot of the right size, used by nobody else.
         unsafe {
             draft.write(slot);
-            let entry = Packed::new(slot, false, false, false).get_mut();
+            let packed = Packed::new(slot, false, false, false);
+            let mut key = packed.get().key().to_vec();
+            assert!(packed.has_key(&key) && !packed.has_key(&[&key[..], b"x"].concat()));
+            for at in 0..key.len() {
+                key[at] ^= 1;
+                assert!(!packed.has_key(&key) && !packed.has_key(&key[..at]), "byte {at}");
+                key[at] ^= 1;
+            }
+            let entry = packed.get_mut();
             assert_eq!(entry.slot_bytes(), bytes);
             look(entry);
             drop(entry.take_object());

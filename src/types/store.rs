@@ -87,11 +87,11 @@ impl<'a> Lookahead<'a> {
     }
 
     /// All are known.
-    pub fn fetch(self) {
+    pub fn fetch(&self) {
         let ask = |&(store, hash): &(&'a Store, u64)| store.table.prefetch_bucket(hash);
         let buckets: SmallVec<[Awaited; AT_ONCE]> = self.wanted.iter().filter_map(ask).collect();
         if buckets.len() == 1 {
-            // Who looks it up has other things to do first, but not for so long that it would arrive.
+            // To read the only bucket now would be to wait for it, and who looks it up has other things to do first.
             return;
         }
         let beyond: SmallVec<[Awaited; AT_ONCE]> =

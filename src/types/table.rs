@@ -288,7 +288,7 @@ impl Segment {
     }
 
     /// Finds a key that did not find room in its home bucket, if it is there: the bucket, the slot, the address.
-    #[cold]
+    #[inline(never)]
     fn find_beyond(&self, home: usize, hash: u64, key: &[u8]) -> Option<(usize, usize, Packed)> {
         let mut at = home;
         for _ in 1..self.count {

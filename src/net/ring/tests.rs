@@ -211,3 +211,40 @@ fn a_socket_that_is_let_go_loses_no_bytes() {
         std::mem::swap(&mut old, &mut new);
     }
 }
+
+/// More sockets have something to read than the kernel has buffers, and none comes back meanwhile: it gets more.
+#[test]
+fn buffers_grow_with_what_is_to_be_received() {
+    const SOCKETS: u32 = 3 * BUFFERS_AT_FIRST as u32;
+    let mut ring = Ring::new(SOCKETS).expect("a ring");
+    let mut peers = Vec::new();
+    for slot in 0..SOCKETS {
+        let (ours, mut peer) = UnixStream::pair().expect("a pair");
+        peer.write_all(&slot.to_le_bytes()).expect("room for 4 bytes");
+        ring.adopt(slot, ours.into());
+        peers.push(peer);
+    }
+    assert_eq!(ring.buffers.in_use, BUFFERS_AT_FIRST);
+    let mut taken = Vec::new();
+    while taken.len() < SOCKETS as usize {
+        for event in events(&mut ring) {
+            let Event::Received { slot, buffer, len } = event else { panic!("unexpected {event:?}") };
+            assert_eq!(ring.bytes(buffer, len), slot.to_le_bytes());
+            taken.push(buffer);
+        }
+        ring.feed_starved();
+    }
+    taken.sort();
+    assert!(taken.windows(2).all(|pair| pair[0] != pair[1]), "a buffer was lent twice: {taken:?}");
+    assert_eq!(ring.buffers.in_use, 4 * BUFFERS_AT_FIRST);
+    // They serve again.
+    taken.into_iter().for_each(|buffer| ring.give(buffer));
+    for (slot, peer) in peers.iter_mut().enumerate() {
+        peer.write_all(b"again").expect("room for 5 bytes");
+        let [Event::Received { slot: from, buffer, len }] = events(&mut ring)[..] else {
+            panic!("one is there")
+        };
+        assert_eq!((from as usize, ring.bytes(buffer, len)), (slot, &b"again"[..]));
+        ring.give(buffer);
+    }
+}
