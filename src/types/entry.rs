@@ -358,11 +358,7 @@ impl Entry {
     }
 
     fn key_len(&self) -> usize {
-        if self.is_boxed() || self.is_int() {
-            (self.shape & LENGTH_MASK) as usize
-        } else {
-            (self.shape & INLINE_KEY_MAX as u32) as usize
-        }
+        key_len(self.clock, self.shape)
     }
 
     /// Of an inline string.
@@ -371,11 +367,11 @@ impl Entry {
     }
 
     fn payload_start(&self) -> usize {
-        self.expires() as usize * WORD
+        expiry_words(self.shape) * WORD
     }
 
     fn key_start(&self) -> usize {
-        self.payload_start() + payload_words(self.clock, self.shape) * WORD
+        key_start(self.clock, self.shape)
     }
 
     fn word(&self, at: usize) -> [u8; WORD] {
@@ -387,9 +383,24 @@ impl Entry {
     }
 }
 
+/// Words before the payload.
+fn expiry_words(shape: u32) -> usize {
+    (shape & EXPIRES != 0) as usize
+}
+
 /// Words between expiry and key.
 fn payload_words(clock: u32, shape: u32) -> usize {
     if shape & BOXED != 0 { 2 } else { (clock >> 28 == Encoding::Int as u32) as usize }
+}
+
+fn key_len(clock: u32, shape: u32) -> usize {
+    let mask = if payload_words(clock, shape) == 0 { INLINE_KEY_MAX as u32 } else { LENGTH_MASK };
+    (shape & mask) as usize
+}
+
+/// Where the key begins in the body.
+fn key_start(clock: u32, shape: u32) -> usize {
+    (expiry_words(shape) + payload_words(clock, shape)) * WORD
 }
 
 /// The address of an entry as a bucket holds it, in 48 bits. The low three are free by alignment: bit 0 says that the
@@ -440,8 +451,7 @@ impl Packed {
         } else {
             (shape & LENGTH_MASK) as usize + words * WORD
         };
-        let expiry = (shape >> 31) as usize * WORD;
-        let body = Slab::slot_bytes(HEAD_BYTES + expiry + lengths) - HEAD_BYTES;
+        let body = Slab::slot_bytes(HEAD_BYTES + expiry_words(shape) * WORD + lengths) - HEAD_BYTES;
         ptr::slice_from_raw_parts_mut(ptr::with_exposed_provenance_mut::<u8>(slot), body) as *mut Entry
     }
 
@@ -456,13 +466,11 @@ impl Packed {
         let own = unsafe {
             let head = ptr::with_exposed_provenance::<u32>(slot);
             let (clock, shape) = (head.read(), head.add(1).read());
-            let words = payload_words(clock, shape);
-            let mask = if words == 0 { INLINE_KEY_MAX as u32 } else { LENGTH_MASK };
-            if (shape & mask) as usize != key.len() {
+            if key_len(clock, shape) != key.len() {
                 return false;
             }
-            let start = HEAD_BYTES + ((shape >> 31) as usize + words) * WORD;
-            std::slice::from_raw_parts(ptr::with_exposed_provenance::<u8>(slot + start), key.len())
+            let start = slot + HEAD_BYTES + key_start(clock, shape);
+            std::slice::from_raw_parts(ptr::with_exposed_provenance::<u8>(start), key.len())
         };
         match (own.first_chunk::<WORD>(), own.last_chunk::<WORD>(), key.first_chunk(), key.last_chunk()) {
             (Some(own_first), Some(own_last), Some(first), Some(last)) if key.len() <= 2 * WORD => {

@@ -481,9 +481,7 @@ impl Table {
     /// Finds a key.
     #[inline]
     pub fn locate(&self, hash: u64, key: &[u8]) -> Option<(Place, Packed)> {
-        let index = self.index(hash);
-        // SAFETY: I1; borrowed with the table.
-        let segment = unsafe { self.directory.get(index)?.as_ref() };
+        let segment = self.segment(hash)?;
         let home = segment.home(hash);
         let bucket = segment.bucket(home);
         let (at, slot, packed) = match bucket.find(hash, key) {
@@ -491,7 +489,8 @@ impl Table {
             None if bucket.overflow() == 0 => return None,
             None => segment.find_beyond(home, hash, key)?,
         };
-        let place = Place { segment: index as u32, home: home as u8, bucket: at as u8, slot: slot as u8 };
+        let segment = self.index(hash) as u32;
+        let place = Place { segment, home: home as u8, bucket: at as u8, slot: slot as u8 };
         Some((place, packed))
     }
 
