@@ -379,6 +379,15 @@ impl Command {
         self.flags & bits != 0
     }
 
+    /// Whether it looks at the keys that it names and at nothing else, and comes to its end at once.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        let names_keys = matches!(self.keys, [KeySpec { find: Find::Range { .. }, .. }]);
+        let meets_clients = self.subscribes || self.settles || self.unqueued || self.is(flags::BLOCKING);
+        self.route == Route::Keys && names_keys && !meets_clients
+    }
+
+    #[inline]
     pub fn arity_fits(&self, argc: usize) -> bool {
         if self.arity >= 0 { argc == self.arity as usize } else { argc >= self.arity.unsigned_abs() as usize }
     }

@@ -63,7 +63,7 @@ pub struct Core {
     pub registry: Arc<Registry>,
     pub actions: Actions,
     pub(super) config: Arc<Config>,
-    config_epoch: u64,
+    pub(super) config_epoch: u64,
     pub(super) exec: u16,
     /// By number: the home shard unless lent, and shards at hand for what runs now.
     pub(super) shards: Vec<Option<Box<Shard>>>,

@@ -34,6 +34,7 @@ pub mod room;
 pub mod route;
 pub mod run;
 mod signals;
+mod stretch;
 pub mod tracking;
 mod upkeep;
 mod waiting;

@@ -35,7 +35,7 @@ use crate::shared::{Shared, gate};
 use crate::storage::Job;
 
 /// The time of a command that what runs behind it in the same chunk or batch may disregard.
-const SHORT_NS: u64 = 200_000;
+pub(super) const SHORT_NS: u64 = 200_000;
 /// Bytes of the words of a transaction's commands: their places have 32 bits.
 const QUEUE_BYTES_MAX: usize = u32::MAX as usize;
 
@@ -160,26 +160,20 @@ impl Parts<'_> {
             return Outcome { failed: false, waits: false, pushed, pending };
         }
         let end = ticks();
-        *self.ended = Some(end);
         let ns = ticks_to_ns(end.wrapping_sub(start));
-        *self.took_long |= ns > SHORT_NS;
         // What is read from a log was counted when it was sent.
-        let counts = !call.session.timeless;
-        if counts {
-            let metrics = &self.shared.metrics[self.core];
-            metrics.commands_processed.add(1);
-            metrics.commands[request.command as usize].record(ns, self.config.latency_tracking);
+        if !context.session.timeless {
+            count_call(&context, request.command, args, ns);
         }
+        let failed = settle_reply(&mut context, request.command, from, result, counting);
+        *self.ended = Some(end);
+        *self.took_long |= ns > SHORT_NS;
         self.read_for(command, args, call.session, tracking);
         if wanted {
             self.effects.end(db, args, self.shards.iter_mut().filter_map(|shard| shard.as_deref_mut()));
         }
-        let failed = self.note_result(&mut call, from, result, counting);
         if self.config.maxmemory > 0 && !command.is(flags::READONLY) {
             self.publish(request.shards);
-        }
-        if counts {
-            note_time(self.shared, self.config, command, args, call.session.id, ns);
         }
         if monitored && !tells_itself(command) {
             self.monitor(command, args, call.session);
@@ -243,32 +237,6 @@ impl Parts<'_> {
         }
     }
 
-    /// Writes a handler's error in place of its reply, and counts errors. True: it is one.
-    #[inline]
-    fn note_result(
-        &mut self,
-        call: &mut Call,
-        from: usize,
-        result: Result<(), Error>,
-        counting: Counting,
-    ) -> bool {
-        let failed = match result {
-            Ok(()) => call.out.get(from) == Some(&b'-'),
-            Err(error) => {
-                call.out.truncate(from);
-                Out { buf: call.out, resp3: call.session.resp3 }.error(&error.0);
-                true
-            }
-        };
-        if failed && counting != Counting::Nothing {
-            self.shared.metrics[self.core].commands[call.request.command as usize].failed.add(1);
-            if counting == Counting::Whole {
-                self.shared.count_error_reply(self.core, &call.out[from..]);
-            }
-        }
-        failed
-    }
-
     /// A command begins, unless it goes on.
     #[cfg(test)]
     fn note_call(&mut self, call: &Call, resumed: bool) {
@@ -278,6 +246,41 @@ impl Parts<'_> {
             self.trace.push(line);
         }
     }
+}
+
+/// Counts a command that ran and took `ns`, and notes it if that was long.
+#[inline]
+pub(super) fn count_call(cx: &Context, number: u16, args: Args, ns: u64) {
+    let metrics = &cx.shared.metrics[cx.core];
+    metrics.commands_processed.add(1);
+    metrics.commands[number as usize].record(ns, cx.config.latency_tracking);
+    note_time(cx.shared, cx.config, cx.registry.row(number), args, cx.session.id, ns);
+}
+
+/// Writes a handler's error in place of its reply, which began at `from`, and counts errors. True: it is one.
+#[inline]
+pub(super) fn settle_reply(
+    cx: &mut Context,
+    number: u16,
+    from: usize,
+    result: Result<(), Error>,
+    counting: Counting,
+) -> bool {
+    let failed = match result {
+        Ok(()) => cx.out.buf.get(from) == Some(&b'-'),
+        Err(error) => {
+            cx.out.buf.truncate(from);
+            cx.out.error(&error.0);
+            true
+        }
+    };
+    if failed && counting != Counting::Nothing {
+        cx.shared.metrics[cx.core].commands[number as usize].failed.add(1);
+        if counting == Counting::Whole {
+            cx.shared.count_error_reply(cx.core, &cx.out.buf[from..]);
+        }
+    }
+    failed
 }
 
 /// The command found nothing: it waits, or waits on.
@@ -418,6 +421,11 @@ impl Core {
             if self.clock_is_old {
                 self.look_at_clock();
                 moment = self.moment(true);
+            }
+            let ran = self.run_stretch(slot, chunk, index, bytes, &moment);
+            if ran > 0 {
+                index += ran;
+                continue;
             }
             let request = chunk.list[index];
             if self.may_hear(&self.connection_at(slot).session) {
