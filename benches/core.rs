@@ -54,6 +54,7 @@ impl Bench {
     }
 
     /// One client's bytes arrive, and its replies leave.
+    #[inline(never)]
     fn turn(&mut self, bytes: &[u8]) {
         self.turn += 1;
         let slot = self.slots[self.turn % CLIENTS];

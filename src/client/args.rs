@@ -128,7 +128,10 @@ impl ShardSet {
     /// The only shard of the set, if it has just one.
     #[inline]
     pub fn sole(self) -> Option<usize> {
-        (self.0 != 0 && self.0 & (self.0 - 1) == 0).then(|| self.0.trailing_zeros() as usize)
+        let (low, high) = (self.0 as u64, (self.0 >> 64) as u64);
+        let (half, above) = if high == 0 { (low, 0) } else { (high, 64) };
+        let is_sole = half != 0 && half & (half - 1) == 0 && (above == 0 || low == 0);
+        is_sole.then(|| half.trailing_zeros() as usize + above)
     }
 }
 

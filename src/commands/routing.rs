@@ -9,7 +9,11 @@ use crate::shared::SlotTable;
 
 /// The shards of a command's keys. Arguments that name no keys rightly need none: the handler refuses them. A script
 /// gets all; `script::reach` knows when fewer will do.
+#[inline]
 pub fn shards_of(command: &Command, args: Args, slots: &SlotTable) -> ShardSet {
+    if command.route == Route::Keys {
+        return shards_of_keys(command, args, slots);
+    }
     let count = slots.shard_count();
     match command.route {
         Route::All | Route::Script | Route::Function => ShardSet::first(count),
@@ -35,6 +39,7 @@ fn names_log(args: Args) -> bool {
 }
 
 /// The shards of the arguments that are keys.
+#[inline]
 pub fn shards_of_keys(command: &Command, args: Args, slots: &SlotTable) -> ShardSet {
     if command.keys.is_empty() {
         return ShardSet::EMPTY;
@@ -42,6 +47,10 @@ pub fn shards_of_keys(command: &Command, args: Args, slots: &SlotTable) -> Shard
     if slots.shard_count() == 1 {
         return ShardSet::one(0);
     }
+    shards_of_several(command, args, slots)
+}
+
+fn shards_of_several(command: &Command, args: Args, slots: &SlotTable) -> ShardSet {
     let mut shards = ShardSet::EMPTY;
     for spec in command.keys {
         spec.each(args, &mut |index| shards.insert(slots.shard(args.at(index))));

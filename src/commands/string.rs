@@ -99,9 +99,9 @@ fn store(cx: &mut Context, key: &[u8], value: &[u8], expiry: Option<i64>) {
 #[inline]
 fn reply_value(cx: &mut Context, key: &[u8]) -> Result<bool, Error> {
     // The reply is written while the entry is borrowed, so the shard and the output are borrowed side by side.
-    let (number, db, moment) = (cx.shard_number(key), cx.session.db, cx.moment);
+    let number = cx.shard_number(key);
     let shard = cx.keyspace.shards[number].as_deref_mut().expect("C1: the command's shards are at hand");
-    let Some(entry) = shard.read(db, key, &moment) else {
+    let Some(entry) = shard.read(cx.session.db, key, &cx.moment) else {
         cx.out.null();
         return Ok(false);
     };

@@ -245,9 +245,22 @@ fn whole(buf: &[u8], base: u32, spans: &mut Vec<Span>, limits: &Limits) -> Optio
     Some(Step::Ready { consumed: at, argc: count })
 }
 
-/// Up to six digits and `\r\n` from `at` on: the number, and where it goes on.
+/// Up to six digits and `\r\n` from `at` on: the number, and where it goes on. Most have one or two.
 #[inline]
-fn small_number(buf: &[u8], mut at: usize) -> Option<(usize, usize)> {
+fn small_number(buf: &[u8], at: usize) -> Option<(usize, usize)> {
+    if let Some(&[first, second, third, fourth]) = buf.get(at..).and_then(|rest| rest.first_chunk()) {
+        let (tens, ones) = (first.wrapping_sub(b'0'), second.wrapping_sub(b'0'));
+        if tens < 10 && [second, third] == *b"\r\n" {
+            return Some((tens as usize, at + 3));
+        }
+        if (1..10).contains(&tens) && ones < 10 && [third, fourth] == *b"\r\n" {
+            return Some((tens as usize * 10 + ones as usize, at + 4));
+        }
+    }
+    larger_number(buf, at)
+}
+
+fn larger_number(buf: &[u8], mut at: usize) -> Option<(usize, usize)> {
     let mut value = 0;
     let from = at;
     loop {

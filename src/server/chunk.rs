@@ -71,15 +71,20 @@ impl Scout<'_> {
                     let name = &bytes[name.start as usize..(name.start + name.len) as usize];
                     let number = match last {
                         Some((known, number)) if known == name => number,
-                        _ => self.core.registry.resolve_number(args),
+                        _ => {
+                            let number = self.core.registry.resolve_number(args);
+                            // A run of the same command is looked up once; containers differ by their second word.
+                            let alone = |row: &Command| !row.container && !row.name.contains(' ');
+                            let repeats = number != Request::UNKNOWN && alone(self.core.registry.row(number));
+                            last = repeats.then_some((name, number));
+                            number
+                        }
                     };
                     let mut shards = ShardSet::EMPTY;
                     if number != Request::UNKNOWN {
                         let row = self.core.registry.row(number);
                         shards = self.core.shards_for(row, args, true);
                         self.see(row, args, shards);
-                        // A run of the same command is looked up once; containers differ by their second word.
-                        last = (!row.container && !row.name.contains(' ')).then_some((name, number));
                     }
                     chunk.list.push(Request {
                         command: number,
@@ -123,7 +128,10 @@ impl Core {
         let bulk_max = self.config.proto_max_bulk_len as usize;
         let limits = Limits { bulk_max, authenticated, inline_max: INLINE_MAX };
         let parsed = {
-            let mut scout = Scout { core: self, db, ahead: Lookahead::default(), over: false };
+            // Keys are spread evenly: what this core's shard holds says how many the others do.
+            let home = self.shards[self.id].as_ref();
+            let small = home.is_some_and(|shard| shard.dbs[db as usize].store.len() <= SMALL_KEYS);
+            let mut scout = Scout { core: self, db, ahead: Lookahead::default(), over: small };
             let parsed = scout.parse(&mut parser, &limits, bytes, chunk);
             scout.ahead.fetch();
             parsed
@@ -132,7 +140,7 @@ impl Core {
         parsed
     }
 
-    #[inline]
+    #[inline(always)]
     fn lookup(&self, command: &Command, args: Args, shards: ShardSet, db: u16) -> Lookup<'_> {
         let Some(number) = shards.sole() else { return Lookup::Nothing };
         let Some(shard) = &self.shards[number] else { return Lookup::Elsewhere };

@@ -22,7 +22,7 @@ use crate::commands::context::Counting;
 use crate::commands::errand::Answered;
 use crate::commands::news::Heard;
 use crate::commands::script::{Ongoing, go_on};
-use crate::commands::slow::note_time;
+use crate::commands::slow::{is_noted, note_time};
 use crate::commands::{
     Command, Context, Effects, Error, Keyspace, Note, Pending, Registry, Route, Signal, flags,
 };
@@ -249,16 +249,18 @@ impl Parts<'_> {
 }
 
 /// Counts a command that ran and took `ns`, and notes it if that was long.
-#[inline]
+#[inline(always)]
 pub(super) fn count_call(cx: &Context, number: u16, args: Args, ns: u64) {
     let metrics = &cx.shared.metrics[cx.core];
     metrics.commands_processed.add(1);
     metrics.commands[number as usize].record(ns, cx.config.latency_tracking);
-    note_time(cx.shared, cx.config, cx.registry.row(number), args, cx.session.id, ns);
+    if is_noted(cx.config, ns) {
+        note_time(cx.shared, cx.config, cx.registry.row(number), args, cx.session.id, ns);
+    }
 }
 
 /// Writes a handler's error in place of its reply, which began at `from`, and counts errors. True: it is one.
-#[inline]
+#[inline(always)]
 pub(super) fn settle_reply(
     cx: &mut Context,
     number: u16,
@@ -266,21 +268,26 @@ pub(super) fn settle_reply(
     result: Result<(), Error>,
     counting: Counting,
 ) -> bool {
-    let failed = match result {
-        Ok(()) => cx.out.buf.get(from) == Some(&b'-'),
-        Err(error) => {
-            cx.out.buf.truncate(from);
-            cx.out.error(&error.0);
-            true
-        }
-    };
-    if failed && counting != Counting::Nothing {
-        cx.shared.metrics[cx.core].commands[number as usize].failed.add(1);
-        if counting == Counting::Whole {
-            cx.shared.count_error_reply(cx.core, &cx.out.buf[from..]);
-        }
+    let failed = result.is_err() || cx.out.buf.get(from) == Some(&b'-');
+    if failed {
+        settle_error(cx, number, from, result.err(), counting);
     }
     failed
+}
+
+#[cold]
+fn settle_error(cx: &mut Context, number: u16, from: usize, error: Option<Error>, counting: Counting) {
+    if let Some(error) = error {
+        cx.out.buf.truncate(from);
+        cx.out.error(&error.0);
+    }
+    if counting == Counting::Nothing {
+        return;
+    }
+    cx.shared.metrics[cx.core].commands[number as usize].failed.add(1);
+    if counting == Counting::Whole {
+        cx.shared.count_error_reply(cx.core, &cx.out.buf[from..]);
+    }
 }
 
 /// The command found nothing: it waits, or waits on.

@@ -14,7 +14,9 @@ use super::run::{SHORT_NS, count_call, moment_of, settle_reply};
 use crate::base::clock::{ticks, ticks_to_ns};
 use crate::client::{Connection, ReplyMode, Requests, State, Tracking};
 use crate::commands::context::Counting;
-use crate::commands::{Context, Keyspace, flags};
+use crate::commands::command::Handler;
+use crate::commands::{Command, Context, Keyspace, flags};
+use crate::config::Config;
 use crate::resp::Out;
 use crate::shard::Moment;
 use crate::shared::Shared;
@@ -35,6 +37,12 @@ fn is_plain(connection: &Connection) -> bool {
 #[inline]
 fn is_quiet(shared: &Shared) -> bool {
     shared.gates() == 0 && shared.waits.load(Relaxed) == 0 && shared.exchange.tracked.is_idle()
+}
+
+/// Whether a command of so many words can be one of a stretch.
+fn fits(command: &Command, argc: usize, config: &Config) -> bool {
+    let needs_room = config.maxmemory > 0 && !command.is(flags::READONLY);
+    command.is_plain() && command.arity_fits(argc) && !needs_room
 }
 
 impl Core {
@@ -85,24 +93,34 @@ impl Core {
             lacks_memory: false,
         };
         let mut ran = 0;
+        // Most pipelines are of one kind.
+        let mut last: Option<(u16, u32, Handler)> = None;
         for request in &chunk.list[index..] {
-            let Some(shard) = request.shards.sole().filter(|&shard| at_hand.contains(shard)) else { break };
-            let command = context.registry.row(request.command);
-            let args = chunk.args(request, bytes);
-            let needs_room = context.config.maxmemory > 0 && !command.is(flags::READONLY);
-            if !command.is_plain() || !command.arity_fits(args.len()) || needs_room {
+            context.keyspace.sole = request.shards.sole();
+            if context.keyspace.sole.is_none() || !request.shards.is_subset(at_hand) {
                 break;
             }
+            let handler = match last {
+                Some((command, argc, handler)) if (command, argc) == (request.command, request.argc) => handler,
+                _ => {
+                    let command = context.registry.row(request.command);
+                    if !fits(command, request.argc as usize, context.config) {
+                        break;
+                    }
+                    last = Some((request.command, request.argc, command.handler));
+                    command.handler
+                }
+            };
             let (from, config_epoch) = (context.out.buf.len(), context.shared.config_epoch());
             let clogged = from + *unsent > OUTPUT_PAUSE_BYTES;
             if clogged || card.killed.load(Acquire) || config_epoch != epoch || !is_quiet(context.shared) {
                 break;
             }
+            let args = chunk.args(request, bytes);
             #[cfg(test)]
             parts.trace.push(Executed::command(context.session.id, moment.now_ms, false, args));
-            context.keyspace.sole = Some(shard);
             let start = begins.unwrap_or_else(ticks);
-            let result = (command.handler)(&mut context, args);
+            let result = handler(&mut context, args);
             let end = ticks();
             let ns = ticks_to_ns(end.wrapping_sub(start));
             count_call(&context, request.command, args, ns);

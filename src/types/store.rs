@@ -89,13 +89,15 @@ impl<'a> Lookahead<'a> {
     /// All are known.
     pub fn fetch(&self) {
         let ask = |&(store, hash): &(&'a Store, u64)| store.table.prefetch_bucket(hash);
-        let buckets: SmallVec<[Awaited; AT_ONCE]> = self.wanted.iter().filter_map(ask).collect();
-        if buckets.len() == 1 {
+        if let [lone] = &self.wanted[..] {
             // To read the only bucket now would be to wait for it, and who looks it up has other things to do first.
+            ask(lone);
             return;
         }
-        let beyond: SmallVec<[Awaited; AT_ONCE]> =
-            buckets.iter().filter_map(Awaited::prefetch_entry).collect();
+        // Lists that are filled where they lie: collecting would copy them whole.
+        let (mut buckets, mut beyond) = (SmallVec::<[Awaited; AT_ONCE]>::new(), SmallVec::<[Awaited; AT_ONCE]>::new());
+        buckets.extend(self.wanted.iter().filter_map(ask));
+        beyond.extend(buckets.iter().filter_map(Awaited::prefetch_entry));
         beyond.iter().for_each(|bucket| {
             bucket.prefetch_entry();
         });
