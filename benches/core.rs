@@ -35,10 +35,8 @@ impl Bench {
         let registry = Arc::new(Registry::new(FAMILIES));
         let mut rng = Rng::seeded(1);
         let run_id = rng.run_id();
-        let shared =
-            Shared::new(Clock::Real, Config::default(), 1, registry.len(), run_id, Facts::default());
-        let mut core =
-            Core::new(0, Arc::new(shared), registry, Box::new(Shard::new(0, DATABASES, 1)), rng);
+        let shared = Shared::new(Clock::Real, Config::default(), 1, registry.len(), run_id, Facts::default());
+        let mut core = Core::new(0, Arc::new(shared), registry, Box::new(Shard::new(0, DATABASES, 1)), rng);
         let mut slots = Vec::new();
         for client in 0..CLIENTS {
             core.accepted(NewConnection {
@@ -98,7 +96,8 @@ fn commands(c: &mut Criterion) {
         ("SET", &[Some(b"SET"), None, Some(value)]),
         ("EXISTS", &[Some(b"EXISTS"), None]),
     ];
-    let sizes = std::env::var("KEYS").map_or(vec![1_000, 1_000_000], |keys| vec![keys.parse().expect("KEYS=number")]);
+    let sizes =
+        std::env::var("KEYS").map_or(vec![1_000, 1_000_000], |keys| vec![keys.parse().expect("KEYS=number")]);
     for keys in sizes {
         let mut bench = Bench::new();
         for number in 0..keys {

@@ -74,6 +74,12 @@ impl Effects {
         self.logged || self.heard.0 != 0 || self.mark.is_some()
     }
 
+    /// Whether what ran has something to tell.
+    #[inline]
+    pub fn has_news(&self) -> bool {
+        !self.events.is_empty() || !self.unit.is_empty() || self.mark.is_some()
+    }
+
     /// The command, which has all shards at hand, says this about the log.
     pub fn mark(&mut self, mark: Mark) {
         self.mark = Some(mark);

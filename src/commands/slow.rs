@@ -14,7 +14,8 @@ const ARG_BYTES_MAX: usize = 128;
 #[inline]
 pub fn is_noted(config: &Config, ns: u64) -> bool {
     let slower_than = config.slowlog_log_slower_than_us;
-    (slower_than >= 0 && ns >= (slower_than as u64).saturating_mul(1000)) || config.latency_monitor_threshold_ms > 0
+    (slower_than >= 0 && ns >= (slower_than as u64).saturating_mul(1000))
+        || config.latency_monitor_threshold_ms > 0
 }
 
 /// Notes a command of client `client_id`, or of its script, that took `ns`, if that was long.

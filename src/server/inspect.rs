@@ -240,7 +240,12 @@ impl Batch {
 
     /// The next command will run twice, for one reply.
     pub fn double_command(&mut self) -> bool {
-        let possible = matches!(self.kind, Kind::Plain) && self.next < self.requests.list.len();
+        let list = &self.requests.list;
+        let begin = |index: usize| list.get(index).map(|request| request.begin);
+        let next = begin(self.next);
+        // Only once: what travels often would never come to its end.
+        let is_double = begin(self.next + 1) == next || (self.next > 0 && begin(self.next - 1) == next);
+        let possible = matches!(self.kind, Kind::Plain) && next.is_some() && !is_double;
         if possible {
             self.requests.list.insert(self.next, self.requests.list[self.next]);
         }

@@ -311,6 +311,12 @@ impl Core {
         self.prefetch_run(batch);
         while batch.next < batch.requests.list.len() && batch.replies.len() <= BATCH_REPLIES_MAX {
             self.look_at_clock();
+            let ran = self.run_stretch_of(batch, borrowed);
+            if ran > 0 {
+                batch.next += ran;
+                batch.extra = ShardSet::EMPTY;
+                continue;
+            }
             let request = batch.requests.list[batch.next];
             let at_hand = borrowed.union(self.at_hand_for(&request));
             if self.rests(&request) || !request.shards.is_subset(at_hand) {

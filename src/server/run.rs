@@ -429,7 +429,7 @@ impl Core {
                 self.look_at_clock();
                 moment = self.moment(true);
             }
-            let ran = self.run_stretch(slot, chunk, index, bytes, &moment);
+            let ran = self.run_stretch_here(slot, chunk, index, bytes, &moment);
             if ran > 0 {
                 index += ran;
                 continue;

@@ -95,7 +95,8 @@ impl<'a> Lookahead<'a> {
             return;
         }
         // Lists that are filled where they lie: collecting would copy them whole.
-        let (mut buckets, mut beyond) = (SmallVec::<[Awaited; AT_ONCE]>::new(), SmallVec::<[Awaited; AT_ONCE]>::new());
+        let (mut buckets, mut beyond) =
+            (SmallVec::<[Awaited; AT_ONCE]>::new(), SmallVec::<[Awaited; AT_ONCE]>::new());
         buckets.extend(self.wanted.iter().filter_map(ask));
         beyond.extend(buckets.iter().filter_map(Awaited::prefetch_entry));
         beyond.iter().for_each(|bucket| {
