@@ -188,3 +188,20 @@ impl Requests {
         self.list.push(Request { first_span, begin, end: buf.len() as u32, ..*request });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_of_one_tells_which() {
+        for shard in 0..CORES_MAX {
+            assert_eq!(ShardSet::one(shard).sole(), Some(shard));
+            for other in (0..CORES_MAX).filter(|&other| other != shard) {
+                assert_eq!(ShardSet::one(shard).union(ShardSet::one(other)).sole(), None, "{shard}, {other}");
+            }
+        }
+        assert_eq!(ShardSet::EMPTY.sole(), None);
+        assert_eq!(ShardSet::first(CORES_MAX).sole(), None);
+    }
+}

@@ -380,9 +380,9 @@ impl Command {
     }
 
     /// Whether it looks at the keys that it names and at nothing else, and comes to its end at once.
-    #[inline]
     pub fn is_plain(&self) -> bool {
-        let names_keys = matches!(self.keys, [KeySpec { find: Find::Range { .. }, .. }]);
+        let names_keys =
+            matches!(self.keys, [spec @ KeySpec { find: Find::Range { .. }, .. }] if !spec.is_no_key());
         let meets_clients = self.subscribes || self.settles || self.unqueued || self.is(flags::BLOCKING);
         self.route == Route::Keys && names_keys && !meets_clients
     }

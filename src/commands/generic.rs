@@ -147,8 +147,9 @@ fn exists(cx: &mut Context, args: Args) -> Result<(), Error> {
 }
 
 fn touch(cx: &mut Context, args: Args) -> Result<(), Error> {
-    cx.moment.touch = true;
-    let found = count_keys(cx, args, |cx, key| cx.read(key).is_some());
+    // Whatever CLIENT NO-TOUCH says.
+    let (db, moment) = (cx.session.db, Moment { touch: true, ..cx.moment });
+    let found = count_keys(cx, args, |cx, key| cx.shard(key).read(db, key, &moment).is_some());
     cx.out.integer(found as i64);
     Ok(())
 }

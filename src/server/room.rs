@@ -62,7 +62,14 @@ fn can_evict(shared: &Shared, policy: MaxmemoryPolicy, shard: usize) -> bool {
     policy != MaxmemoryPolicy::Noeviction && shared.memory.can_evict(shard, policy.is_volatile())
 }
 
-fn publish(shared: &Shared, shard: &Shard) {
+/// Whether no more is in use than `maxmemory` allows.
+#[inline]
+pub(super) fn has_room(shared: &Shared, config: &Config) -> bool {
+    config.maxmemory == 0 || shared.used_memory() <= config.maxmemory
+}
+
+/// Tells all cores what a shard holds now.
+pub(super) fn publish(shared: &Shared, shard: &Shard) {
     let mut held = Held::default();
     for db in &shard.dbs {
         held.bytes += db.store.live_bytes() as u64;
@@ -96,7 +103,7 @@ impl Parts<'_> {
 
     /// Evicts until no more than `maxmemory` is in use. `patient`: who asks can have all shards instead.
     pub(super) fn make_room(&mut self, moment: &Moment, patient: bool) -> Room {
-        if self.shared.used_memory() <= self.config.maxmemory {
+        if has_room(self.shared, self.config) {
             return Room::Enough;
         }
         match self.evict_at_hand(moment) {

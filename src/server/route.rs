@@ -310,6 +310,7 @@ impl Core {
     pub(super) fn run_plain(&mut self, batch: &mut Batch, borrowed: ShardSet) {
         self.prefetch_run(batch);
         while batch.next < batch.requests.list.len() && batch.replies.len() <= BATCH_REPLIES_MAX {
+            self.refresh_config();
             self.look_at_clock();
             let ran = self.run_stretch_of(batch, borrowed);
             if ran > 0 {

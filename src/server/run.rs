@@ -209,7 +209,14 @@ impl Parts<'_> {
     }
 
     #[inline]
-    fn context<'c>(&'c mut self, command: &Command, call: &'c mut Call, lacks_memory: bool) -> Context<'c> {
+    pub(super) fn context<'c>(
+        &'c mut self,
+        command: &Command,
+        call: &'c mut Call,
+        lacks_memory: bool,
+    ) -> Context<'c> {
+        let mut moment = call.moment.writing(command.is(flags::WRITE));
+        moment.draw(self.rng);
         Context {
             keyspace: Keyspace { shards: self.shards, sole: call.request.shards.sole() },
             out: Out { buf: call.out, resp3: call.session.resp3 },
@@ -217,7 +224,7 @@ impl Parts<'_> {
             shared: self.shared,
             config: self.config,
             registry: self.registry,
-            moment: call.moment.writing(command.is(flags::WRITE)),
+            moment,
             rng: self.rng,
             notes: call.notes,
             signals: self.signals,
@@ -417,12 +424,14 @@ impl Core {
         self.look_at_clock();
         self.command_ended = None;
         let mut moment = self.moment(true);
+        let mut config_epoch = self.config_epoch;
         let mut index = 0;
         while index < chunk.list.len() {
-            // Any command may have closed a gate.
+            // Any command, of this core or another, may have closed a gate or changed the configuration.
             let gates_before = std::mem::replace(&mut gates, self.shared.gates());
-            if gates != gates_before {
-                self.refresh_config();
+            self.refresh_config();
+            if gates != gates_before || self.config_epoch != config_epoch {
+                config_epoch = self.config_epoch;
                 self.clock_is_old = true;
             }
             if self.clock_is_old {

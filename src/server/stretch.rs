@@ -4,26 +4,25 @@
 //! at any time is looked for before each command. Whatever is found ends the stretch: who called it knows what to do about it.
 //! (GET took 2050 instructions in user space when each command went the long way, and takes half of that.)
 
-use std::sync::atomic::{
-    AtomicBool,
-    Ordering::{Acquire, Relaxed},
-};
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use super::batch::{BATCH_REPLIES_MAX, Batch};
 use super::connections::OUTPUT_PAUSE_BYTES;
 use super::core::Core;
 #[cfg(test)]
 use super::inspect::Executed;
-use super::run::{Parts, SHORT_NS, count_call, moment_of, settle_reply};
+use super::room::{has_room, publish};
+use super::run::{Call, Parts, SHORT_NS, count_call, moment_of, settle_reply};
 use crate::base::clock::{ticks, ticks_to_ns};
-use crate::client::{Connection, ReplyMode, Requests, Session, ShardSet, State, Tracking};
-use crate::commands::command::Handler;
+use crate::client::{
+    Args, Card, Connection, ConnectionId, ReplyMode, Request, Requests, Session, ShardSet, State, Tracking,
+};
 use crate::commands::context::Counting;
-use crate::commands::{Command, Context, Keyspace, flags};
-use crate::config::Config;
-use crate::resp::Out;
+use crate::commands::{Command, Context, Registry, flags};
 use crate::shard::Moment;
-use crate::shared::Shared;
 
 /// Commands that may run as a stretch, from the first on.
 struct Stretch<'a> {
@@ -31,18 +30,58 @@ struct Stretch<'a> {
     first: usize,
     /// What the requests are read from.
     bytes: &'a [u8],
+    from: ConnectionId,
     session: &'a mut Session,
     out: &'a mut Vec<u8>,
-    /// With more than that in `out` nothing runs.
-    out_max: usize,
-    /// Whether the client was killed, for those who have to know.
-    killed: Option<&'a AtomicBool>,
     at_hand: ShardSet,
     moment: Moment,
-    /// The configuration in force.
-    config_epoch: u64,
     /// The tick at which the first command begins, where that is known.
     begins: Option<u64>,
+    limits: Limits<'a>,
+}
+
+/// What ends a stretch from outside.
+struct Limits<'a> {
+    /// With more than that in the output nothing runs.
+    out_max: usize,
+    /// The client's, at its home: it says whether it was killed, and what it does.
+    card: Option<&'a Card>,
+    /// The configuration in force.
+    config_epoch: u64,
+}
+
+impl Limits<'_> {
+    /// Whether a command can run now.
+    #[inline]
+    fn allow(&self, cx: &Context) -> bool {
+        let killed = self.card.is_some_and(|card| card.killed.load(Acquire));
+        // The gates first: one that opens may have done so with a log that began.
+        let quiet = cx.shared.gates() == 0
+            && cx.shared.waits.load(Relaxed) == 0
+            && cx.shared.exchange.tracked.is_idle()
+            && cx.shared.config_epoch() == self.config_epoch;
+        quiet && !killed && cx.out.buf.len() <= self.out_max
+    }
+}
+
+/// The last command and its word count: most pipelines are of one kind.
+#[derive(Default)]
+struct Kind(Option<(u16, u32, &'static Command)>);
+
+impl Kind {
+    /// The row of a command, if it may be one of a stretch.
+    #[inline]
+    fn plain(&mut self, registry: &Registry, request: &Request) -> Option<&'static Command> {
+        match self.0 {
+            Some((number, argc, row)) if number == request.command && argc == request.argc => Some(row),
+            _ => {
+                let row = registry.row(request.command);
+                let plain = row.is_plain() && row.arity_fits(request.argc as usize);
+                self.0 = plain.then_some((request.command, request.argc, row));
+                plain.then_some(row)
+            }
+        }
+    }
 }
 
 /// What became of a stretch.
@@ -52,107 +91,57 @@ struct Ran {
     tells: bool,
 }
 
-/// Whether a client's commands are run and answered, and nothing else comes of them.
-fn is_plain(session: &Session) -> bool {
-    !session.subscribed && !session.timeless && session.tracking == Tracking::OFF
-}
-
-/// Whether no gate is closed, and nobody waits for, or caches, what commands may change.
-#[inline]
-fn is_quiet(shared: &Shared) -> bool {
-    shared.gates() == 0 && shared.waits.load(Relaxed) == 0 && shared.exchange.tracked.is_idle()
-}
-
-/// Whether a command of so many words can be one of a stretch.
-fn fits(command: &Command, argc: usize, config: &Config) -> bool {
-    let needs_room = config.maxmemory > 0 && !command.is(flags::READONLY);
-    command.is_plain() && command.arity_fits(argc) && !needs_room
-}
-
 impl Parts<'_> {
     /// Runs commands up to the first one that has to be looked at more closely.
-    fn run_stretch(self, stretch: Stretch) -> Ran {
-        let Stretch { requests, first, bytes, session, out, moment, mut begins, .. } = stretch;
-        let mut notes = Vec::new();
-        let mut context = Context {
-            keyspace: Keyspace { shards: self.shards, sole: None },
-            out: Out { resp3: session.resp3, buf: out },
-            moment: moment_of(session, moment),
-            session,
-            shared: self.shared,
-            config: self.config,
-            registry: self.registry,
-            rng: self.rng,
-            notes: &mut notes,
-            signals: self.signals,
-            effects: self.effects,
-            heard: self.heard,
-            waiting: None,
-            jobs: self.jobs,
-            report: None,
-            books: None,
-            connection: None,
-            core: self.core,
-            scripts: None,
-            pending: None,
-            answer: None,
-            counting: Counting::Whole,
-            lacks_memory: false,
-        };
-        let (wanted, db) = (context.effects.wanted(), context.session.db);
-        let mut ran = Ran { commands: 0, tells: false };
-        // Most pipelines are of one kind.
-        let mut last: Option<(u16, u32, Handler)> = None;
+    fn run_stretch(mut self, stretch: Stretch) -> Ran {
+        let Stretch { requests, first, bytes, from, session, out, at_hand, mut begins, limits, .. } = stretch;
+        let (mut notes, mut ran, mut took_long) = (Vec::new(), Ran { commands: 0, tells: false }, false);
+        #[cfg(test)]
+        let mut trace = Vec::new();
+        let request = &requests.list[first];
+        let args = requests.args(request, bytes);
+        let moment = moment_of(session, stretch.moment).unhindered();
+        let notes = &mut notes;
+        let mut call =
+            Call { request, args, session, from, out, notes, moment, report: None, books: None, begins };
+        let mut cx = self.context(self.registry.row(request.command), &mut call, false);
+        // Other cores' commands may as well have come before or after all of these: only what runs here makes it look again.
+        let mut room = has_room(cx.shared, cx.config);
+        let mut kind = Kind::default();
         for request in &requests.list[first..] {
-            context.keyspace.sole = request.shards.sole();
-            if context.keyspace.sole.is_none() || !request.shards.is_subset(stretch.at_hand) {
+            cx.keyspace.sole = request.shards.sole();
+            if cx.keyspace.sole.is_none() || !request.shards.is_subset(at_hand) {
                 break;
             }
-            let handler = match last {
-                Some((command, argc, handler)) if (command, argc) == (request.command, request.argc) => {
-                    handler
-                }
-                _ => {
-                    let command = context.registry.row(request.command);
-                    if !fits(command, request.argc as usize, context.config) {
-                        break;
-                    }
-                    last = Some((request.command, request.argc, command.handler));
-                    command.handler
-                }
-            };
-            let from = context.out.buf.len();
-            let old = context.shared.config_epoch() != stretch.config_epoch;
-            let killed = stretch.killed.is_some_and(|killed| killed.load(Acquire));
-            if from > stretch.out_max || killed || old || !is_quiet(context.shared) {
+            let Some(command) = kind.plain(cx.registry, request) else { break };
+            if !room || !limits.allow(&cx) {
                 break;
+            }
+            if let Some(card) = limits.card {
+                card.commands.add(1);
+                card.last_command.set(request.command as u64 + 1);
             }
             let args = requests.args(request, bytes);
             #[cfg(test)]
-            self.trace.push(Executed::command(context.session.id, moment.now_ms, false, args));
-            if wanted {
-                context.effects.begin(context.keyspace.shards.iter().filter_map(Option::as_deref));
-            }
+            trace.push(Executed::command(cx.session.id, moment.now_ms, false, args));
+            cx.moment.draw(cx.rng);
             let start = begins.unwrap_or_else(ticks);
-            let result = handler(&mut context, args);
-            let end = ticks();
-            let ns = ticks_to_ns(end.wrapping_sub(start));
-            count_call(&context, request.command, args, ns);
-            if wanted {
-                let shards = context.keyspace.shards.iter_mut().filter_map(Option::as_deref_mut);
-                context.effects.end(db, args, shards);
-                ran.tells = context.effects.has_news();
+            let (end, tells) = run_plain(&mut cx, request.command, command, args, start);
+            if cx.config.maxmemory > 0 && !command.is(flags::READONLY) {
+                publish(cx.shared, cx.shard(args.at(command.first_key())));
+                room = has_room(cx.shared, cx.config);
             }
-            settle_reply(&mut context, request.command, from, result, Counting::Whole);
-            begins = Some(end);
-            ran.commands += 1;
-            *self.took_long |= ns > SHORT_NS;
-            if ran.tells || *self.took_long {
+            (begins, took_long) = (Some(end), ticks_to_ns(end.wrapping_sub(start)) > SHORT_NS);
+            ran = Ran { commands: ran.commands + 1, tells };
+            if tells || took_long {
                 break;
             }
         }
-        debug_assert!(context.waiting.is_none() && context.pending.is_none() && context.notes.is_empty());
+        debug_assert!(cx.waiting.is_none() && cx.pending.is_none() && cx.notes.is_empty());
+        #[cfg(test)]
+        self.trace.append(&mut trace);
         *self.ended = begins;
+        *self.took_long |= took_long;
         ran
     }
 }
@@ -174,32 +163,30 @@ impl Core {
             && connection.transaction.is_none()
             && connection.reply_mode == ReplyMode::On
             && connection.unsent <= OUTPUT_PAUSE_BYTES;
-        if !runs || !self.may_stretch(&connection.session) {
+        let at_hand = self.at_hand();
+        if !runs || !self.may_stretch(&connection.session, &requests.list[first], at_hand) {
             return 0;
         }
         if connection.output.capacity() == 0 {
             self.connection_mut(slot).output = self.spare_buffer();
         }
-        let (at_hand, config_epoch, begins) = (self.at_hand(), self.config_epoch, self.command_ended.take());
+        let (config_epoch, begins) = (self.config_epoch, self.command_ended.take());
         let mut parts = self.parts(Some(slot));
-        let Connection { card, session, output, unsent, .. } = parts.connection.take().expect("asked for");
+        let connection = parts.connection.take().expect("it was asked for");
+        let Connection { id, card, session, output, unsent, .. } = connection;
+        let limits = Limits { out_max: OUTPUT_PAUSE_BYTES - *unsent, card: Some(card), config_epoch };
         let ran = parts.run_stretch(Stretch {
             requests,
             first,
             bytes,
+            from: *id,
             session,
             out: output,
-            out_max: OUTPUT_PAUSE_BYTES - *unsent,
-            killed: Some(&card.killed),
             at_hand,
             moment: *moment,
-            config_epoch,
             begins,
+            limits,
         });
-        if ran.commands > 0 {
-            card.commands.add(ran.commands as u64);
-            card.last_command.set(requests.list[first + ran.commands - 1].command as u64 + 1);
-        }
         if ran.tells {
             let mut session = self.connection_at(slot).session;
             self.after_command_of(&mut session);
@@ -210,24 +197,25 @@ impl Core {
 
     /// Runs the next commands of a batch if they are plain. `borrowed`: shards at hand that are no others'. Returns how many ran.
     pub(super) fn run_stretch_of(&mut self, batch: &mut Batch, borrowed: ShardSet) -> usize {
+        let from = batch.home();
         let session = batch.session.as_mut().expect("a batch has a session");
-        if !self.may_stretch(session) {
+        let at_hand = borrowed.union(self.at_hand());
+        if !self.may_stretch(session, &batch.requests.list[batch.next], at_hand) {
             return 0;
         }
-        let (at_hand, config_epoch) = (borrowed.union(self.at_hand()), self.config_epoch);
+        let limits = Limits { out_max: BATCH_REPLIES_MAX, card: None, config_epoch: self.config_epoch };
         let moment = self.moment(true);
         let ran = self.parts(None).run_stretch(Stretch {
             requests: &batch.requests,
             first: batch.next,
             bytes: &batch.buf,
+            from,
             session,
             out: &mut batch.replies,
-            out_max: BATCH_REPLIES_MAX,
-            killed: None,
             at_hand,
             moment,
-            config_epoch,
             begins: None,
+            limits,
         });
         if ran.tells {
             self.after_command_of(batch.session.as_mut().expect("a batch has a session"));
@@ -235,8 +223,29 @@ impl Core {
         ran.commands
     }
 
-    /// Whether nothing stands in the way of a client's commands that would stay there.
-    fn may_stretch(&self, session: &Session) -> bool {
-        is_plain(session) && !self.heard.follows && !self.is_asking() && self.parked.is_none()
+    /// Whether nothing that would stay there stands in the way of a client's commands, of which this is the next one.
+    fn may_stretch(&self, session: &Session, next: &Request, at_hand: ShardSet) -> bool {
+        let here = !next.shards.is_empty() && next.shards.is_subset(at_hand);
+        let plain = !session.subscribed && !session.timeless && session.tracking == Tracking::OFF;
+        here && plain && !self.heard.follows && !self.is_asking() && self.parked.is_none()
     }
+}
+
+/// Runs one command. Returns the tick at which it ended, and whether it has something to tell.
+#[inline(always)]
+fn run_plain(cx: &mut Context, number: u16, command: &Command, args: Args, start: u64) -> (u64, bool) {
+    let wanted = cx.effects.wanted();
+    if wanted {
+        cx.effects.begin(cx.keyspace.shards.iter().filter_map(Option::as_deref));
+    }
+    let from = cx.out.buf.len();
+    let result = (command.handler)(cx, args);
+    let end = ticks();
+    count_call(cx, number, args, ticks_to_ns(end.wrapping_sub(start)));
+    if wanted {
+        let shards = cx.keyspace.shards.iter_mut().filter_map(Option::as_deref_mut);
+        cx.effects.end(cx.session.db, args, shards);
+    }
+    settle_reply(cx, number, from, result, Counting::Whole);
+    (end, wanted && cx.effects.has_news())
 }

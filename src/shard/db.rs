@@ -3,6 +3,7 @@
 use super::fields::FieldExpiries;
 use super::snapshot::{Progress, Walk};
 use super::{Entry, Shard, ShardCounters, Store};
+use crate::base::rng::Rng;
 
 /// One database: a store, and which of its hashes have fields that expire.
 pub struct Db {
@@ -72,6 +73,19 @@ impl Moment {
     #[inline]
     pub fn writing(self, writes: bool) -> Self {
         Self { keep_overdue: self.keep_overdue && !writes, ..self }
+    }
+
+    /// Another command is to have it: chance decides anew about each use.
+    #[inline]
+    pub fn draw(&mut self, rng: &mut Rng) {
+        if self.lfu {
+            self.random = rng.next_u64();
+        }
+    }
+
+    /// The same where nobody is paused and nothing is loaded, whatever it was when this moment was made.
+    pub fn unhindered(self) -> Self {
+        Self { keep_overdue: false, due_ms: self.now_ms, ..self }
     }
 
     /// Seconds of the 24-bit LRU clock.
