@@ -380,7 +380,7 @@ impl Command {
     }
 
     /// Whether it looks at the keys that it names and at nothing else, and comes to its end at once.
-    pub fn is_plain(&self) -> bool {
+    fn is_plain(&self) -> bool {
         let names_keys =
             matches!(self.keys, [spec @ KeySpec { find: Find::Range { .. }, .. }] if !spec.is_no_key());
         let meets_clients = self.subscribes || self.settles || self.unqueued || self.is(flags::BLOCKING);
@@ -412,6 +412,8 @@ pub struct Family {
 /// All commands, numbered in the order of the families, found by name whatever its case.
 pub struct Registry {
     rows: Vec<(&'static Command, &'static str)>,
+    /// Whether each of them is plain.
+    plain: Vec<bool>,
     /// By lower-case name.
     by_name: HashMap<Vec<u8>, u16, ahash::RandomState>,
     /// Subcommands, as `container|sub`; apart, since nobody calls them by that name.
@@ -433,7 +435,8 @@ impl Registry {
                 rows.push((command, family.group));
             }
         }
-        Self { rows, by_name, subs }
+        let plain = rows.iter().map(|(command, _): &(&Command, &str)| command.is_plain()).collect();
+        Self { rows, plain, by_name, subs }
     }
 
     /// `rename-command`: gives a command another name, or (an empty one) none. The error is for the operator.
@@ -461,6 +464,12 @@ impl Registry {
     #[inline]
     pub fn row(&self, number: u16) -> &'static Command {
         self.rows[number as usize].0
+    }
+
+    /// See `Command::is_plain`.
+    #[inline]
+    pub fn is_plain(&self, number: u16) -> bool {
+        self.plain[number as usize]
     }
 
     pub fn group(&self, number: u16) -> &'static str {

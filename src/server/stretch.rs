@@ -76,7 +76,7 @@ impl Kind {
             Some((number, argc, row)) if number == request.command && argc == request.argc => Some(row),
             _ => {
                 let row = registry.row(request.command);
-                let plain = row.is_plain() && row.arity_fits(request.argc as usize);
+                let plain = registry.is_plain(request.command) && row.arity_fits(request.argc as usize);
                 self.0 = plain.then_some((request.command, request.argc, row));
                 plain.then_some(row)
             }

@@ -76,6 +76,9 @@ fn a_setting_holds_for_what_follows_it() {
 fn commands_are_counted() {
     for mut world in worlds(&Config::default()) {
         let replies = say(&mut world, "SET k v | GET k | STRLEN k | CLIENT INFO");
-        assert!(replies.contains(" cmd=client|info ") && replies.trim_end().ends_with(" tot-cmds=4"), "{replies}");
+        assert!(
+            replies.contains(" cmd=client|info ") && replies.trim_end().ends_with(" tot-cmds=4"),
+            "{replies}"
+        );
     }
 }
