@@ -135,14 +135,18 @@ pub fn bitfield(cx: &mut Context, args: Args) -> Result<(), Error> {
     };
     let (bytes, mut changed) = enlarge(cx, args.at(1), bits.div_ceil(8))?;
     let replies: Vec<Option<i64>> = steps.iter().map(|step| run(bytes, step, &mut changed)).collect();
-    let wrote = |(step, reply): (&Step, &Option<i64>)| reply.is_some() && !matches!(step.action, Action::Get);
-    if changed && steps.iter().zip(&replies).any(wrote) {
+    let wrote = |(step, reply): &(&Step, &Option<i64>)| reply.is_some() && !matches!(step.action, Action::Get);
+    let written = steps.iter().zip(&replies).filter(wrote).count();
+    if changed && written > 0 {
         cx.changed(args.at(1));
+        cx.count_elements(args.at(1), written);
         cx.notify(Events::STRING, "setbit", args.at(1));
     } else if changed {
-        // It grew for a field that was left as it was after all: as in Redis, neither watchers nor listeners hear of it.
+        // It grew for a field that was left as it was after all: as in Redis, neither watchers nor listeners hear of it, nor does
+        // it count.
         let db = cx.session.db;
         cx.shard(args.at(1)).changed_unseen(db, args.at(1));
+        cx.count_beyond(args.at(1), -1);
     }
     cx.out.array(replies.len());
     for reply in replies {

@@ -60,7 +60,7 @@ pub fn setrange(cx: &mut Context, args: Args) -> Result<(), Error> {
         None if value.is_empty() => 0,
         None => {
             check_length(cx, offset.saturating_add(value.len()))?;
-            cx.set_string(key, b"", Encoding::Raw, None);
+            cx.make_string(key);
             0
         }
     };
