@@ -115,7 +115,7 @@ fn only_a_change_is_seen_by_watchers() {
 }
 
 #[test]
-fn a_key_counts_as_changed_once_and_only_if_it_was() {
+fn each_field_counts_as_changed_and_only_if_it_was() {
     let mut world = World::new(1, 1);
     let client = world.connect();
     let mut ask = |text: &str| {
@@ -131,9 +131,12 @@ fn a_key_counts_as_changed_once_and_only_if_it_was() {
         ("SETBIT new 8 0", 1),
         ("BITFIELD other SET i5 0 11", 1),
         ("BITFIELD other SET i5 0 11", 0),
-        ("BITFIELD other SET i5 0 1 INCRBY i5 0 1", 1),
+        ("BITFIELD other SET i5 0 1 INCRBY i5 0 1", 2),
+        ("BITFIELD other SET i5 0 2 GET i5 0 INCRBY i5 0 1", 1),
         ("BITFIELD other OVERFLOW FAIL INCRBY i5 0 100", 0),
         ("BITFIELD other GET i5 0", 0),
+        ("BITFIELD other OVERFLOW FAIL SET i5 80 100", 0),
+        ("BITFIELD third SET i5 0 0 INCRBY i5 0 0", 2),
     ];
     let mut expected = 0;
     for (command, changes) in steps {
