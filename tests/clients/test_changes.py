@@ -7,8 +7,8 @@ import shlex
 
 import pytest
 import redis
-from conftest import Server
-from test_rdb_files import VALKEY
+from conftest import Server, wait_for
+from test_rdb_files import Real
 
 STRINGS = """
 SET k 1 | SET k 2 NX | SET k 2 XX | SET k 3 GET | SET k 3 KEEPTTL | SET k 3 EX 100 | SET k 3 PXAT 1
@@ -147,45 +147,103 @@ SCRIPT LOAD "return 1" | SCRIPT LOAD "return 2" | SCRIPT FLUSH | PUBLISH a b
 FUNCTION LOAD "#!lua name=lib\\nserver.register_function('f', function(keys) return server.call('RPUSH', keys[1], 1, 2) end)"
 FUNCTION LOAD REPLACE "#!lua name=lib\\nserver.register_function('f', function(keys) return server.call('RPUSH', keys[1], 1, 2) end)"
 FCALL f 1 l | FUNCTION DELETE lib | FUNCTION DELETE lib | FUNCTION FLUSH | FUNCTION FLUSH | CONFIG RESETSTAT
-SET a 1 PX 1 | DEBUG SLEEP 0.01 | GET a | SET a 1 PX 1 | DEBUG SLEEP 0.01 | SET a 1 | PEXPIRE a 1 | DEBUG SLEEP 0.01 | DEL a | SET a 1 PX 1 | DEBUG SLEEP 0.5
-HSET h a 1 b 2 | HPEXPIRE h 1 FIELDS 1 a | DEBUG SLEEP 0.01 | HGET h a | HSET h a 2 | HPEXPIRE h 1 FIELDS 2 a b | DEBUG SLEEP 0.5 | HSET h a 1 | DEL h
+SET a 1 PX 1 | DEBUG SLEEP 0.01 | GET a | SET a 1 PX 1 | DEBUG SLEEP 0.01 | SET a 1 | PEXPIRE a 1 | DEBUG SLEEP 0.01 | DEL a | SET a 1 PX 1 | DEBUG SLEEP 0.01
+HSET h a 1 b 2 | HPEXPIRE h 1 FIELDS 1 a | DEBUG SLEEP 0.01 | HGET h a | HSET h a 2 | HPEXPIRE h 1 FIELDS 2 a b | DEBUG SLEEP 0.01 | HSET h a 1 | DEL h
 """
 
-FAMILIES = {name.lower(): rows for name, rows in list(globals().items()) if name.isupper() and isinstance(rows, str) and "|" in rows}
+FAMILIES = {
+    "strings": STRINGS,
+    "bits": BITS,
+    "hyperloglogs": HYPERLOGLOGS,
+    "keys": KEYS,
+    "lists": LISTS,
+    "sets": SETS,
+    "hashes": HASHES,
+    "sorted sets": ZSETS,
+    "places": GEO,
+    "streams": STREAMS,
+    "transactions, scripts, expiry": TOGETHER,
+}
 
 
-def words(command):
-    """The words of a command as redis-cli takes them."""
-    return [word.encode().decode("unicode_escape").encode("latin-1") for word in shlex.split(command)]
+@pytest.fixture(scope="module", params=[1, 3])
+def clients(request, tmp_path_factory):
+    """One of ours and one of Valkey."""
+    folder = tmp_path_factory.mktemp("changes")
+    ours = Server(folder, "--enable-debug-command", "yes", cores=request.param)
+    theirs = Real("valkey", folder, "--enable-debug-command", "yes")
+    yield ours.client(), theirs.client
+    theirs.stop()
+    assert ours.stop() == 0
 
 
 def commands(rows):
-    return [words(command) for row in rows.strip().splitlines() for command in row.split(" | ")]
+    """The words of each command, which are written as redis-cli takes them."""
+    decoded = lambda word: word.encode().decode("unicode_escape").encode("latin-1")
+    texts = (text for row in rows.strip().splitlines() for text in row.split(" | "))
+    return [list(map(decoded, shlex.split(text))) for text in texts]
 
 
-def counts(client, commands):
-    """For each command whether it failed, and by how much the count grew with it."""
+def reply(connection):
+    try:
+        return connection.read_response()
+    except redis.ResponseError as error:
+        return error
+
+
+def growths(client, commands):
+    """Of each command: whether it failed, and by how much the count grew; nobody knows in a transaction."""
     connection = client.connection_pool.get_connection()
     ask = ("INFO", "persistence")
-    connection.send_packed_command(connection.pack_commands([("FLUSHALL",), ask] + [c for pair in zip(commands, [ask] * len(commands)) for c in pair]))
-
-    def reply():
-        try:
-            return connection.read_response()
-        except redis.ResponseError as error:
-            return error
+    asked = [("FLUSHALL",), ask, *(words for command in commands for words in (command, ask))]
+    connection.send_packed_command(connection.pack_commands(asked))
 
     def count():
-        text = reply()
-        # In a transaction it is queued, too.
+        text = reply(connection)
         return None if text == b"QUEUED" else int(text.split(b"rdb_changes_since_last_save:")[1].split()[0])
 
-    reply()
-    before = count()
-    found = []
+    reply(connection)
+    before, found = count(), []
     for _ in commands:
-        answer = reply()
+        failed = isinstance(reply(connection), redis.ResponseError)
         now = count()
-        found.append((isinstance(answer, redis.ResponseError), now if now is None else now - before, answer))
+        found.append((failed, None if now is None else now - before))
         before = before if now is None else now
+    client.connection_pool.release(connection)
     return found
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_changes_are_counted_as_in_valkey(clients, family):
+    sent = commands(FAMILIES[family])
+    ours, theirs = (growths(client, sent) for client in clients)
+    different = [pair for pair in zip(sent, ours, theirs) if pair[1] != pair[2]]
+    assert not different, "command, ours (failed, changes), theirs: " + "\n".join(map(str, different))
+    assert sum(changes or 0 for _, changes in theirs) > len(sent) / 4, "the family is about changes"
+
+
+def test_what_a_waiting_client_gets_counts(clients):
+    """An element that is pushed, and goes to who waited for it, has changed twice."""
+    grown = []
+    for client in clients:
+        client.flushall()
+        changes = lambda: client.info("persistence")["rdb_changes_since_last_save"]
+        waiting = client.connection_pool.get_connection()
+        before, told = changes(), []
+        for wait, act in [
+            ("BLPOP q 0", "RPUSH q a b c"),
+            ("BLMPOP 0 1 other LEFT COUNT 2", "RPUSH other a b c"),
+            ("BLMOVE from to LEFT RIGHT 0", "LPUSH from a"),
+            ("BZPOPMIN z 0", "ZADD z 1 a 2 b"),
+            ("XREADGROUP GROUP g c BLOCK 0 STREAMS s >", "XADD s 1-1 a 1"),
+        ]:
+            if "GROUP" in wait:
+                client.xgroup_create("s", "g", mkstream=True)
+            waiting.send_command(*wait.split())
+            wait_for(lambda: client.info("clients")["blocked_clients"] == 1)
+            client.execute_command(*act.split())
+            assert not isinstance(reply(waiting), redis.ResponseError)
+            told.append(changes() - before)
+        client.connection_pool.release(waiting)
+        grown.append(told)
+    assert grown[0] == grown[1]

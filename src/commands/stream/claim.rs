@@ -173,7 +173,8 @@ fn claim_for(
             if is_new {
                 changes.consumer_created();
             }
-            let claimed = f(&mut Claiming { claim, log, group, consumer, now_ms, changes: &mut changes }, out);
+            let claimed =
+                f(&mut Claiming { claim, log, group, consumer, now_ms, changes: &mut changes }, out);
             // That the group moved on counts only where it is all that happened, as in Redis.
             changes.count(claimed.max(usize::from(moves)));
         });
