@@ -71,7 +71,7 @@ impl CommandMetrics {
 #[derive(Default, Debug)]
 #[repr(align(128))]
 pub struct CoreMetrics {
-    /// Changes of keys in the core's shard, up to its last tick.
+    /// Changes in the core's shard, as the save points count them, up to its last tick.
     pub changes: Counter,
     /// The most memory that the last snapshot of the shard took besides its data.
     pub snapshot_bytes_peak: Counter,

@@ -367,8 +367,23 @@ impl<'a> Context<'a> {
         self.shard(key).counters.changes += 1;
     }
 
-    /// Libraries of functions were changed, with all shards at hand: a snapshot and the log have those, too.
-    pub fn changed_libraries(&mut self) {
+    /// So many elements of `key` came, went or changed, each of which counts as a change: the key itself has counted as one
+    /// if there were any.
+    #[inline]
+    pub fn count_elements(&mut self, key: &[u8], elements: usize) {
+        if elements > 1 {
+            self.count_beyond(key, elements as i64 - 1);
+        }
+    }
+
+    /// The change that was made counts as so many more than those of keys, or as fewer.
+    pub fn count_beyond(&mut self, key: &[u8], changes: i64) {
+        self.shard(key).counters.changes_beyond += changes;
+    }
+
+    /// Something was changed that is no key's, with all shards at hand, and counts once: libraries of functions, which a
+    /// snapshot and the log have, too, or the order of the databases.
+    pub fn changed_as_a_whole(&mut self) {
         self.shards().next().expect("C1: all shards are at hand").counters.changes += 1;
     }
 

@@ -127,6 +127,7 @@ fn set_pairs(cx: &mut Context, key: &[u8], pairs: Args) -> Result<i64, Error> {
         }
         (added, true)
     })?;
+    cx.count_elements(key, pairs.len() / 2);
     cx.notify(Events::HASH, "hset", key);
     Ok(added.unwrap_or(0))
 }

@@ -83,29 +83,28 @@ fn store(cx: &mut Context, key: &[u8], bytes: &[u8]) {
 fn pfadd(cx: &mut Context, args: Args) -> Result<(), Error> {
     let (key, elements) = (args.at(1), args.from(2));
     let sparse = seek(cx, key, |bytes| if hll::is_dense(bytes) { None } else { Some(bytes.to_vec()) })?;
+    // Registers that were raised, and the key if it is new.
     let changed = match sparse {
         // A dense one is changed in place.
         Some(None) => {
             let (bytes, _) = enlarge(cx, key, 0)?;
-            let mut changed = false;
-            for (index, value) in elements.iter().map(hll::place) {
-                changed |= hll::raise_dense(bytes, index, value);
-            }
-            if changed {
+            let places = elements.iter().map(hll::place);
+            let changed = places.filter(|&(index, value)| hll::raise_dense(bytes, index, value)).count();
+            if changed > 0 {
                 hll::outdate(bytes);
                 cx.changed(key);
             }
             changed
         }
         sparse => {
-            let mut changed = sparse.is_none();
+            let mut changed = usize::from(sparse.is_none());
             let mut bytes = sparse.flatten().unwrap_or_else(hll::empty);
             let bytes_max = cx.config.hll_sparse_max_bytes;
             let outcome = elements.iter().map(hll::place).try_for_each(|(index, value)| {
-                changed |= hll::raise(&mut bytes, index, value, bytes_max)?;
+                changed += usize::from(hll::raise(&mut bytes, index, value, bytes_max)?);
                 Ok::<_, hll::Corrupted>(())
             });
-            if changed {
+            if changed > 0 {
                 hll::outdate(&mut bytes);
                 store(cx, key, &bytes);
             }
@@ -114,10 +113,11 @@ fn pfadd(cx: &mut Context, args: Args) -> Result<(), Error> {
             changed
         }
     };
-    if changed {
+    if changed > 0 {
+        cx.count_elements(key, changed);
         cx.notify(Events::STRING, "pfadd", key);
     }
-    cx.out.integer(changed as i64);
+    cx.out.integer(i64::from(changed > 0));
     Ok(())
 }
 

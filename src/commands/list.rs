@@ -241,6 +241,7 @@ fn push(cx: &mut Context, args: Args, side: Side, make: bool) -> Result<(), Erro
         (list.view().len(), true)
     })?;
     if len.is_some() {
+        cx.count_elements(args.at(1), elements.len());
         let event = if side == Side::Left { "lpush" } else { "rpush" };
         cx.notify(Events::LIST, event, args.at(1));
     }
@@ -315,15 +316,18 @@ fn linsert(cx: &mut Context, args: Args) -> Result<(), Error> {
 fn ltrim(cx: &mut Context, args: Args) -> Result<(), Error> {
     let (start, stop) = (integer(args.at(2))?, integer(args.at(3))?);
     let (key, limits) = (args.at(1), cx.limits());
-    let dropped = cx.change(key, false, |list: &mut List, _| {
-        let (from, to) = range(start, stop, list.view().len());
-        (list.trim(from, to, &limits), true)
+    let trimmed = cx.change(key, false, |list: &mut List, _| {
+        let len = list.view().len();
+        let (from, to) = range(start, stop, len);
+        ((len - (to - from), list.trim(from, to, &limits)), true)
     })?;
-    if dropped.is_some() {
+    if let Some((removed, dropped)) = trimmed {
+        // To remove nothing is a change to those who watch the key, but is not counted.
+        cx.count_beyond(key, removed as i64 - 1);
         cx.notify_shrunk(Events::LIST, "ltrim", key);
-    }
-    if let Some(dropped) = dropped.flatten() {
-        cx.throw(key, dropped);
+        if let Some(dropped) = dropped {
+            cx.throw(key, dropped);
+        }
     }
     cx.out.ok();
     Ok(())

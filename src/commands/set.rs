@@ -97,26 +97,30 @@ fn sadd(cx: &mut Context, args: Args) -> Result<(), Error> {
     let added = cx.change(args.at(1), true, |set: &mut Set, _| {
         set.expect(members.at(0), members.len(), &limits);
         let mut added = 0;
-        for_members(set, members, |set, member| added += set.add(member, &limits) as i64);
+        for_members(set, members, |set, member| added += usize::from(set.add(member, &limits)));
         (added, added > 0)
     })?;
-    if added.is_some_and(|added| added > 0) {
+    let added = added.unwrap_or(0);
+    if added > 0 {
+        cx.count_elements(args.at(1), added);
         cx.notify(Events::SET, "sadd", args.at(1));
     }
-    cx.out.integer(added.unwrap_or(0));
+    cx.out.integer(added as i64);
     Ok(())
 }
 
 fn srem(cx: &mut Context, args: Args) -> Result<(), Error> {
     let removed = cx.change(args.at(1), false, |set: &mut Set, _| {
         let mut removed = 0;
-        for_members(set, args.from(2), |set, member| removed += set.remove(member) as i64);
+        for_members(set, args.from(2), |set, member| removed += usize::from(set.remove(member)));
         (removed, removed > 0)
     })?;
-    if removed.is_some_and(|removed| removed > 0) {
+    let removed = removed.unwrap_or(0);
+    if removed > 0 {
+        cx.count_elements(args.at(1), removed);
         cx.notify_shrunk(Events::SET, "srem", args.at(1));
     }
-    cx.out.integer(removed.unwrap_or(0));
+    cx.out.integer(removed as i64);
     Ok(())
 }
 

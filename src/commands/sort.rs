@@ -333,6 +333,7 @@ fn run(cx: &mut Context, args: Args, mut options: Options) -> Result<(), Error> 
     let limits = cx.limits();
     let texts = stored.list.iter().map(|item| stored.text(item));
     cx.store(args.at(store), List::from_elements(texts.clone(), &limits), Events::LIST, "sortstore");
+    cx.count_elements(args.at(store), outputs);
     log_stored(cx, args.at(store), texts);
     cx.out.integer(outputs as i64);
     Ok(())

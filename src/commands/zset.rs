@@ -444,13 +444,15 @@ fn zrem(cx: &mut Context, args: Args) -> Result<(), Error> {
             if zset.is_empty() {
                 break;
             }
-            removed += zset.remove(member).is_some() as i64;
+            removed += usize::from(zset.remove(member).is_some());
         }
         (removed, removed > 0)
     })?;
-    if removed.is_some_and(|removed| removed > 0) {
+    let removed = removed.unwrap_or(0);
+    if removed > 0 {
+        cx.count_elements(args.at(1), removed);
         cx.notify_shrunk(Events::ZSET, "zrem", args.at(1));
     }
-    cx.out.integer(removed.unwrap_or(0));
+    cx.out.integer(removed as i64);
     Ok(())
 }

@@ -118,8 +118,8 @@ impl Core {
     /// Publishes how much changed, and begins a snapshot if a save point says so.
     pub(super) fn look_at_save_points(&mut self) {
         if let Some(shard) = &self.shards[self.id] {
-            self.storage.changes_known = shard.counters.changes;
-            self.shared.metrics[self.id].changes.set(shard.counters.changes);
+            self.storage.changes_known = shard.counters.counted();
+            self.shared.metrics[self.id].changes.set(shard.counters.counted());
         }
         let changes = self.shared.metrics.iter().map(|core| core.changes.get()).sum();
         let saves = *self.shared.persistence.saves();
@@ -139,7 +139,7 @@ impl Core {
 
     /// Whether ticks are needed to look at save points.
     pub(super) fn watches_save_points(&self) -> bool {
-        let changed = |shard: &Shard| shard.counters.changes != self.storage.changes_known;
+        let changed = |shard: &Shard| shard.counters.counted() != self.storage.changes_known;
         let unsaved = || self.storage.unsaved || self.shards[self.id].as_deref().is_some_and(changed);
         self.shared.persistence.wanted.load(Relaxed)
             || (!self.config.save_points.is_empty() && unsaved())
@@ -202,7 +202,7 @@ impl Core {
     /// All shards are at hand: begins the snapshot that it is time for, if it still is.
     fn begin_due_snapshot(&mut self, shards: &mut [Box<Shard>]) {
         self.storage.fetching = false;
-        let changes = shards.iter().map(|shard| shard.counters.changes).sum();
+        let changes = shards.iter().map(|shard| shard.counters.counted()).sum();
         let saves = *self.shared.persistence.saves();
         if self.shared.persistence.log.rewrites().scheduled && self.rewrite_is_due() {
             self.begin_rewrite(shards);
@@ -397,7 +397,7 @@ impl Core {
         if result.is_ok() {
             crate::log::warning("Append Only File loaded by DEBUG LOADAOF");
             let held = self.storage.held.iter().flat_map(|held| &held.batch.held);
-            self.shared.persistence.saves().saved_changes = held.map(|shard| shard.changes()).sum();
+            self.shared.persistence.saves().saved_changes = held.map(|shard| shard.counters.counted()).sum();
         }
         self.shared.persistence.load.running.store(false, Release);
         let text = "ERR Error trying to load the AOF files, check server logs.";

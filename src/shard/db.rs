@@ -199,6 +199,7 @@ impl Report {
         into.lazy_freed += from.lazy_freed;
         into.expire_cycle_us += from.expire_cycle_us;
         into.changes += from.changes;
+        into.changes_beyond += from.changes_beyond;
         self.trash += shard.trash_len();
         self.watched_keys +=
             (0..shard.dbs.len()).map(|db| shard.watch.keys_of(db as u16).len()).sum::<usize>();

@@ -35,14 +35,23 @@ pub struct ShardCounters {
     pub evicted: u64,
     pub lazy_freed: u64,
     pub expire_cycle_us: u64,
-    /// Changes of keys by commands, as the save points count them: neither what expires nor what is evicted. It only grows.
+    /// Keys changed by commands, each as often as it was: neither what expires nor what is evicted. It only grows.
     pub changes: u64,
+    /// How many more changes commands count than keys they changed: see `unsaved`.
+    pub changes_beyond: i64,
 }
 
 impl ShardCounters {
     /// CONFIG RESETSTAT: everything but the changes, of which some are not saved.
     pub fn reset(&mut self) {
-        *self = Self { changes: self.changes, ..Self::default() };
+        let Self { changes, changes_beyond, .. } = *self;
+        *self = Self { changes, changes_beyond, ..Self::default() };
+    }
+
+    /// Changes as the save points count them, and Redis: of a collection that gets or loses elements, each of those, of most
+    /// others the key. What `changes` says of whether anything changed at all, this does not: RPOP of no elements counts none.
+    pub fn counted(&self) -> u64 {
+        self.changes.wrapping_add_signed(self.changes_beyond)
     }
 }
 
@@ -421,7 +430,7 @@ impl Shard {
         }
     }
 
-    /// Changes by commands, so far.
+    /// Keys changed by commands, so far.
     #[inline]
     pub fn changes(&self) -> u64 {
         self.counters.changes
@@ -458,7 +467,7 @@ impl Shard {
         keys
     }
 
-    /// Swaps two databases.
+    /// Swaps two databases. Whoever does so counts it, once for all shards.
     pub fn swap(&mut self, a: u16, b: u16, moment: &Moment) {
         for (from, to) in [(a, b), (b, a)] {
             for key in self.watch.keys_of(from) {
@@ -471,7 +480,6 @@ impl Shard {
         }
         self.dbs.swap(a as usize, b as usize);
         [a, b].into_iter().for_each(|db| self.waiting.changed_all(db));
-        self.counters.changes += 1;
     }
 
     /// Frees a slice of what was thrown away: about `entries_max` entries and elements. True when nothing is left.

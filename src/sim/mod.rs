@@ -6,6 +6,7 @@
 mod appends;
 mod bases;
 mod caching;
+mod changes;
 mod channels;
 pub mod conversation;
 pub mod disk;
@@ -21,6 +22,7 @@ pub mod traffic;
 mod waiters;
 pub mod world;
 
+pub use changes::check_changes;
 pub use conversation::{check, check_configured, check_outside_multi, check3};
 
 /// The seeds to try: the first `count`, unless the environment says otherwise.

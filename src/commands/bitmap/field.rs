@@ -133,16 +133,19 @@ pub fn bitfield(cx: &mut Context, args: Args) -> Result<(), Error> {
     let Some(bits) = writes.map(|step| step.offset + step.width.bits as usize).max() else {
         return read(cx, args.at(1), &steps);
     };
-    let (bytes, mut changed) = enlarge(cx, args.at(1), bits.div_ceil(8))?;
-    let replies: Vec<Option<i64>> = steps.iter().map(|step| run(bytes, step, &mut changed)).collect();
-    let wrote = |(step, reply): (&Step, &Option<i64>)| reply.is_some() && !matches!(step.action, Action::Get);
-    if changed && steps.iter().zip(&replies).any(wrote) {
+    let (bytes, grew) = enlarge(cx, args.at(1), bits.div_ceil(8))?;
+    let mut written = 0;
+    let replies: Vec<Option<i64>> = steps.iter().map(|step| run(bytes, step, grew, &mut written)).collect();
+    if written > 0 {
         cx.changed(args.at(1));
+        cx.count_elements(args.at(1), written);
         cx.notify(Events::STRING, "setbit", args.at(1));
-    } else if changed {
-        // It grew for a field that was left as it was after all: as in Redis, neither watchers nor listeners hear of it.
+    } else if grew {
+        // It grew for a field that was left as it was after all: as in Redis, neither watchers nor listeners hear of it, nor does
+        // it count.
         let db = cx.session.db;
         cx.shard(args.at(1)).changed_unseen(db, args.at(1));
+        cx.count_beyond(args.at(1), -1);
     }
     cx.out.array(replies.len());
     for reply in replies {
@@ -173,8 +176,9 @@ fn read(cx: &mut Context, key: &[u8], steps: &[Step]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Does one step in a string that is long enough for it to write; what it replies.
-fn run(bytes: &mut [u8], step: &Step, changed: &mut bool) -> Option<i64> {
+/// Does one step in a string that is long enough for it to write; what it replies. What it writes counts if that is something
+/// else than before, or the string `grew`.
+fn run(bytes: &mut [u8], step: &Step, grew: bool, written: &mut usize) -> Option<i64> {
     let width = step.width;
     let old = width.interpret(bits::field(bytes, step.offset, width.bits));
     let (new, reply) = match step.action {
@@ -186,6 +190,6 @@ fn run(bytes: &mut [u8], step: &Step, changed: &mut bool) -> Option<i64> {
         }
     };
     bits::set_field(bytes, step.offset, width.bits, new as u64);
-    *changed |= new != old;
+    *written += usize::from(grew || new != old);
     Some(reply)
 }

@@ -33,6 +33,7 @@ fn rename_to(cx: &mut Context, args: Args, replace: bool) -> Result<bool, Error>
     let value = cx.take(from).expect("it was just seen");
     let (db, expiry) = (cx.session.db, value.expiry());
     cx.put(db, to, value, expiry);
+    cx.count_beyond(to, -1);
     cx.notify(Events::GENERIC, "rename_from", from);
     cx.notify(Events::GENERIC, "rename_to", to);
     Ok(true)
@@ -50,6 +51,7 @@ pub fn move_to_db(cx: &mut Context, args: Args) -> Result<(), Error> {
         let value = cx.take(key).expect("it was just seen");
         let expiry = value.expiry();
         cx.put(to, key, value, expiry);
+        cx.count_beyond(key, -1);
         cx.notify(Events::GENERIC, "move_from", key);
         cx.notify_in(to, Events::GENERIC, "move_to", key);
     }

@@ -289,6 +289,7 @@ fn finish(cx: &mut Context, query: &Query, found: &[Found], event: &'static str)
     }
     let limits = cx.limits();
     cx.store(dest, Zset::gathered(places, &limits), Events::ZSET, event);
+    cx.count_elements(dest, found.len());
     cx.out.integer(found.len() as i64);
     Ok(())
 }

@@ -91,6 +91,7 @@ pub type Fields<'a> = SmallVec<[&'a [u8]; 8]>;
 /// Says that fields got an expiry, and that others were deleted since theirs was past.
 pub fn note_expiry(cx: &mut Context, key: &[u8], at_ms: i64, lasting: &[&[u8]], gone: &[&[u8]]) {
     if !lasting.is_empty() {
+        cx.count_elements(key, lasting.len());
         log_expiry(cx, key, at_ms, lasting);
         cx.notify(Events::HASH, "hexpire", key);
     }
@@ -101,6 +102,7 @@ pub fn note_expiry(cx: &mut Context, key: &[u8], at_ms: i64, lasting: &[&[u8]], 
 
 /// Says that fields were deleted by a command that does not say so by its name.
 pub fn note_deleted(cx: &mut Context, key: &[u8], fields: &[&[u8]]) {
+    cx.count_elements(key, fields.len());
     if cx.is_logged() {
         cx.log_as(&[&[b"HDEL", key], fields].concat());
     }
@@ -109,6 +111,7 @@ pub fn note_deleted(cx: &mut Context, key: &[u8], fields: &[&[u8]]) {
 
 /// Says that fields lost their expiry.
 pub fn note_persisted(cx: &mut Context, key: &[u8], fields: &[&[u8]]) {
+    cx.count_elements(key, fields.len());
     if cx.is_logged() {
         let count = itoa::Buffer::new().format(fields.len()).to_owned();
         cx.log_as(&[&[b"HPERSIST", key, b"FIELDS", count.as_bytes()], fields].concat());

@@ -222,6 +222,7 @@ fn note_set(
 ) {
     let emptied = cx.effects.wanted() && cx.shard(key).emptied;
     let gone = matches!(lifetime, Lifetime::Until(at_ms) if at_ms <= cx.due_ms());
+    cx.count_elements(key, if gone { removed.len() } else { pairs.len() / 2 });
     if cx.is_logged() && !removed.is_empty() {
         cx.log_as(&[&[b"HDEL", key], removed].concat());
     } else if cx.is_logged() && !gone {

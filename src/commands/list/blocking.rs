@@ -33,7 +33,7 @@ fn pop_or_wait(cx: &mut Context, args: Args, from: Side) -> Result<(), Error> {
             ((), true)
         })?;
         if popped.is_some() {
-            note_popped(cx, key, from);
+            note_popped(cx, key, from, 1);
             cx.log_as(&[if from == Side::Left { b"LPOP" } else { b"RPOP" }, key]);
             return Ok(());
         }

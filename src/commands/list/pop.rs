@@ -24,9 +24,10 @@ fn pop(cx: &mut Context, args: Args, side: Side, name: &str) -> Result<(), Error
     }
 }
 
-/// Says that elements were taken from a list.
+/// Says that so many elements were taken from a list.
 #[inline]
-pub fn note_popped(cx: &mut Context, key: &[u8], side: Side) {
+pub fn note_popped(cx: &mut Context, key: &[u8], side: Side, count: usize) {
+    cx.count_elements(key, count);
     cx.notify_shrunk(Events::LIST, if side == Side::Left { "lpop" } else { "rpop" }, key);
 }
 
@@ -37,7 +38,7 @@ fn pop_one(cx: &mut Context, key: &[u8], side: Side) -> Result<(), Error> {
         ((), true)
     })?;
     match popped {
-        Some(()) => note_popped(cx, key, side),
+        Some(()) => note_popped(cx, key, side, 1),
         None => cx.out.null(),
     }
     Ok(())
@@ -48,13 +49,14 @@ fn pop_count(cx: &mut Context, args: Args, side: Side) -> Result<(), Error> {
     let count = count.ok_or(Error::MUST_BE_POSITIVE)?;
     let limits = cx.limits();
     let popped = cx.change(args.at(1), false, |list: &mut List, out| {
-        out.array(count.min(list.view().len()));
+        let count = count.min(list.view().len());
+        out.array(count);
         list.pop(side, count, &limits, |element| reply(out, element));
-        ((), count > 0)
+        (count, count > 0)
     })?;
     match popped {
-        Some(()) if count > 0 => note_popped(cx, args.at(1), side),
-        Some(()) => {}
+        Some(0) => {}
+        Some(popped) => note_popped(cx, args.at(1), side, popped),
         None => cx.out.null_array(),
     }
     Ok(())
@@ -96,12 +98,13 @@ pub fn pop_some(cx: &mut Context, key: &[u8], side: Side, count: usize) -> Resul
     let popped = cx.change(key, false, |list: &mut List, out| {
         out.array(2);
         out.bulk(key);
-        out.array(count.min(list.view().len()));
+        let count = count.min(list.view().len());
+        out.array(count);
         list.pop(side, count, &limits, |element| reply(out, element));
-        ((), true)
+        (count, true)
     })?;
-    if popped.is_some() {
-        note_popped(cx, key, side);
+    if let Some(popped) = popped {
+        note_popped(cx, key, side, popped);
         if cx.is_logged() {
             let word: &[u8] = if side == Side::Left { b"LPOP" } else { b"RPOP" };
             cx.log_as(&[word, key, itoa::Buffer::new().format(count).as_bytes()]);
@@ -163,6 +166,8 @@ pub fn move_one(
         list.push_moved(to, &moved, &limits);
         ((), true)
     })?;
+    // Both keys have counted, for one element.
+    cx.count_beyond(destination, -1);
     note_moved(cx, source, destination, from, to, emptied);
     Ok(true)
 }

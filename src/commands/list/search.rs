@@ -31,10 +31,12 @@ pub fn lrem(cx: &mut Context, args: Args) -> Result<(), Error> {
         let removed = list.remove_equal(from, count_max, args.at(3), &limits);
         (removed, removed > 0)
     })?;
-    if removed.is_some_and(|removed| removed > 0) {
+    let removed = removed.unwrap_or(0);
+    if removed > 0 {
+        cx.count_elements(args.at(1), removed);
         cx.notify_shrunk(Events::LIST, "lrem", args.at(1));
     }
-    cx.out.integer(removed.unwrap_or(0) as i64);
+    cx.out.integer(removed as i64);
     Ok(())
 }
 

@@ -67,7 +67,7 @@ pub fn load(cx: &mut Context, args: Args) -> Result<(), Error> {
     }
     let library = make(engine(cx), code)?;
     cx.shared.scripts.change_libraries(|libraries| add(libraries, &library))?;
-    cx.changed_libraries();
+    cx.changed_as_a_whole();
     cx.out.bulk(name.as_bytes());
     Ok(())
 }
@@ -75,7 +75,7 @@ pub fn load(cx: &mut Context, args: Args) -> Result<(), Error> {
 pub fn delete(cx: &mut Context, args: Args) -> Result<(), Error> {
     let name = String::from_utf8_lossy(args.at(2)).into_owned();
     cx.shared.scripts.change_libraries(|libraries| libraries.remove(&name).ok_or(Error::NO_LIBRARY))?;
-    cx.changed_libraries();
+    cx.changed_as_a_whole();
     cx.out.ok();
     Ok(())
 }
@@ -88,7 +88,7 @@ pub fn flush(cx: &mut Context, args: Args) -> Result<(), Error> {
         return Err(Error::FUNCTION_FLUSH_OPTION);
     }
     cx.shared.scripts.clear_libraries();
-    cx.changed_libraries();
+    cx.changed_as_a_whole();
     cx.out.ok();
     Ok(())
 }
@@ -227,7 +227,7 @@ pub fn restore(cx: &mut Context, args: Args) -> Result<(), Error> {
         }
         Ok(())
     })?;
-    cx.changed_libraries();
+    cx.changed_as_a_whole();
     cx.out.ok();
     Ok(())
 }

@@ -53,6 +53,8 @@ pub fn swapdb(cx: &mut Context, args: Args) -> Result<(), Error> {
         let moment = cx.moment;
         cx.shards().for_each(|shard| shard.swap(first as u16, second as u16, &moment));
     }
+    // As in Redis, where it is logged, too, even if both are the same.
+    cx.changed_as_a_whole();
     cx.out.ok();
     Ok(())
 }

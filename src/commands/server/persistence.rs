@@ -49,7 +49,7 @@ impl Begin<'_> {
         let mut shards: Vec<&mut Shard> = shards.collect();
         assert_eq!(shards.len(), self.shared.slots.shard_count(), "all shards are at hand");
         let keys = shards.iter().flat_map(|shard| &shard.dbs).map(|db| db.store.len()).sum();
-        let changes = shards.iter().map(|shard| shard.counters.changes).sum();
+        let changes = shards.iter().map(|shard| shard.counters.counted()).sum();
         let base = (self.purpose == Purpose::Rewrite).then(|| base_form(self.config));
         let id = self.shared.persistence.saves().begin(Saving {
             id: 0,

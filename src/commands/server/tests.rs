@@ -3,7 +3,7 @@
 use super::config::set_back;
 use crate::config::Changed;
 use crate::sim::world::World;
-use crate::sim::{check, check_outside_multi, check3};
+use crate::sim::{check, check_changes, check_outside_multi, check3};
 
 #[test]
 fn databases_are_counted_flushed_and_swapped() {
@@ -139,6 +139,17 @@ fn info_sums_over_the_shards() {
     check(
         "MSET a 1 b 2 c 3 d 4 => OK | INFO keyspace => \"# Keyspace\\r\\ndb0:keys=4,expires=0,avg_ttl=0,subexpiry=0\\r\\n\" | \
          INFO cluster modules => \"# Modules\\r\\n\\r\\n# Cluster\\r\\ncluster_enabled:0\\r\\n\" | INFO => * | INFO everything => *",
+    );
+}
+
+/// As Redis counts them, wherever the keys are.
+#[test]
+fn elements_count_as_changes_and_moves_count_once() {
+    check_changes(
+        "RPUSH a 1 2 3 => 3 | LTRIM a 0 -1 => 0 | LMOVE a b LEFT LEFT => 1 | LMOVE a c LEFT LEFT => 1 | RENAME b d => 1 | \
+         RENAME c e => 1 | COPY d f => 1 | MOVE f 1 => 1 | LPOP a 5 => 1 | SADD s 1 2 3 => 3 | SMOVE s t 1 => 2 | \
+         SMOVE s u 2 => 2 | SPOP s 5 => 1 | MSET x 1 y 2 z 3 => 3 | DEL x y none => 2 | CONFIG RESETSTAT => 0 | \
+         SWAPDB 0 1 => 1 | SWAPDB 5 5 => 1 | FLUSHDB => 1",
     );
 }
 

@@ -54,9 +54,11 @@ fn spop_many(cx: &mut Context, key: &[u8], count: usize) -> Result<(), Error> {
         return Ok(());
     };
     if count >= set.len() {
-        out.set(set.len());
+        let len = set.len();
+        out.set(len);
         reply_all(out, set);
         cx.remove(key);
+        cx.count_elements(key, len);
         cx.notify(Events::SET, "spop", key);
         cx.notify(Events::GENERIC, "del", key);
         cx.log_as(&[b"DEL", key]);
@@ -71,6 +73,7 @@ fn spop_many(cx: &mut Context, key: &[u8], count: usize) -> Result<(), Error> {
         };
         (set.pop_many(count, &mut rng, &limits, visit), true)
     })?;
+    cx.count_elements(key, count);
     cx.notify(Events::SET, "spop", key);
     taken.log(cx, key);
     if let Some(set) = left_over.flatten() {

@@ -105,6 +105,7 @@ pub fn xtrim(cx: &mut Context, args: Args) -> Result<(), Error> {
     let (deleted, dropped, len) = trimmed.unwrap_or_default();
     cx.out.integer(deleted as i64);
     if deleted > 0 {
+        cx.count_elements(key, deleted as usize);
         cx.notify(Events::STREAM, "xtrim", key);
         if trim.approximate && cx.is_logged() {
             let mut text = itoa::Buffer::new();
@@ -128,6 +129,7 @@ pub fn xdel(cx: &mut Context, args: Args) -> Result<(), Error> {
     })?;
     let deleted = deleted.unwrap_or(0);
     if deleted > 0 {
+        cx.count_elements(key, deleted);
         cx.notify(Events::STREAM, "xdel", key);
     }
     cx.out.integer(deleted as i64);

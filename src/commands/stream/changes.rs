@@ -11,6 +11,8 @@ use crate::types::stream::{Group, Id, Pending};
 pub struct Changes {
     logged: bool,
     changed: bool,
+    /// As how many changes it all counts.
+    counted: i64,
     consumer_is_new: bool,
     /// The group's last id and how many entries it has read, if it moved on.
     moved_to: Option<(Id, Option<i64>)>,
@@ -29,6 +31,7 @@ impl Changes {
         Changes {
             logged,
             changed: false,
+            counted: 0,
             consumer_is_new: false,
             moved_to: None,
             delivered: Vec::new(),
@@ -38,6 +41,13 @@ impl Changes {
 
     pub fn consumer_created(&mut self) {
         (self.changed, self.consumer_is_new) = (true, true);
+        self.counted += 1;
+    }
+
+    /// What was done counts as so many changes: one for each entry claimed, one for reading from a stream, be it in vain.
+    #[inline]
+    pub fn count(&mut self, changes: usize) {
+        self.counted += changes as i64;
     }
 
     /// An entry is pending for the consumer now, with this record.
@@ -65,6 +75,10 @@ impl Changes {
 
     /// Says it all, of this group of this key and this consumer.
     pub fn say(self, cx: &mut Context, key: &[u8], group: &[u8], consumer: &[u8]) {
+        let beyond = self.counted - i64::from(self.changed);
+        if beyond != 0 {
+            cx.count_beyond(key, beyond);
+        }
         if !self.changed {
             return;
         }

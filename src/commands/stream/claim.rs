@@ -117,6 +117,7 @@ impl Claiming<'_> {
         let Some(entry) = self.log.get(id) else {
             if self.group.acknowledge(id) {
                 self.changes.gone(id);
+                self.changes.count(1);
             }
             return Outcome::Gone;
         };
@@ -146,12 +147,12 @@ impl Claiming<'_> {
     }
 }
 
-/// Lets `f` claim entries for a consumer, which is made if it is not there.
+/// Lets `f` claim entries for a consumer, which is made if it is not there. It returns how many it claimed.
 fn claim_for(
     cx: &mut Context,
     args: Args,
     claim: &Claim,
-    f: impl FnOnce(&mut Claiming, &mut Out),
+    f: impl FnOnce(&mut Claiming, &mut Out) -> usize,
 ) -> Result<(), Error> {
     let (key, group, consumer) = (args.at(1), args.at(2), args.at(3));
     // Where a log is read, the consumer was there when it says that the entry was delivered.
@@ -162,7 +163,8 @@ fn claim_for(
         let parts = &mut **stream;
         let log = &parts.log;
         parts.groups.change(group, |group| {
-            if claim.last_id > group.last_id {
+            let moves = claim.last_id > group.last_id;
+            if moves {
                 group.last_id = claim.last_id;
                 changes.moved(group);
             }
@@ -171,7 +173,10 @@ fn claim_for(
             if is_new {
                 changes.consumer_created();
             }
-            f(&mut Claiming { claim, log, group, consumer, now_ms, changes: &mut changes }, out);
+            let claimed =
+                f(&mut Claiming { claim, log, group, consumer, now_ms, changes: &mut changes }, out);
+            // That the group moved on counts only where it is all that happened, as in Redis.
+            changes.count(claimed.max(usize::from(moves)));
         });
         ((), false)
     })?;
@@ -191,6 +196,7 @@ pub fn xclaim(cx: &mut Context, args: Args) -> Result<(), Error> {
         let header = out.deferred();
         let claimed = ids.into_iter().filter(|&id| claiming.claim(out, id) == Outcome::Claimed).count();
         out.finish_array(header, claimed);
+        claimed
     })
 }
 
@@ -245,5 +251,6 @@ pub fn xautoclaim(cx: &mut Context, args: Args) -> Result<(), Error> {
         out.raw(&claimed);
         out.array(gone.len());
         gone.iter().for_each(|&id| write_id(out, id));
+        len
     })
 }

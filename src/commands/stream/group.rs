@@ -59,21 +59,25 @@ pub fn create(cx: &mut Context, args: Args) -> Result<(), Error> {
     const ARGS_MAX: usize = 8;
     let options = Options::parse(args, true)?;
     let (key, name) = (args.at(2), args.at(3));
-    let last_id = match cx.seek::<Stream>(key)? {
-        None if !options.make => return Err(NO_KEY),
-        stream => stream.map_or(Id::MIN, |stream| stream.log.last_id()),
-    };
+    let old_last_id = cx.seek::<Stream>(key)?.map(|stream| stream.log.last_id());
+    if old_last_id.is_none() && !options.make {
+        return Err(NO_KEY);
+    }
     if args.len() > ARGS_MAX {
         return Err(Error::subcommand_arity(args.at(1), "XGROUP"));
     }
-    let id = if args.at(4) == b"$" { last_id } else { strict_id(args.at(4))? };
+    let id = if args.at(4) == b"$" { old_last_id.unwrap_or(Id::MIN) } else { strict_id(args.at(4))? };
     let created = cx.change(key, options.make, |stream: &mut Stream, _| {
         (stream.groups.create(name, id, options.entries_read), false)
     })?;
     if created != Some(true) {
         return Err(Error::new("BUSYGROUP Consumer Group name already exists"));
     }
-    changed(cx, key, "xgroup-create");
+    if old_last_id.is_some() {
+        // A new stream has counted already.
+        cx.unsaved(key);
+    }
+    cx.notify(Events::STREAM, "xgroup-create", key);
     cx.out.ok();
     Ok(())
 }

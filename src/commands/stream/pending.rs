@@ -24,6 +24,7 @@ pub fn xack(cx: &mut Context, args: Args) -> Result<(), Error> {
     let acknowledged = acknowledged.flatten().unwrap_or(0);
     if acknowledged > 0 {
         cx.unsaved(key);
+        cx.count_elements(key, acknowledged);
     }
     cx.out.integer(acknowledged as i64);
     Ok(())

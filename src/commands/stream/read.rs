@@ -214,6 +214,7 @@ pub fn xreadgroup(cx: &mut Context, args: Args) -> Result<(), Error> {
                 }
                 reply.stream(out, key);
                 let changes = &mut changes;
+                changes.count(1);
                 let mut delivery =
                     Delivery { log, group, consumer: number, count: request.count, now_ms, changes };
                 match from {

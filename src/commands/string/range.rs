@@ -57,12 +57,7 @@ pub fn setrange(cx: &mut Context, args: Args) -> Result<(), Error> {
     let offset = usize::try_from(offset).map_err(|_| Error::OFFSET_OUT_OF_RANGE)?;
     let old = match cx.edit(key) {
         Some(entry) => with_bytes(string(entry)?, <[u8]>::len),
-        None if value.is_empty() => 0,
-        None => {
-            check_length(cx, offset.saturating_add(value.len()))?;
-            cx.set_string(key, b"", Encoding::Raw, None);
-            0
-        }
+        None => 0,
     };
     if value.is_empty() {
         cx.out.integer(old as i64);
@@ -75,11 +70,11 @@ pub fn setrange(cx: &mut Context, args: Args) -> Result<(), Error> {
     Ok(())
 }
 
-/// Overwrites the string at `key`, which exists, from `offset` on; it grows as needed. A large one grows in place.
+/// Overwrites the string at `key`, which may be missing, from `offset` on; it grows as needed. A large one grows in place.
 fn splice(cx: &mut Context, key: &[u8], offset: usize, value: &[u8]) {
     let end = offset + value.len();
-    let entry = cx.edit(key).expect("the caller looked");
-    if let Some(Object::Bytes(bytes)) = entry.object_mut() {
+    let mut entry = cx.edit(key);
+    if let Some(Object::Bytes(bytes)) = entry.as_mut().and_then(|entry| entry.object_mut()) {
         if bytes.len() < end {
             bytes.resize(end, 0);
         }
@@ -87,8 +82,8 @@ fn splice(cx: &mut Context, key: &[u8], offset: usize, value: &[u8]) {
         cx.changed(key);
         return;
     }
-    let expiry = entry.expiry();
-    let mut bytes = with_bytes(entry, <[u8]>::to_vec);
+    let expiry = entry.as_ref().and_then(|entry| entry.expiry());
+    let mut bytes = entry.map_or(Vec::new(), |entry| with_bytes(entry, <[u8]>::to_vec));
     if bytes.len() < end {
         bytes.resize(end, 0);
     }

@@ -142,9 +142,10 @@ pub fn add_all<'a>(
     })?;
     let (added, changed) = counts.unwrap_or((0, 0));
     if added + changed > 0 {
+        cx.count_elements(key, added + changed);
         cx.notify(Events::ZSET, "zadd", key);
     }
-    cx.out.integer(if rules.ch { added + changed } else { added });
+    cx.out.integer(if rules.ch { added + changed } else { added } as i64);
     Ok(())
 }
 

@@ -34,7 +34,7 @@ fn pop_or_wait(cx: &mut Context, args: Args, last: bool) -> Result<(), Error> {
             ((), true)
         })?;
         if popped.is_some() {
-            note_popped(cx, key, last);
+            note_popped(cx, key, last, 1);
             cx.log_as(&[if last { b"ZPOPMAX" } else { b"ZPOPMIN" }, key]);
             return Ok(());
         }

@@ -43,14 +43,15 @@ fn pop(cx: &mut Context, args: Args, last: bool) -> Result<(), Error> {
     })?;
     match popped {
         Some(0) => {}
-        Some(_) => note_popped(cx, args.at(1), last),
+        Some(popped) => note_popped(cx, args.at(1), last, popped),
         None => cx.out.array(0),
     }
     Ok(())
 }
 
-/// Says that members were taken from a sorted set.
-pub fn note_popped(cx: &mut Context, key: &[u8], last: bool) {
+/// Says that so many members were taken from a sorted set.
+pub fn note_popped(cx: &mut Context, key: &[u8], last: bool, count: usize) {
+    cx.count_elements(key, count);
     cx.notify_shrunk(Events::ZSET, if last { "zpopmax" } else { "zpopmin" }, key);
 }
 
@@ -102,10 +103,10 @@ pub fn pop_some(cx: &mut Context, key: &[u8], last: bool, count: usize) -> Resul
             write_element(out, member);
             out.double(score);
         });
-        ((), true)
+        (n, true)
     })?;
-    if popped.is_some() {
-        note_popped(cx, key, last);
+    if let Some(popped) = popped {
+        note_popped(cx, key, last, popped);
         if cx.is_logged() {
             let word: &[u8] = if last { b"ZPOPMAX" } else { b"ZPOPMIN" };
             cx.log_as(&[word, key, itoa::Buffer::new().format(count).as_bytes()]);

@@ -201,7 +201,9 @@ fn remove_range(cx: &mut Context, args: Args, by: By) -> Result<(), Error> {
         zset.remove_range(ranks);
         (removed, removed > 0)
     })?;
-    if removed.is_some_and(|removed| removed > 0) {
+    let removed = removed.unwrap_or(0);
+    if removed > 0 {
+        cx.count_elements(args.at(1), removed);
         let event = match by {
             By::Rank => "zremrangebyrank",
             By::Score => "zremrangebyscore",
@@ -209,7 +211,7 @@ fn remove_range(cx: &mut Context, args: Args, by: By) -> Result<(), Error> {
         };
         cx.notify_shrunk(Events::ZSET, event, args.at(1));
     }
-    cx.out.integer(removed.unwrap_or(0) as i64);
+    cx.out.integer(removed as i64);
     Ok(())
 }
 

@@ -161,7 +161,7 @@ pub fn persistence(cx: &mut Context, text: &mut Text) {
     text.field("current_fork_perc", format_args!("{:.2}", written as f64 * 100.0 / total.max(1) as f64));
     text.field("current_save_keys_processed", written);
     text.field("current_save_keys_total", total);
-    let unsaved = report.counters.changes.saturating_sub(saves.saved_changes);
+    let unsaved = report.counters.counted().saturating_sub(saves.saved_changes);
     text.field("rdb_changes_since_last_save", unsaved);
     text.field("rdb_bgsave_in_progress", background.is_some() as u8);
     text.field("rdb_last_save_time", saves.last_s);
