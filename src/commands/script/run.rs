@@ -12,7 +12,6 @@ use crate::base::clock::{ticks, ticks_to_ns};
 use crate::client::{Args, Session, ShardSet};
 use crate::commands::context::{Counting, Pending};
 use crate::commands::errand::Ask;
-use crate::commands::monitor::tell;
 use crate::commands::routing::{remember_keys, shards_of};
 use crate::commands::script::trial::{Trace, Traces, Words};
 use crate::commands::server::persistence::disk_error;
@@ -331,11 +330,9 @@ impl Inside<'_, '_> {
             out.clear();
             Out { buf: out, resp3 }.error(&error.0);
         }
-        if cx.shared.gates() & gate::MONITORED != 0
-            && !session.timeless
-            && !command.is(flags::ADMIN | flags::SKIP_MONITOR)
-        {
-            tell(cx.shared, cx.signals, session.db, "lua", command, args);
+        let lines = &mut cx.effects.lines;
+        if lines.shown && !session.timeless && !command.is(flags::ADMIN | flags::SKIP_MONITOR) {
+            lines.note(session.db, "lua", command, args);
         }
         cx.tell_so_far();
         let error = (out.first() == Some(&b'-')).then(|| out.as_slice().into());
