@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::core::Core;
 use super::run::Parts;
-use crate::client::{Args, ConnectionId, Session, State};
+use crate::client::{Args, ConnectionId, ReplyMode, Session, State};
 use crate::commands::{Command, Pending, Route, flags};
 use crate::resp::Span;
 use crate::shared::gate;
@@ -119,7 +119,8 @@ impl Core {
             ready.push(lines);
         }
         let Some(connection) = self.connection(to) else { return };
-        if connection.state != State::Closing {
+        let listens = !matches!(connection.state, State::Closing | State::Deaf);
+        if listens && connection.reply_mode == ReplyMode::On {
             ready.iter().for_each(|lines| connection.output.extend_from_slice(lines));
             self.output_grew(to.slot);
         }

@@ -409,6 +409,13 @@ impl Core {
         self.reply(slot, |out| out.error(&text));
         self.shared.metrics[self.id].error_replies.add(1);
         self.shared.count_error(&text);
+        let connection = self.connection_mut(slot);
+        if connection.output.is_empty() && connection.unsent == 0 {
+            // Redis closes it behind the last reply, and it has none to wait for.
+            connection.state = State::Deaf;
+            connection.parser.reset();
+            return connection.card.set_flag(flag::CLOSE_AFTER_REPLY, true);
+        }
         self.close(slot, true);
     }
 
