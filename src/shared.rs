@@ -209,6 +209,8 @@ pub struct Shared {
     pub reply_peak_reset_ms: AtomicI64,
     /// Set by DEBUG SET-SKIP-CHECKSUM-VALIDATION 1.
     pub skip_checksums: AtomicBool,
+    /// Set by DEBUG SET-DISABLE-DENY-SCRIPTS 1.
+    pub noscript_off: AtomicBool,
     /// Set by DEBUG QUICKLIST-PACKED-THRESHOLD; 0: as list-max-listpack-size says.
     pub list_large_bytes_min: AtomicU32,
     /// Whether there is a log or a replica that wants to know what commands do: see `set_logged`.
@@ -278,6 +280,7 @@ impl Shared {
             cron_paused: AtomicBool::new(false),
             reply_peak_reset_ms: AtomicI64::new(REPLY_PEAK_RESET_MS),
             skip_checksums: AtomicBool::new(false),
+            noscript_off: AtomicBool::new(false),
             list_large_bytes_min: AtomicU32::new(0),
             logged: AtomicBool::new(false),
             log_next: AtomicU64::new(0),

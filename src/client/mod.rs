@@ -66,6 +66,8 @@ pub enum State {
     Paused,
     /// Its last command waits for a key or for time.
     Blocked,
+    /// It sent what is no request while its replies were off: nothing that it sends is looked at any more.
+    Deaf,
     /// A protocol error, QUIT or a kill: input is ignored, what was written is still sent.
     Closing,
 }

@@ -33,8 +33,8 @@ pub enum Signal {
     Resume,
     /// A key is no longer watched.
     Unwatch { shard: usize, db: u16, key: Box<[u8]> },
-    /// A line for a MONITOR client: its place in the common order, then the text.
-    MonitorLine { to: ConnectionId, place: u64, line: Arc<[u8]> },
+    /// Lines for a MONITOR client: their place in the common order, then the text.
+    MonitorLines { to: ConnectionId, place: u64, lines: Arc<[u8]> },
     /// A wait is over: its client's home is to know.
     Served { wait: Arc<Wait>, answer: Answer },
     /// A wait is over: this shard is to forget it.

@@ -1,4 +1,4 @@
-//! What commands did, said once: events for whoever listens to the keyspace, and records for the log and replicas.
+//! What commands did, said once: events for whoever listens to the keyspace, records for the log and replicas, and lines for MONITOR.
 //! In: what handlers say through `Context` (`notify`, `log_as` …), what shards say of keys that went by themselves.
 //! Out: events, and the records of a unit, in the order in which all of it happened.
 //! Invariants: F1, nothing is gathered that nobody asked for; F2, the records of a unit, applied at any later time to
@@ -6,6 +6,7 @@
 //! before what a command did after it, whenever the command says so.
 //! Absent: who gets the events and the records (see `server::effects`).
 
+use super::monitor::Lines;
 use crate::client::Args;
 use crate::config::Events;
 use crate::persist::aof::{Mark, Unit};
@@ -41,6 +42,8 @@ pub struct Effects {
     pub events: Vec<Event>,
     /// Of the unit that runs.
     pub unit: Unit,
+    /// Of the unit that runs, for MONITOR.
+    pub lines: Lines,
     /// The command has something to say about the log itself.
     pub mark: Option<Mark>,
     form: Form,

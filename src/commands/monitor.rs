@@ -1,6 +1,11 @@
 //! The lines of MONITOR: every command of every client, also those that scripts call.
-//! In: a command. Out: a signal for each listener.
+//! In: commands, as they run. Out: a signal for each listener.
+//! Invariant M2: the lines of what is atomic (a command, a transaction, a script) have one place in the common order, which is
+//! taken at its end, with all its shards at hand. So they stand together, behind those of the commands whose effects it saw, and
+//! before those of the commands that saw its own. The exception is a script that takes long, see `server::parked`: what it
+//! did so far is told whenever it is put aside, as Redis tells it.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::AcqRel;
 
@@ -8,7 +13,7 @@ use smallvec::SmallVec;
 
 use super::generic::migrate;
 use super::{Command, Signal};
-use crate::client::Args;
+use crate::client::{Args, ConnectionId};
 use crate::config::Opt;
 use crate::shared::Shared;
 
@@ -56,28 +61,52 @@ pub fn append_quoted(line: &mut Vec<u8>, arg: &[u8]) {
     line.push(b'"');
 }
 
-/// Tells the listeners of a command of `source`: a client's address, or `lua`.
-pub fn tell(
-    shared: &Shared,
-    signals: &mut Vec<Signal>,
-    db: u16,
-    source: &str,
-    command: &Command,
-    args: Args,
-) {
-    let hidden = secrets(command, args);
-    let now_us = shared.clock.unix_us();
-    let mut line = format!("+{}.{:06} [{db} {source}]", now_us / 1_000_000, now_us % 1_000_000).into_bytes();
-    for (index, arg) in args.iter().enumerate() {
-        line.push(b' ');
-        append_quoted(&mut line, if hidden.contains(&index) { REDACTED } else { arg });
+/// The lines of what runs, until it is over.
+#[derive(Default)]
+pub struct Lines {
+    /// Whether it is shown: decided when it began, so that it is shown whole or not at all.
+    pub shown: bool,
+    /// They lack their time.
+    text: Vec<u8>,
+}
+
+impl Lines {
+    /// A command of `source`: a client's address, or `lua`.
+    pub fn note(&mut self, db: u16, source: &str, command: &Command, args: Args) {
+        let hidden = secrets(command, args);
+        write!(self.text, "[{db} {source}]").expect("memory takes it");
+        for (index, arg) in args.iter().enumerate() {
+            self.text.push(b' ');
+            append_quoted(&mut self.text, if hidden.contains(&index) { REDACTED } else { arg });
+        }
+        self.text.extend_from_slice(b"\r\n");
     }
-    line.extend_from_slice(b"\r\n");
-    let line: Arc<[u8]> = line.into();
-    // The place is taken under the lock, so that who listens from place n gets all from n on.
-    let monitors = shared.monitors.lock().expect("nobody panics holding the monitors");
-    let place = shared.monitor_next.fetch_add(1, AcqRel);
-    for &(to, _) in monitors.iter() {
-        signals.push(Signal::MonitorLine { to, place, line: line.clone() });
+
+    /// What ran will begin anew.
+    pub fn forget(&mut self) {
+        self.text.clear();
+    }
+
+    /// Tells the listeners. All lines show one time, which is taken with their place: no line is older than the one before it.
+    pub fn tell(&mut self, shared: &Shared, signals: &mut Vec<Signal>) {
+        if self.text.is_empty() {
+            return;
+        }
+        // The place is taken under the lock, so that who listens from place n gets all from n on.
+        let monitors = shared.monitors.lock().expect("nobody panics holding the monitors");
+        let place = shared.monitor_next.fetch_add(1, AcqRel);
+        let now_us = shared.clock.unix_us();
+        let listeners: SmallVec<[ConnectionId; 4]> = monitors.iter().map(|&(to, _)| to).collect();
+        drop(monitors);
+        let time = format!("+{}.{:06} ", now_us / 1_000_000, now_us % 1_000_000);
+        let text = std::mem::take(&mut self.text);
+        let lines: Vec<u8> = text
+            .split_inclusive(|&byte| byte == b'\n')
+            .flat_map(|line| [time.as_bytes(), line])
+            .flatten()
+            .copied()
+            .collect();
+        let lines: Arc<[u8]> = lines.into();
+        signals.extend(listeners.iter().map(|&to| Signal::MonitorLines { to, place, lines: lines.clone() }));
     }
 }

@@ -21,8 +21,8 @@ pub const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// A batch with more replies than this comes home before it goes on.
 pub const BATCH_REPLIES_MAX: usize = 1024 * 1024;
 
-/// EXEC as its client wrote it, if MONITOR is to show it.
-pub type ExecWord = Option<Box<[u8]>>;
+/// EXEC as its client wrote it: MONITOR shows it so.
+pub type ExecWord = SmallVec<[u8; 16]>;
 
 /// What the commands of a batch are to each other.
 #[derive(Default)]

@@ -102,6 +102,9 @@ impl Core {
         }
         connection.card.net_in.add(bytes.len() as u64);
         connection.card.last_ms.store(now_ms, Relaxed);
+        if connection.state == State::Deaf {
+            return;
+        }
         connection.card.input_bytes.set((connection.input.len() + bytes.len()) as u64);
         if self.begins_to_move(slot) {
             return self.connection_mut(slot).input.extend(bytes);
@@ -402,8 +405,8 @@ impl Core {
         let limit_ms = self.config.timeout_s as i64 * 1000;
         for slot in 0..self.slots.len() as u32 {
             let Some(connection) = &self.slots[slot as usize].connection else { continue };
-            let exempt =
-                connection.state != State::Ready || connection.card.has(flag::MONITOR | flag::PUBSUB);
+            let waits = !matches!(connection.state, State::Ready | State::Deaf);
+            let exempt = waits || connection.card.has(flag::MONITOR | flag::PUBSUB);
             if !exempt && now_ms - connection.card.last_ms.load(Relaxed) > limit_ms {
                 self.close(slot, false);
             }

@@ -57,6 +57,8 @@ pub enum Neglect {
     Patience,
     /// To serve the longest waiting first.
     Order,
+    /// To keep the lines of what is atomic for MONITOR until it is over.
+    Together,
 }
 
 impl std::fmt::Display for Executed {
@@ -174,6 +176,14 @@ impl Core {
     /// Whether it is time to forget something on purpose.
     pub(super) fn neglects(&mut self, what: Neglect) -> bool {
         self.neglect == Some(what) && self.rng.below(4) == 0
+    }
+
+    /// Tells MONITOR's listeners of half a transaction.
+    pub(super) fn neglect_lines(&mut self) {
+        if self.neglects(Neglect::Together) {
+            self.effects.lines.tell(&self.shared, &mut self.signals);
+            self.send_signals();
+        }
     }
 
     /// Whether CLIENT PAUSE holds a connection back.

@@ -125,7 +125,8 @@ impl Core {
         #[cfg(not(test))]
         let hasty = false;
         let Some(connection) = self.connection(seat) else { return };
-        if connection.state == State::Closing || connection.card.killed.load(Acquire) {
+        let is_deaf = matches!(connection.state, State::Closing | State::Deaf);
+        if is_deaf || connection.card.killed.load(Acquire) {
             return;
         }
         let resp3 = connection.session.resp3;

@@ -8,6 +8,7 @@
 use super::batch::{Batch, Kind};
 use super::core::Core;
 use crate::client::ShardSet;
+use crate::commands::monitor::Lines;
 use crate::commands::script::Ongoing;
 use crate::commands::{Error, Event, Pending, Signal, flags};
 use crate::persist::aof::Unit;
@@ -25,6 +26,7 @@ pub struct Aside {
     /// What it did so far: it is told with the rest.
     unit: Unit,
     events: Vec<Event>,
+    lines: Lines,
 }
 
 impl Core {
@@ -45,7 +47,10 @@ impl Core {
         let home = self.shards[self.id].take();
         let unit = std::mem::take(&mut self.effects.unit);
         let events = std::mem::take(&mut self.effects.events);
-        let aside = |ongoing| Aside { batch, ongoing, home, unit, events };
+        #[cfg(test)]
+        self.neglect_lines();
+        let lines = std::mem::take(&mut self.effects.lines);
+        let aside = |ongoing| Aside { batch, ongoing, home, unit, events, lines };
         match pending {
             Pending::Parked(ongoing) => {
                 assert!(self.parked.is_none(), "P1: there is none");
@@ -70,9 +75,10 @@ impl Core {
 
     /// Goes on with what was put aside, as far as it comes.
     pub(super) fn go_on_with(&mut self, aside: Aside) {
-        let Aside { mut batch, ongoing, home, unit, events } = aside;
+        let Aside { mut batch, ongoing, home, unit, events, lines } = aside;
         self.effects.unit = unit;
         self.effects.events = events;
+        self.effects.lines = lines;
         if let Some(home) = home {
             self.shards[self.id] = Some(home);
         }

@@ -439,6 +439,7 @@ impl Core {
             shard.watch.unwatch(key.db, &key.key);
         }
         self.stamp(batch);
+        self.monitor_begins();
         #[cfg(test)]
         self.note_exec(batch);
         let timeless = batch.session.is_some_and(|session| session.timeless);
@@ -460,7 +461,7 @@ impl Core {
             out.null_array();
             batch.next = count;
             self.end_caching(batch);
-            self.monitor_exec(word, &batch.session.expect("a batch has a session"));
+            self.monitor_exec(&word, &batch.session.expect("a batch has a session"));
         }
         self.clock_is_old = true;
     }
@@ -517,7 +518,7 @@ impl Core {
         }
         self.set_atomic(batch, false);
         self.end_caching(batch);
-        self.monitor_exec(word, &batch.session.expect("a batch has a session"));
+        self.monitor_exec(&word, &batch.session.expect("a batch has a session"));
         self.after_command_of(batch.session.as_mut().expect("a batch has a session"));
     }
 

@@ -31,7 +31,7 @@ use crate::pubsub::Books;
 use crate::resp::{Out, ProtocolError};
 use crate::script::Engine;
 use crate::shard::{Moment, Report, Shard};
-use crate::shared::{Shared, gate};
+use crate::shared::Shared;
 use crate::storage::Job;
 
 /// The time of a command that what runs behind it in the same chunk or batch may disregard.
@@ -133,7 +133,7 @@ impl Parts<'_> {
             self.effects.begin(self.shards.iter().filter_map(|shard| shard.as_deref()));
         }
         let (tracking, from) = (call.session.tracking, call.out.len());
-        let monitored = self.shared.gates() & gate::MONITORED != 0;
+        let monitored = self.is_shown(call.session, resumed);
         if monitored && tells_itself(command) && !resumed {
             self.monitor(command, args, call.session);
         }
@@ -146,16 +146,19 @@ impl Parts<'_> {
             self.effects.take_incidents(self.shards.iter_mut().filter_map(|shard| shard.as_deref_mut()));
             self.read_for(command, args, call.session, tracking);
             if monitored {
-                self.monitor(command, args, call.session);
+                self.monitor_end(command, args, call.session);
             }
             return Outcome { failed: false, waits: true, pushed, pending: None };
         }
         let (counting, db, pending) = (context.counting, context.session.db, context.pending.take());
-        if pending.is_some() {
+        if let Some(why) = &pending {
             #[cfg(test)]
-            if let Some(Pending::Widen) = pending {
+            if let Pending::Widen = why {
                 // It changed nothing, and runs again.
                 self.trace.pop();
+            }
+            if monitored {
+                self.monitor_part(why);
             }
             return Outcome { failed: false, waits: false, pushed, pending };
         }
@@ -175,8 +178,8 @@ impl Parts<'_> {
         if self.config.maxmemory > 0 && !command.is(flags::READONLY) {
             self.publish(request.shards);
         }
-        if monitored && !tells_itself(command) {
-            self.monitor(command, args, call.session);
+        if monitored {
+            self.monitor_end(command, args, call.session);
         }
         Outcome { failed, waits: false, pushed, pending: None }
     }
@@ -413,6 +416,13 @@ impl Core {
         self.reply(slot, |out| out.error(&text));
         self.shared.metrics[self.id].error_replies.add(1);
         self.shared.count_error(&text);
+        let connection = self.connection_mut(slot);
+        if connection.output.is_empty() && connection.unsent == 0 {
+            // Redis closes it behind the last reply, and it has none to wait for.
+            connection.state = State::Deaf;
+            connection.parser.reset();
+            return connection.card.set_flag(flag::CLOSE_AFTER_REPLY, true);
+        }
         self.close(slot, true);
     }
 
@@ -744,11 +754,11 @@ impl Core {
             let session = &mut self.connection_mut(slot).session;
             session.tracking = session.tracking.without(Tracking::CACHING);
         }
-        let monitored = self.shared.gates() & gate::MONITORED != 0;
-        let word: ExecWord = monitored.then(|| args.at(0).into());
+        let word = ExecWord::from_slice(args.at(0));
         if transaction.aborted {
             let session = self.connection_at(slot).session;
-            self.monitor_exec(word, &session);
+            self.monitor_begins();
+            self.monitor_exec(&word, &session);
             self.unwatch_all(watched);
             let exec = self.exec as u64 + 1;
             self.connection_mut(slot).card.last_command.set(exec);

@@ -21,7 +21,7 @@ impl Core {
         match &signal {
             Signal::Kill(id) => self.signal_core(id.core as usize, signal),
             Signal::Listen => self.signal_core(ACCEPTING_CORE, signal),
-            Signal::MonitorLine { to, .. } => self.signal_core(to.core as usize, signal),
+            Signal::MonitorLines { to, .. } => self.signal_core(to.core as usize, signal),
             Signal::Unwatch { shard, .. } | Signal::Unwait { shard, .. } => {
                 self.signal_core(*shard, signal);
             }
@@ -69,7 +69,7 @@ impl Core {
             Signal::Served { wait, answer } => self.end_wait(wait, answer),
             Signal::Unwait { wait, .. } => self.unwait(wait),
             Signal::Mail { .. } => self.take_mail(),
-            Signal::MonitorLine { to, place, line } => self.monitor_line(to, place, line),
+            Signal::MonitorLines { to, place, lines } => self.monitor_lines(to, place, lines),
             Signal::Busy => {
                 self.refuse_waiting();
                 self.release_replies();

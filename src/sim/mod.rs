@@ -13,6 +13,7 @@ pub mod disk;
 pub mod history;
 mod lapses;
 pub mod model;
+mod monitors;
 mod rebases;
 mod reply;
 mod scenario;

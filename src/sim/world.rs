@@ -296,6 +296,11 @@ impl World {
         self.sockets[client].shut
     }
 
+    /// How many clients there were.
+    pub fn clients(&self) -> usize {
+        self.sockets.len()
+    }
+
     /// Whether CLIENT PAUSE holds anybody back.
     pub fn is_paused(&self) -> bool {
         self.cores.iter().any(Core::holds_back)

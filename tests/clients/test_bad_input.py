@@ -44,6 +44,22 @@ def until_closed(s, limit=1 << 16):
     return got
 
 
+def test_who_wants_no_replies_is_not_told(server):
+    """With nothing to send the connection stays, but nobody listens to it any more; what was to be sent is, and then it closes."""
+    assert answer_to(server, b"PING\r\nCLIENT REPLY OFF\r\n*x\r\nSET deaf 1\r\n") == b"+PONG\r\n"
+    for quiet in (b"OFF", b"SKIP"):
+        with server.raw(timeout=0.2) as s, server.client(decode_responses=True) as r:
+            s.sendall(b"CLIENT REPLY " + quiet + b"\r\n*x\r\nSET deaf 1\r\n")
+            for more in (b"SET deaf 1\r\n", b"CLIENT REPLY ON\r\nPING\r\n"):
+                with pytest.raises(TimeoutError):
+                    s.recv(1)
+                s.sendall(more)
+            assert r.get("deaf") is None
+            assert [client["flags"] for client in r.client_list() if client["cmd"] == "client|reply"] == ["c"]
+            assert r.client_kill_filter(addr="%s:%d" % s.getsockname()) == 1
+            assert s.recv(1) == b""
+
+
 def answer_to(server, data):
     with server.raw(timeout=5) as s:
         try:

@@ -1,6 +1,7 @@
 """What MONITOR, SLOWLOG, INFO and CLIENT LIST show of commands, and in which order."""
 
 import re
+import time
 
 import pytest
 
@@ -95,6 +96,19 @@ def test_a_client_under_monitor_leaves_the_keyspace_alone(server, r):
     assert watcher.read_until(b"+PONG\r\n").startswith("+OK\r\n" + 3 * refused)
     watcher.say("RESET", "GET k", "ECHO end")
     assert "$-1\r\n" in watcher.read_until(b"$3\r\nend\r\n")
+    watcher.socket.close()
+
+
+def test_who_wants_no_replies_is_shown_nothing(server, r):
+    watcher = Raw(server)
+    watcher.say("MONITOR", "CLIENT REPLY OFF")
+    watcher.read_until(b"+OK\r\n")
+    time.sleep(0.05)
+    r.ping()
+    watcher.say("CLIENT REPLY ON")
+    assert watcher.read_until(b"+OK\r\n") == ""
+    r.echo("seen")
+    assert "PING" not in watcher.read_until(b'"seen"\r\n')
     watcher.socket.close()
 
 
@@ -218,3 +232,39 @@ def test_who_kills_itself_without_replies_ends_alone(server, r):
     while got := client.socket.recv(1 << 16):
         assert b"PONG" not in got
     assert r.ping()
+
+
+def test_transactions_and_scripts_are_shown_in_one_piece(server):
+    """Whatever other clients, on all cores, do meanwhile; and times never go back."""
+    watcher = Raw(server)
+    watcher.say("MONITOR")
+    watcher.read_until(b"+OK\r\n")
+    # All on one shard, and known to be: so the other core goes on meanwhile.
+    script = 50 * "redis.call('INCR', KEYS[1]) "
+    noise = "".join(f"SET n{number} 1\r\n" for number in range(100))
+    atomic = "MULTI\r\n" + 50 * "INCR k\r\n" + f'EXEC\r\nEVAL "{script}" 1 k\r\n'
+    others = [server.raw() for _ in range(6)]
+    for at, other in enumerate(others):
+        other.sendall((40 * (noise if at < 3 else atomic) + "ECHO end\r\n").encode())
+    for other in others:
+        text = b""
+        while not text.endswith(b"$3\r\nend\r\n"):
+            text = text[-16:] + other.recv(1 << 16)
+        other.close()
+    end = '"ECHO" "end"\r\n'
+    text = "".join(watcher.read_until(end.encode()) + end for _ in others)
+    lines = [re.match(r"\+(\S+) \[0 (\S+)\] (.*)", line).groups() for line in text.split("\r\n")[:-1]]
+    times = [time for time, _, _ in lines]
+    assert times == sorted(times)
+    shown = [(source, line) for _, source, line in lines]
+    wholes = 0
+    for at, (source, line) in enumerate(shown):
+        if line == '"EXEC"':
+            assert {who for who, _ in shown[at - 50 : at]} == {source}
+        elif line.startswith('"EVAL"'):
+            assert {who for who, _ in shown[at + 1 : at + 51]} == {"lua"}
+        else:
+            continue
+        wholes += 1
+    assert (wholes, len(shown)) == (2 * 3 * 40, 6 + 3 * 40 * 100 + 3 * 40 * (1 + 50 + 1 + 1 + 50))
+    watcher.socket.close()

@@ -12,7 +12,6 @@ use crate::base::clock::{ticks, ticks_to_ns};
 use crate::client::{Args, Session, ShardSet};
 use crate::commands::context::{Counting, Pending};
 use crate::commands::errand::Ask;
-use crate::commands::monitor::tell;
 use crate::commands::routing::{remember_keys, shards_of};
 use crate::commands::script::trial::{Trace, Traces, Words};
 use crate::commands::server::persistence::disk_error;
@@ -198,7 +197,7 @@ impl Inside<'_, '_> {
         if !command.arity_fits(args.len()) {
             return Some(Error::new("ERR Wrong number of args calling Redis command from script"));
         }
-        if command.is(flags::NOSCRIPT) {
+        if command.is(flags::NOSCRIPT) && !self.is_let_in(command) {
             return Some(Error::new("ERR This Redis command is not allowed from script"));
         }
         if command.is(flags::WRITE | flags::MAY_REPLICATE) && self.ongoing.read_only {
@@ -214,6 +213,14 @@ impl Inside<'_, '_> {
         let may_grow = self.ongoing.wrote || self.ongoing.allows_oom();
         let lacks_memory = self.cx.lacks_memory && command.is(flags::DENYOOM) && !may_grow;
         lacks_memory.then_some(Error::OOM)
+    }
+
+    /// DEBUG SET-DISABLE-DENY-SCRIPTS lets scripts call what is about the server. What is about a connection, or needs the core's Lua,
+    /// is kept from them all the same, since they have none to give; and so is what waits until everything is saved.
+    fn is_let_in(&self, command: &Command) -> bool {
+        let waits = command.route == Route::Save || command.name == "SAVE";
+        let about_server = command.is(flags::ADMIN) && command.route != Route::Home && !command.settles;
+        about_server && !waits && self.cx.shared.noscript_off.load(Relaxed)
     }
 
     /// The script waits for its next slice, and meanwhile everybody else hears BUSY.
@@ -331,11 +338,9 @@ impl Inside<'_, '_> {
             out.clear();
             Out { buf: out, resp3 }.error(&error.0);
         }
-        if cx.shared.gates() & gate::MONITORED != 0
-            && !session.timeless
-            && !command.is(flags::ADMIN | flags::SKIP_MONITOR)
-        {
-            tell(cx.shared, cx.signals, session.db, "lua", command, args);
+        let lines = &mut cx.effects.lines;
+        if lines.shown && !session.timeless && !command.is(flags::ADMIN | flags::SKIP_MONITOR) {
+            lines.note(session.db, "lua", command, args);
         }
         cx.tell_so_far();
         let error = (out.first() == Some(&b'-')).then(|| out.as_slice().into());

@@ -116,6 +116,13 @@ const SUBCOMMANDS: &[Sub] = &[
         set_active_expire,
     ),
     (
+        "SET-DISABLE-DENY-SCRIPTS",
+        3,
+        3,
+        "0|1\n    Lets scripts call commands about the server that are kept from them, or no longer.",
+        let_scripts,
+    ),
+    (
         "SET-SKIP-CHECKSUM-VALIDATION",
         3,
         3,
@@ -171,6 +178,11 @@ fn set_active_expire(cx: &mut Context, args: Args) -> Result<(), Error> {
 
 fn skip_checksums(cx: &mut Context, args: Args) -> Result<(), Error> {
     cx.shared.skip_checksums.store(parse_i64(args.at(2)).is_some_and(|number| number != 0), Relaxed);
+    ok(cx, args)
+}
+
+fn let_scripts(cx: &mut Context, args: Args) -> Result<(), Error> {
+    cx.shared.noscript_off.store(parse_i64(args.at(2)).is_some_and(|number| number != 0), Relaxed);
     ok(cx, args)
 }
 

@@ -166,6 +166,10 @@ fn monitors_see_the_commands_of_all() {
     check_outside_multi(
         "MONITOR => OK | b> SET k v => OK | a> => * | RESET => * | b> GET k => \"v\" | PING => *",
     );
+    // Who comes back is shown what follows, although something ran meanwhile.
+    check_outside_multi(
+        "MONITOR => OK | b> PING => PONG | a> => * | RESET => RESET | b> PING => PONG | MONITOR => OK | b> PING => PONG | a> => *",
+    );
     let refused = "-ERR Replica can't interact with the keyspace";
     check_outside_multi(&format!(
         "b> SET k v => OK | MONITOR => OK | GET k => {refused} | MULTI => OK | a> => * | SET k 1 => {refused} \

@@ -212,3 +212,20 @@ fn checksums_may_be_passed_over() {
         "RESTORE k 0 {payload} => {refused} | DEBUG SET-SKIP-CHECKSUM-VALIDATION 1 => OK | RESTORE k 0 {payload} => OK | GET k => \"hello\" | RESTORE l 0 \"\\x00\\x05hello\\x0d\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x01\" => {refused} | DEBUG SET-SKIP-CHECKSUM-VALIDATION 0 => OK | RESTORE l 0 {payload} => {refused}"
     ));
 }
+
+#[test]
+fn scripts_may_be_let_near_the_server() {
+    let refused = "-ERR This Redis command is not allowed from script";
+    check_configured(
+        &allowed(),
+        &format!(
+            "EVAL \"return redis.pcall('DEBUG', 'PROTOCOL', 'integer')\" 0 => {refused} | DEBUG SET-DISABLE-DENY-SCRIPTS 1 => OK \
+             | EVAL \"return redis.pcall('DEBUG', 'PROTOCOL', 'integer')\" 0 => 12345 | MULTI => OK \
+             | EVAL \"return redis.call('CONFIG', 'GET', 'port')\" 0 => QUEUED | EXEC => [[\"port\" \"6379\"]] \
+             | SET k v => OK | EVAL \"redis.call('DEBUG', 'RELOAD') return redis.call('GET', 'k')\" 0 => \"v\" \
+             | EVAL \"return redis.pcall('SAVE')\" 0 => {refused} | EVAL \"return redis.pcall('MULTI')\" 0 => {refused} \
+             | EVAL \"return redis.pcall('EVAL', 'return 1', 0)\" 0 => {refused} | DEBUG SET-DISABLE-DENY-SCRIPTS 0 => OK \
+             | EVAL \"return redis.pcall('DEBUG', 'PROTOCOL', 'integer')\" 0 => {refused}"
+        ),
+    );
+}
