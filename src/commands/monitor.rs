@@ -15,7 +15,7 @@ use super::generic::migrate;
 use super::{Command, Signal};
 use crate::client::{Args, ConnectionId};
 use crate::config::Opt;
-use crate::shared::Shared;
+use crate::shared::{Shared, gate};
 
 /// What is shown of an argument that is secret.
 pub const REDACTED: &[u8] = b"(redacted)";
@@ -71,8 +71,14 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// A command of `source`: a client's address, or `lua`.
-    pub fn note(&mut self, db: u16, source: &str, command: &Command, args: Args) {
+    /// A command of `source`: a client's address, or `lua`. Once nobody listens any more, nothing is kept.
+    pub fn note(&mut self, shared: &Shared, db: u16, source: &str, command: &Command, args: Args) {
+        if shared.gates() & gate::MONITORED == 0 {
+            (self.shown, self.text) = (false, Vec::new());
+        }
+        if !self.shown {
+            return;
+        }
         let hidden = secrets(command, args);
         write!(self.text, "[{db} {source}]").expect("memory takes it");
         for (index, arg) in args.iter().enumerate() {
@@ -98,14 +104,17 @@ impl Lines {
         let now_us = shared.clock.unix_us();
         let listeners: SmallVec<[ConnectionId; 4]> = monitors.iter().map(|&(to, _)| to).collect();
         drop(monitors);
-        let time = format!("+{}.{:06} ", now_us / 1_000_000, now_us % 1_000_000);
         let text = std::mem::take(&mut self.text);
-        let lines: Vec<u8> = text
-            .split_inclusive(|&byte| byte == b'\n')
-            .flat_map(|line| [time.as_bytes(), line])
-            .flatten()
-            .copied()
-            .collect();
+        if listeners.is_empty() {
+            return;
+        }
+        let time = format!("+{}.{:06} ", now_us / 1_000_000, now_us % 1_000_000);
+        let each = || text.split_inclusive(|&byte| byte == b'\n');
+        let mut lines = Vec::with_capacity(text.len() + each().count() * time.len());
+        for line in each() {
+            lines.extend_from_slice(time.as_bytes());
+            lines.extend_from_slice(line);
+        }
         let lines: Arc<[u8]> = lines.into();
         signals.extend(listeners.iter().map(|&to| Signal::MonitorLines { to, place, lines: lines.clone() }));
     }

@@ -57,7 +57,7 @@ impl Parts<'_> {
             return;
         }
         if let Some(card) = self.shared.clients.get(session.id) {
-            self.effects.lines.note(session.db, &card.addr, command, args);
+            self.effects.lines.note(self.shared, session.db, &card.addr, command, args);
         }
     }
 

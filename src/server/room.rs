@@ -204,8 +204,8 @@ impl Core {
 }
 
 impl Parts<'_> {
-    /// Whether a command may run: makes room for it, if it can. A transaction was asked before it began, and what a log says
-    /// has happened already. `begins`: nothing of it ran yet.
+    /// Whether a command may run: makes room for it, if it can. A transaction was asked before it began, what a log says
+    /// has happened already, and what goes on (`begins` is false) was asked when it began.
     #[inline]
     pub(super) fn admits(
         &mut self,
@@ -216,11 +216,11 @@ impl Parts<'_> {
         moment: &Moment,
         begins: bool,
     ) -> Result<Room, Error> {
-        if self.config.maxmemory == 0 || session.atomic || session.timeless {
+        if self.config.maxmemory == 0 || !begins || session.atomic || session.timeless {
             return Ok(Room::Enough);
         }
         let has_keys = command.route == Route::Keys && !request.shards.is_empty();
-        let patient = begins && has_keys && !session.serving && self.shards.iter().any(Option::is_none);
+        let patient = has_keys && !session.serving && self.shards.iter().any(Option::is_none);
         let room = self.make_room(moment, patient);
         if room == Room::None && flags_of(command, args, &self.shared.scripts) & flags::DENYOOM != 0 {
             return Err(Error::OOM);

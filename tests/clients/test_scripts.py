@@ -196,6 +196,29 @@ def in_background(work):
     return result
 
 
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_slow_script_comes_to_its_end_though_memory_runs_short(tmp_path, cores):
+    server = Server(tmp_path, "--busy-reply-threshold", "20", cores=cores)
+    first, second = (server.client() for _ in range(2))
+    raw = socket.create_connection(("127.0.0.1", server.port))
+    try:
+        first.config_set("maxmemory", first.info("memory")["used_memory"] + 3_000_000)
+        body = "#!lua\nredis.call('SET', KEYS[1], 1) " + SLOW + SLOW.replace("local ", "") + "return redis.call('INCR', KEYS[1])"
+        result = in_background(lambda: first.eval(body, 1, "k"))
+        wait_for(lambda: is_busy(second))
+        # Half of a command is kept, and counts.
+        raw.sendall(b"*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$9000000\r\n" + b"x" * 6_000_000)
+        assert result() == 2
+        with pytest.raises(redis.ResponseError, match="OOM|maxmemory"):
+            second.set("other", "x")
+        raw.close()
+        wait_for(lambda: second.config_set("maxmemory", 0) and second.set("other", "x"))
+        assert second.get("k") == b"2"
+    finally:
+        raw.close()
+        server.stop()
+
+
 @pytest.mark.parametrize("cores", [2, 3])
 def test_a_script_is_slow_before_it_reaches_for_other_keys(tmp_path, cores):
     server = Server(tmp_path, "--busy-reply-threshold", "50", cores=cores)

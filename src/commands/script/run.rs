@@ -39,6 +39,8 @@ pub struct Ongoing {
     moment: Moment,
     read_only: bool,
     wrote: bool,
+    /// Memory was short when it began.
+    lacks_memory: bool,
     /// It wants no records of what it does.
     unrecorded: bool,
     started_us: u64,
@@ -62,6 +64,7 @@ impl Ongoing {
             moment: cx.moment,
             read_only,
             wrote: false,
+            lacks_memory: cx.lacks_memory,
             unrecorded: false,
             started_us: cx.shared.clock.mono_us(),
             ask: None,
@@ -127,7 +130,7 @@ pub fn run(
 /// Goes on with a script that was parked.
 pub fn go_on(cx: &mut Context, mut ongoing: Ongoing) -> Result<(), Error> {
     let engine = cx.scripts.take().expect("a script runs inside no other");
-    cx.moment = ongoing.moment;
+    (cx.moment, cx.lacks_memory) = (ongoing.moment, ongoing.lacks_memory);
     let mut inside = Inside { cx, ongoing: &mut ongoing, args: None };
     let status = engine.go_on(&mut inside);
     let result = conclude(cx, engine, status, ongoing);
@@ -340,7 +343,7 @@ impl Inside<'_, '_> {
         }
         let lines = &mut cx.effects.lines;
         if lines.shown && !session.timeless && !command.is(flags::ADMIN | flags::SKIP_MONITOR) {
-            lines.note(session.db, "lua", command, args);
+            lines.note(cx.shared, session.db, "lua", command, args);
         }
         cx.tell_so_far();
         let error = (out.first() == Some(&b'-')).then(|| out.as_slice().into());
