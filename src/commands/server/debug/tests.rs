@@ -1,7 +1,7 @@
 //! Conversations with DEBUG.
 
 use crate::config::{Config, Guard};
-use crate::sim::check_configured;
+use crate::sim::{check_configured, check_outside_multi};
 use crate::sim::conversation::request;
 use crate::sim::world::World;
 
@@ -96,6 +96,9 @@ fn a_reload_is_no_change_whatever_its_options() {
 fn values_are_described() {
     check(
         "DEBUG OBJECT x => -ERR no such key | SET s hello => OK | DEBUG OBJECT s => * | DEBUG OBJECT s fast => * | RPUSH l a => 1 | DEBUG OBJECT l => *",
+    );
+    check_outside_multi(
+        "DEBUG SET-ACTIVE-EXPIRE 0 => OK | SET k v PX 5 => OK | +9ms | DEBUG OBJECT k => * | EXISTS k => 0 | DEBUG OBJECT k => -ERR no such key",
     );
     check(
         "RPUSH l a b => 2 | DEBUG LISTPACK l => Listpack structure printed on stdout | DEBUG QUICKLIST l => -ERR Not a quicklist encoded object. \

@@ -18,7 +18,9 @@ pub fn object(cx: &mut Context, args: Args) -> Result<(), Error> {
     let (moment, style) = (cx.moment, Style::of(cx.config));
     let compressed_nodes = cx.config.list_compress_depth != 0;
     let fast = args.is(3, "fast");
-    let entry = cx.peek(args.at(2)).ok_or(Error::NO_SUCH_KEY)?;
+    let db = cx.session.db as usize;
+    // It tells of a key that is overdue, too, as long as it is there.
+    let entry = cx.shard(args.at(2)).dbs[db].store.find(args.at(2)).ok_or(Error::NO_SUCH_KEY)?;
     let mut text = format!(
         "Value at:{:p} refcount:1 encoding:{}",
         (&raw const *entry).cast::<u8>(),
