@@ -1,8 +1,8 @@
 //! Conversations with DEBUG.
 
 use crate::config::{Config, Guard};
-use crate::sim::{check_configured, check_outside_multi};
-use crate::sim::conversation::request;
+use crate::sim::check_configured;
+use crate::sim::conversation::{check_configured_outside_multi, request};
 use crate::sim::world::World;
 
 fn allowed() -> Config {
@@ -97,7 +97,8 @@ fn values_are_described() {
     check(
         "DEBUG OBJECT x => -ERR no such key | SET s hello => OK | DEBUG OBJECT s => * | DEBUG OBJECT s fast => * | RPUSH l a => 1 | DEBUG OBJECT l => *",
     );
-    check_outside_multi(
+    check_configured_outside_multi(
+        &allowed(),
         "DEBUG SET-ACTIVE-EXPIRE 0 => OK | SET k v PX 5 => OK | +9ms | DEBUG OBJECT k => * | EXISTS k => 0 | DEBUG OBJECT k => -ERR no such key",
     );
     check(
