@@ -1,5 +1,6 @@
 //! A core without its ring: from received bytes to replies, for fifty clients in turns.
-//! `cargo bench --bench core`; with `KEYS=number` among so many keys only. The rate is in commands. Absent: the kernel, which has the larger share of a server's CPU.
+//! `cargo bench --bench core`; with `KEYS=number` among so many keys only. The rate is in commands.
+//! Absent: the kernel, which has the larger share of a server's CPU.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //! In: parsed commands. Out: replies, and how many commands ran.
 //! What could stand in the way of a command, and would stay there, is looked for once a stretch; what another core may bring about
 //! at any time is looked for before each command. Whatever is found ends the stretch: who called it knows what to do about it.
-//! (GET took 2050 instructions in user space when each command went the long way, and takes half of that.)
+//! (GET took 2050 instructions in user space when each command went the long way, and takes 1170.)
 
 #[cfg(test)]
 mod tests;
