@@ -71,6 +71,12 @@ pub struct Lines {
 }
 
 impl Lines {
+    /// What begins is shown if somebody listens by now.
+    #[inline]
+    pub fn begin(&mut self, shared: &Shared) {
+        self.shown = shared.gates() & gate::MONITORED != 0;
+    }
+
     /// A command of `source`: a client's address, or `lua`. Once nobody listens any more, nothing is kept.
     pub fn note(&mut self, shared: &Shared, db: u16, source: &str, command: &Command, args: Args) {
         if shared.gates() & gate::MONITORED == 0 {

@@ -11,7 +11,6 @@ use super::run::Parts;
 use crate::client::{Args, ConnectionId, ReplyMode, Session, State};
 use crate::commands::{Command, Pending, Route, flags};
 use crate::resp::Span;
-use crate::shared::gate;
 
 /// Lines that arrived before earlier ones, for each listener.
 #[derive(Default)]
@@ -44,7 +43,7 @@ impl Parts<'_> {
     pub(super) fn is_shown(&mut self, session: &Session, resumed: bool) -> bool {
         let lines = &mut self.effects.lines;
         if !session.atomic && !resumed {
-            lines.shown = self.shared.gates() & gate::MONITORED != 0;
+            lines.begin(self.shared);
         }
         lines.shown
     }
@@ -86,7 +85,7 @@ impl Parts<'_> {
 impl Core {
     /// EXEC begins: what it runs is shown if somebody listens by now.
     pub(super) fn monitor_begins(&mut self) {
-        self.effects.lines.shown = self.shared.gates() & gate::MONITORED != 0;
+        self.effects.lines.begin(&self.shared);
     }
 
     /// A transaction is over: tells the listeners of its commands, and of its EXEC.

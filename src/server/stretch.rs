@@ -64,11 +64,11 @@ impl Limits<'_> {
     }
 }
 
-/// The last command and its word count: most pipelines are of one kind.
+/// The row of the last command, with its number and word count: most pipelines are of one kind.
 #[derive(Default)]
-struct Kind(Option<(u16, u32, &'static Command)>);
+struct LastRow(Option<(u16, u32, &'static Command)>);
 
-impl Kind {
+impl LastRow {
     /// The row of a command, if it may be one of a stretch.
     #[inline]
     fn plain(&mut self, registry: &Registry, request: &Request) -> Option<&'static Command> {
@@ -107,13 +107,13 @@ impl Parts<'_> {
         let mut cx = self.context(self.registry.row(request.command), &mut call, false);
         // Other cores' commands may as well have come before or after all of these: only what runs here makes it look again.
         let mut room = has_room(cx.shared, cx.config);
-        let mut kind = Kind::default();
+        let mut last = LastRow::default();
         for request in &requests.list[first..] {
             cx.keyspace.sole = request.shards.sole();
             if cx.keyspace.sole.is_none() || !request.shards.is_subset(at_hand) {
                 break;
             }
-            let Some(command) = kind.plain(cx.registry, request) else { break };
+            let Some(command) = last.plain(cx.registry, request) else { break };
             if !room || !limits.allow(&cx) {
                 break;
             }
@@ -126,7 +126,7 @@ impl Parts<'_> {
             trace.push(Executed::command(cx.session.id, moment.now_ms, false, args));
             cx.moment.draw(cx.rng);
             let start = begins.unwrap_or_else(ticks);
-            let (end, tells) = run_plain(&mut cx, request.command, command, args, start);
+            let (end, tells) = run_handler(&mut cx, request.command, command, args, start);
             if cx.config.maxmemory > 0 && !command.is(flags::READONLY) {
                 publish(cx.shared, cx.shard(args.at(command.first_key())));
                 room = has_room(cx.shared, cx.config);
@@ -233,7 +233,7 @@ impl Core {
 
 /// Runs one command. Returns the tick at which it ended, and whether it has something to tell.
 #[inline(always)]
-fn run_plain(cx: &mut Context, number: u16, command: &Command, args: Args, start: u64) -> (u64, bool) {
+fn run_handler(cx: &mut Context, number: u16, command: &Command, args: Args, start: u64) -> (u64, bool) {
     let wanted = cx.effects.wanted();
     if wanted {
         cx.effects.begin(cx.keyspace.shards.iter().filter_map(Option::as_deref));

@@ -37,7 +37,7 @@ pub struct ShardCounters {
     pub expire_cycle_us: u64,
     /// Keys changed by commands, each as often as it was: neither what expires nor what is evicted. It only grows.
     pub changes: u64,
-    /// How many more changes commands count than keys they changed: see `unsaved`.
+    /// How many more changes commands count than keys they changed: see `counted`.
     pub changes_beyond: i64,
 }
 
